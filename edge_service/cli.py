@@ -1,0 +1,180 @@
+"""`sentifyd-edge`: serve the token endpoint, run the sandbox, show the demo."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+__all__ = ["main"]
+
+_EXTRA = ("starlette", "uvicorn", "requests", "structlog", "joserfc", "websockets")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: the command line; the process' own when not given.
+
+    Returns:
+        The exit status: 0, or 2 when something must be mended first (one line a mistake on stderr).
+    """
+    options = _parser().parse_args(arguments)
+    missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
+    if missing:
+        return _complain(f"needs {', '.join(missing)}: run pip install 'mkdocs-sentifyd[service]'")
+    command: Callable[[argparse.Namespace], int] = options.command
+    return command(options)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="sentifyd-edge",
+        description="A token endpoint for Sentifyd avatars, and a sandbox to try it against.",
+    )
+    version = importlib.metadata.version("mkdocs-sentifyd")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    serve = commands.add_parser(
+        "serve",
+        help="serve the token endpoint",
+        description="Serve the token endpoint. Everything else is set by environment variables.",
+        epilog="AVATAR_API_KEY_FILE=key.txt ALLOWED_ORIGINS=https://docs.example.com "
+        "sentifyd-edge serve --port 8080",
+    )
+    serve.add_argument("--host", help="address to listen on (HOST, 127.0.0.1)")
+    serve.add_argument("--port", type=_port, help="port to listen on (PORT, 8080)")
+    serve.set_defaults(command=_serve)
+
+    sandbox = commands.add_parser(
+        "sandbox",
+        help="run a local stand-in for Sentifyd",
+        description="Run a local stand-in for Sentifyd: login API, web component and WebSocket. "
+        "It listens on 127.0.0.1 only.",
+    )
+    sandbox.add_argument(
+        "--port",
+        type=_port,
+        default=_default_port("SANDBOX_PORT", 8090),
+        help="(SANDBOX_PORT, 8090)",
+    )
+    sandbox.add_argument("--api-key", help="key that its login accepts (SANDBOX_API_KEY)")
+    _add_token_life(sandbox)
+    sandbox.set_defaults(command=_sandbox)
+
+    demo = commands.add_parser(
+        "demo",
+        help="show a documentation site with an avatar",
+        description="Build a documentation site, and serve it with a token endpoint and a sandbox "
+        "on three loopback ports: SITE_PORT (8000), EDGE_PORT (8080) and SANDBOX_PORT (8090).",
+    )
+    demo.add_argument(
+        "--config-file",
+        type=Path,
+        default=Path("example_docs/mkdocs.yml"),
+        help="the site (example_docs/mkdocs.yml)",
+    )
+    _add_token_life(demo)
+    demo.set_defaults(command=_demo)
+    return parser
+
+
+def _serve(options: argparse.Namespace) -> int:
+    from edge_service import serving
+    from edge_service.app import create_app
+    from edge_service.settings import Settings, SettingsError
+    from edge_service.telemetry import announce, configure_logging
+
+    environ = dict(os.environ)
+    if options.host is not None:
+        environ["HOST"] = options.host
+    if options.port is not None:
+        environ["PORT"] = str(options.port)
+    try:
+        settings = Settings.from_env(environ)
+        sock = serving.bind(settings.host, settings.port, "--port or PORT")
+    except SettingsError as error:
+        return _complain(*error.problems)
+    except serving.AddressUnavailable as error:
+        return _complain(str(error))
+    configure_logging(settings.log_level, settings.log_format)
+    serving.serve([(create_app(settings), sock)], lambda: announce(settings, sock.getsockname()[1]))
+    return 0
+
+
+def _sandbox(options: argparse.Namespace) -> int:
+    from edge_service import serving
+    from edge_service.sandbox.app import Sandbox, create_sandbox
+
+    api_key = options.api_key or os.environ.get("SANDBOX_API_KEY") or "sandbox-only-key"
+    try:
+        sock = serving.bind("127.0.0.1", options.port, "--port or SANDBOX_PORT")
+    except serving.AddressUnavailable as error:
+        return _complain(str(error))
+    base = f"http://127.0.0.1:{sock.getsockname()[1]}"
+    shown = api_key if api_key == "sandbox-only-key" else "(the key that you chose)"
+
+    def announce() -> None:
+        _say(
+            f"Sentifyd sandbox on {base}; tokens live {options.token_life} s. Stop with Ctrl-C.",
+            f"  token service: SENTIFYD_BACKEND={base} AVATAR_API_KEY={shown}",
+            f"  plugin:        loader: {{url: {base}/sentifyd-bot/main.js}}",
+        )
+
+    serving.serve([(create_sandbox(Sandbox(api_key, options.token_life)), sock)], announce)
+    return 0
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from edge_service.sandbox.demo import DemoError, run_demo
+
+    try:
+        run_demo(options.config_file, options.token_life, _say)
+    except DemoError as error:
+        return _complain(str(error))
+    return 0
+
+
+def _add_token_life(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--token-life",
+        type=_seconds,
+        default=30,
+        metavar="SECONDS",
+        help="how long an access token lives, 1 to 3600 (30)",
+    )
+
+
+def _default_port(variable: str, default: int) -> str:
+    # argparse parses a default that is text, so a malformed variable is reported like an argument.
+    return os.environ.get(variable, str(default))
+
+
+def _port(text: str) -> int:
+    return _whole_number(text, 0, 65535)
+
+
+def _seconds(text: str) -> int:
+    return _whole_number(text, 1, 3600)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+    return int(text)
+
+
+def _say(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)  # noqa: T201 - this is the command line
+
+
+def _complain(*problems: str) -> int:
+    for problem in problems:
+        print(f"sentifyd-edge: {problem}", file=sys.stderr)  # noqa: T201
+    return 2

@@ -1,0 +1,155 @@
+"""The sandbox as an ASGI application: login calls, web component and WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route, WebSocketRoute
+from starlette.websockets import WebSocket, WebSocketDisconnect
+
+from edge_service.sandbox.faults import Fault
+from edge_service.sandbox.tokens import InvalidToken, TokenMint
+
+__all__ = ["Sandbox", "create_sandbox"]
+
+CLOSE_BAD_MESSAGE = 4400
+CLOSE_TOKEN = 4401
+MAX_MESSAGE = 2000
+_COMPONENT = Path(__file__).with_name("component.js")
+
+
+@dataclass(slots=True)
+class Sandbox:
+    """What the sandbox knows and counts.
+
+    Attributes:
+        api_key: the key that its login accepts.
+        token_life: seconds that an access token lives.
+        fault: how logins misbehave at the moment.
+        logins: login calls so far, refused ones included.
+    """
+
+    api_key: str = field(repr=False)
+    token_life: int = 30
+    fault: Fault | None = None
+    logins: int = 0
+    mint: TokenMint = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make the signing key."""
+        self.mint = TokenMint(self.token_life)
+
+    async def login(self, request: Request) -> Response:
+        """`POST /api/login`: the documented call."""
+        return await self._login(request, v1=False)
+
+    async def login_v1(self, request: Request) -> Response:
+        """`POST /api/v1/chatbot/login`: the hosted call, flat and in camelCase."""
+        return await self._login(request, v1=True)
+
+    async def _login(self, request: Request, *, v1: bool) -> Response:
+        self.logins += 1
+        try:
+            body = await request.json()
+        except ValueError:
+            return JSONResponse({"error": "malformed_request"}, 400)
+        if not isinstance(body, dict) or (v1 and not isinstance(body.get("avatar_id"), str)):
+            return JSONResponse({"error": "malformed_request"}, 400)
+        key = body.get("avatar_api_key")
+        if not isinstance(key, str) or not hmac.compare_digest(key.encode(), self.api_key.encode()):
+            return JSONResponse({"error": "invalid_api_key"}, 401)
+        answer = self._answer(str(body.get("avatar_id", "sandbox")), request, v1=v1)
+        return await self.fault.instead_of(answer) if self.fault else JSONResponse(answer)
+
+    def _answer(self, avatar: str, request: Request, *, v1: bool) -> dict[str, Any]:
+        access, refresh = self.mint.access_token(avatar), self.mint.refresh_token(avatar)
+        parameters = {
+            "name": "Sandbox avatar",
+            "language": "en",
+            "voice": "none",
+            "greeting": "Hello! I am a stand-in, so I repeat more than I know.",
+            "websocket": f"ws://{request.headers['host']}/ws",
+        }
+        if v1:
+            return {
+                "accessToken": access,
+                "refreshToken": refresh,
+                "tokenType": "Bearer",
+                "expiresIn": self.token_life,
+                "avatarParameters": parameters,
+            }
+        tokens = {"access_token": access, "refresh_token": refresh}
+        return {"data": {**tokens, "avatar_params": parameters}}
+
+    async def talk(self, socket: WebSocket) -> None:
+        """`/ws`: the first message brings the access token; the connection ends with its life."""
+        await socket.accept()
+        try:
+            claims = self.mint.check_access_token(_text(await socket.receive_json(), "accessToken"))
+            async with asyncio.timeout(claims["exp"] - time.time()):
+                await socket.send_json({"type": "ready", "avatar": claims["sub"]})
+                while True:
+                    text = _text(await socket.receive_json(), "text")
+                    await socket.send_json({"type": "message", "text": _reply(text)})
+        except (InvalidToken, TimeoutError):
+            await socket.close(CLOSE_TOKEN, "token expired or unknown")
+        except (ValueError, KeyError):
+            await socket.close(CLOSE_BAD_MESSAGE, "malformed message")
+        except WebSocketDisconnect:
+            return
+
+    async def control(self, request: Request) -> Response:
+        """`/sandbox`: GET tells the state, PUT switches a fault on, DELETE switches it off."""
+        if request.method == "PUT":
+            try:
+                self.fault = Fault(**await request.json())
+            except (TypeError, ValueError) as error:
+                return JSONResponse({"error": str(error)}, 400)
+        elif request.method == "DELETE":
+            self.fault = None
+        return JSONResponse(
+            {"logins": self.logins, "fault": self.fault.kind if self.fault else None}
+        )
+
+
+def create_sandbox(sandbox: Sandbox) -> Starlette:
+    """The ASGI application; serve it on a loopback address only."""
+    source = _COMPONENT.read_bytes()
+    bot = _script(source)
+    realtime = _script(source.replace(b'"sentifyd-bot"', b'"sentifyd-realtime"'))
+    return Starlette(
+        routes=[
+            Route("/api/login", sandbox.login, methods=["POST"]),
+            Route("/api/v1/chatbot/login", sandbox.login_v1, methods=["POST"]),
+            Route("/sentifyd-bot/main.js", bot),
+            Route("/element/bot.js", bot),
+            Route("/sentifyd-realtime/v1/main.js", realtime),
+            Route("/sandbox", sandbox.control, methods=["GET", "PUT", "DELETE"]),
+            WebSocketRoute("/ws", sandbox.talk),
+        ]
+    )
+
+
+def _script(source: bytes) -> Response:
+    # A module script is fetched with CORS, a classic one without: both must work.
+    headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
+    return Response(source, media_type="text/javascript", headers=headers)
+
+
+def _text(message: Any, name: str) -> str:  # noqa: ANN401 - whatever a peer sends
+    text = message[name] if isinstance(message, dict) else None
+    if not isinstance(text, str) or not 0 < len(text) <= MAX_MESSAGE:
+        raise ValueError
+    return text
+
+
+def _reply(text: str) -> str:
+    return f"You wrote: “{text}”. The real avatar would answer here; this sandbox only echoes."

@@ -1,0 +1,351 @@
+// A stand-in for Sentifyd's web component: it keeps the same contract with the page and the token
+// endpoint, and says on its face that it is a sandbox. Served for <sentifyd-realtime> as well, with
+// the name in the next line replaced.
+(() => {
+  const ELEMENT = "sentifyd-bot";
+  if (customElements.get(ELEMENT)) return;
+
+  const TOKEN_CLOSED = 4401;
+  const MAX_RETRIES = 5;
+
+  const STYLE = `
+    :host {
+      --_primary: var(--primary-color, #00bfdb);
+      --_secondary: var(--secondary-color, #801bea);
+      --_on-primary: var(--text-color-primary-bg, #011f28);
+      --_on-secondary: var(--text-color-secondary-bg, #ffffff);
+      display: block; position: relative; z-index: 10; color: #1b1f24;
+      font: 15px/1.45 system-ui, sans-serif; max-width: 22.5rem;
+    }
+    :host([data-floating]) { position: fixed; right: 1rem; bottom: 1rem; }
+    :host([hidden]) { display: none; }
+    *, *::before { box-sizing: border-box; }
+    button, input { font: inherit; }
+    :focus-visible { outline: 3px solid var(--_secondary); outline-offset: 2px; }
+    .launcher {
+      display: block; margin-left: auto; width: 4rem; height: 4rem; padding: 0; border: 0;
+      border-radius: 50%; cursor: pointer; background: var(--_primary);
+      box-shadow: 0 2px 12px rgb(0 0 0 / 0.3); position: relative;
+    }
+    .launcher::after {
+      content: ""; position: absolute; right: 0.15rem; bottom: 0.15rem; width: 0.9rem; height: 0.9rem;
+      border-radius: 50%; border: 2px solid #fff; background: #8a929b;
+    }
+    :host([data-state="connected"]) .launcher::after { background: #1f9d55; }
+    :host([data-state="connecting"]) .launcher::after,
+    :host([data-state="refreshing"]) .launcher::after { background: #e0a100; }
+    :host([data-state="error"]) .launcher::after { background: #d1242f; }
+    :host(:not([data-floating])) .launcher { display: none; }
+    .panel {
+      width: min(22.5rem, calc(100vw - 2rem)); margin-bottom: 0.75rem; overflow: hidden;
+      border-radius: 0.9rem; background: #fff; border: 1px solid #d0d7de;
+      box-shadow: 0 8px 30px rgb(0 0 0 / 0.22);
+    }
+    .panel[hidden] { display: none; }
+    header {
+      display: flex; align-items: center; gap: 0.7rem; padding: 0.7rem 0.9rem;
+      background: var(--_primary); color: var(--_on-primary);
+    }
+    header svg { width: 2.75rem; height: 2.75rem; flex: none; }
+    .launcher svg { width: 3.4rem; height: 3.4rem; }
+    .title { flex: 1; min-width: 0; }
+    .title strong { display: block; }
+    .badge {
+      display: inline-block; padding: 0 0.5em; border-radius: 1em; font-size: 0.75rem;
+      font-weight: 700; background: var(--_secondary); color: var(--_on-secondary);
+    }
+    .close {
+      border: 0; background: none; color: inherit; width: 2rem; height: 2rem; font-size: 1.4rem;
+      line-height: 1; cursor: pointer; border-radius: 50%;
+    }
+    :host(:not([data-floating])) .close { display: none; }
+    .log { height: 11rem; overflow-y: auto; padding: 0.8rem; display: grid; gap: 0.5rem; align-content: start; }
+    .log p { margin: 0; padding: 0.4rem 0.7rem; border-radius: 0.8rem; background: #eef1f4; max-width: 90%; width: fit-content; overflow-wrap: anywhere; }
+    .log p.visitor { background: var(--_secondary); color: var(--_on-secondary); margin-left: auto; }
+    form { display: flex; gap: 0.5rem; padding: 0 0.8rem 0.6rem; }
+    input { flex: 1; min-width: 0; padding: 0.45rem 0.7rem; border: 1px solid #8a929b; border-radius: 0.6rem; color: inherit; background: #fff; }
+    form button, .retry { padding: 0.45rem 0.9rem; border: 0; border-radius: 0.6rem; background: var(--_secondary); color: var(--_on-secondary); cursor: pointer; }
+    form button:disabled { opacity: 0.55; cursor: default; }
+    footer { padding: 0.5rem 0.9rem; font-size: 0.78rem; color: #4b5560; background: #f6f8fa; border-top: 1px solid #d0d7de; }
+    footer dl { display: grid; grid-template-columns: auto 1fr; gap: 0 0.6rem; margin: 0; }
+    footer dd { margin: 0; overflow-wrap: anywhere; }
+    .retry { margin: 0.4rem 0; }
+    .retry[hidden] { display: none; }
+    .mouth { transform-origin: 32px 43px; }
+    :host([data-talking]) .mouth { animation: talk 0.24s ease-in-out infinite alternate; }
+    @keyframes talk { from { transform: scaleY(0.4); } to { transform: scaleY(1.5); } }
+    @media (prefers-reduced-motion: reduce) { :host([data-talking]) .mouth { animation: none; } }
+    @media print { :host { display: none; } }
+  `;
+
+  const FACE = `
+    <svg viewBox="0 0 64 64" aria-hidden="true">
+      <circle cx="32" cy="32" r="30" fill="#ffffff"/>
+      <circle cx="22" cy="27" r="4" fill="#011f28"/><circle cx="42" cy="27" r="4" fill="#011f28"/>
+      <ellipse class="mouth" cx="32" cy="43" rx="10" ry="4" fill="#801bea"/>
+    </svg>`;
+
+  const MARKUP = `
+    <section class="panel" id="panel" role="region" aria-labelledby="name" hidden>
+      <header>${FACE}
+        <div class="title"><strong id="name">Avatar</strong><span class="badge">Sandbox, not Sentifyd</span></div>
+        <button class="close" type="button" aria-label="Close the avatar">×</button>
+      </header>
+      <div class="log" role="log" aria-label="Conversation" tabindex="0"></div>
+      <form>
+        <input name="text" maxlength="1000" autocomplete="off" aria-label="Message to the avatar" placeholder="Type a message">
+        <button type="submit" disabled>Send</button>
+      </form>
+      <footer>
+        <div role="status" class="status"></div>
+        <button class="retry" type="button" hidden>Try again</button>
+        <dl class="parameters"></dl>
+      </footer>
+    </section>
+    <button class="launcher" type="button" aria-expanded="false" aria-controls="panel">${FACE}</button>`;
+
+  const STATUS = {
+    idle: "Not connected.",
+    connecting: "Connecting…",
+    connected: "Connected.",
+    refreshing: "The token has expired: asking for a new one…",
+  };
+
+  // Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
+  const storage = {
+    read(key) {
+      try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; }
+    },
+    write(key, value) {
+      try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* see above */ }
+    },
+    remove(key) {
+      try { sessionStorage.removeItem(key); } catch { /* see above */ }
+    },
+  };
+
+  function claims(token) {
+    try {
+      const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
+      return JSON.parse(atob(payload));
+    } catch {
+      return {};
+    }
+  }
+
+  class SentifydSandbox extends HTMLElement {
+    #visit = 0;
+    #socket = null;
+    #retries = 0;
+    #refreshes = 0;
+    #timers = new Set();
+    #auth = null;
+    #conversation = [];
+
+    connectedCallback() {
+      if (!this.shadowRoot) this.#build();
+      this.toggleAttribute("data-floating", this.getAttribute("toggler") !== "false");
+      this.#setOpen(!this.hasAttribute("data-floating") || storage.read(this.#key("showChatbot")) === true);
+      this.#auth = storage.read(this.#key("authData"));
+      this.#conversation = storage.read(this.#key("conversationData")) ?? [];
+      this.#$(".log").replaceChildren();
+      this.#conversation.forEach(([who, text]) => this.#show(who, text));
+      this.#connect("connecting");
+    }
+
+    disconnectedCallback() {
+      this.#visit += 1;
+      this.#timers.forEach(clearTimeout);
+      this.#timers.clear();
+      this.#socket?.close();
+      this.#socket = null;
+      this.#setState("idle");
+    }
+
+    #$(selector) { return this.shadowRoot.querySelector(selector); }
+
+    #setting(name) {
+      return this.getAttribute(name.replace("-", "_")) ?? this.getAttribute(name) ?? "";
+    }
+
+    #key(name) { return `${name}_${this.#setting("avatar-id")}`; }
+
+    #build() {
+      const root = this.attachShadow({ mode: "open" });
+      const sheet = new CSSStyleSheet();
+      sheet.replaceSync(STYLE);
+      root.adoptedStyleSheets = [sheet];
+      root.innerHTML = MARKUP;
+      this.#$(".launcher").addEventListener("click", () => this.#setOpen(this.#$(".panel").hidden, true));
+      this.#$(".close").addEventListener("click", () => this.#setOpen(false, true));
+      this.#$(".retry").addEventListener("click", () => this.#connect("connecting"));
+      this.#$(".panel").addEventListener("keydown", (event) => {
+        if (event.key === "Escape" && this.hasAttribute("data-floating")) this.#setOpen(false, true);
+      });
+      this.#$("form").addEventListener("submit", (event) => {
+        event.preventDefault();
+        this.#say();
+      });
+    }
+
+    #setOpen(open, byVisitor = false) {
+      const launcher = this.#$(".launcher");
+      this.#$(".panel").hidden = !open;
+      launcher.setAttribute("aria-expanded", String(open));
+      launcher.setAttribute("aria-label", open ? "Close the avatar" : "Open the avatar (sandbox)");
+      if (!byVisitor) return;
+      storage.write(this.#key("showChatbot"), open);
+      (open ? this.#$("input") : launcher).focus();
+    }
+
+    #setState(state, message) {
+      this.dataset.state = state;
+      this.#$(".status").textContent = message ?? STATUS[state];
+      this.#$(".retry").hidden = state !== "error";
+      this.#$("form button").disabled = state !== "connected";
+    }
+
+    #later(seconds, task) {
+      const timer = setTimeout(() => {
+        this.#timers.delete(timer);
+        task();
+      }, seconds * 1000);
+      this.#timers.add(timer);
+    }
+
+    async #connect(state) {
+      const visit = ++this.#visit;
+      this.#setState(state);
+      try {
+        if (!this.#auth || !(claims(this.#auth.token).exp * 1000 > Date.now())) {
+          const auth = await this.#requestTokens(this.#auth?.refreshToken);
+          if (visit !== this.#visit) return;
+          this.#auth = auth;
+          storage.write(this.#key("authData"), auth);
+        }
+        this.#open(visit);
+      } catch (error) {
+        if (visit !== this.#visit) return;
+        this.#forget();
+        this.#setState("error", `The avatar cannot connect: ${error.message}`);
+      }
+    }
+
+    async #requestTokens(refreshToken) {
+      const url = new URL(this.#setting("token-endpoint"), document.baseURI);
+      if (refreshToken) url.searchParams.set("refreshToken", refreshToken);
+      let response;
+      try {
+        response = await fetch(url);
+      } catch {
+        throw new Error("the token endpoint does not answer, or does not allow this site.");
+      }
+      if (!response.ok) throw new Error(`the token endpoint answered ${response.status}.`);
+      const { tokens, avatarParameters } = await response.json();
+      if (refreshToken) this.#refreshes += 1;
+      return { token: tokens.accessToken, refreshToken: tokens.refreshToken, avatarParameters };
+    }
+
+    #open(visit) {
+      const { token, avatarParameters } = this.#auth;
+      this.#showParameters(avatarParameters);
+      const socket = new WebSocket(avatarParameters.websocket);
+      this.#socket = socket;
+      socket.onopen = () => socket.send(JSON.stringify({ accessToken: token }));
+      socket.onmessage = ({ data }) => {
+        if (visit === this.#visit) this.#receive(JSON.parse(data));
+      };
+      socket.onclose = ({ code }) => {
+        if (visit !== this.#visit) return;
+        this.#socket = null;
+        if (code === TOKEN_CLOSED) {
+          this.#auth = { ...this.#auth, token: "" };
+          this.#refresh();
+        } else {
+          this.#retry();
+        }
+      };
+    }
+
+    #refresh() {
+      // A token that is refused straight after it was fetched must not start an endless loop.
+      if (this.#retries++ < MAX_RETRIES) this.#connect("refreshing");
+      else this.#giveUp();
+    }
+
+    #retry() {
+      this.#setState("connecting");
+      if (this.#retries < MAX_RETRIES) this.#later(0.5 * 2 ** this.#retries++, () => this.#connect("connecting"));
+      else this.#giveUp();
+    }
+
+    #giveUp() {
+      this.#retries = 0;
+      this.#forget();
+      this.#setState("error", "The avatar cannot connect: the connection broke several times.");
+    }
+
+    #forget() {
+      this.#auth = null;
+      storage.remove(this.#key("authData"));
+    }
+
+    #receive(message) {
+      if (message.type === "ready") {
+        this.#retries = 0;
+        this.#setState("connected");
+        if (!this.#conversation.length) this.#add("avatar", this.#auth.avatarParameters.greeting);
+      } else if (message.type === "message") {
+        this.#add("avatar", message.text);
+      }
+    }
+
+    #say() {
+      const input = this.#$("input");
+      const text = input.value.trim();
+      if (!text || this.dataset.state !== "connected") return;
+      this.#socket.send(JSON.stringify({ text }));
+      this.#add("visitor", text);
+      input.value = "";
+    }
+
+    #add(who, text) {
+      this.#conversation.push([who, text]);
+      storage.write(this.#key("conversationData"), this.#conversation);
+      this.#show(who, text);
+      if (who === "avatar") {
+        this.toggleAttribute("data-talking", true);
+        this.#later(Math.min(4, text.length / 20), () => this.toggleAttribute("data-talking", false));
+      }
+    }
+
+    #show(who, text) {
+      const line = document.createElement("p");
+      line.className = who;
+      line.textContent = text;
+      const log = this.#$(".log");
+      log.append(line);
+      log.scrollTop = log.scrollHeight;
+    }
+
+    #showParameters(parameters) {
+      this.#$("#name").textContent = parameters.name;
+      const { exp, jti = "" } = claims(this.#auth.token);
+      const rows = {
+        Token: `${jti.slice(0, 8)}, good until ${new Date(exp * 1000).toLocaleTimeString()}`,
+        Refreshed: `${this.#refreshes} times on this page`,
+        Parameters: `language ${parameters.language}, voice ${parameters.voice}`,
+      };
+      this.#$(".parameters").replaceChildren(
+        ...Object.entries(rows).flatMap(([term, text]) => {
+          const [dt, dd] = [document.createElement("dt"), document.createElement("dd")];
+          dt.textContent = term;
+          dd.textContent = text;
+          return [dt, dd];
+        }),
+      );
+    }
+  }
+
+  customElements.define(ELEMENT, SentifydSandbox);
+})();

@@ -1,0 +1,148 @@
+"""The demo: a built documentation site, a token service and a sandbox, on three loopback ports."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles
+
+from edge_service.app import create_app
+from edge_service.sandbox.app import Sandbox, create_sandbox
+from edge_service.serving import AddressUnavailable, bind, serve
+from edge_service.settings import Settings
+from edge_service.telemetry import configure_logging
+
+__all__ = ["DemoError", "run_demo"]
+
+HOST = "127.0.0.1"
+PORTS = {"SANDBOX_PORT": 8090, "EDGE_PORT": 8080, "SITE_PORT": 8000}
+
+
+class DemoError(Exception):
+    """The demo cannot run; the text is one line with the cure."""
+
+
+def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> None:
+    """Build the site, serve all three until Ctrl-C, and leave nothing behind.
+
+    Args:
+        config_file: the site's mkdocs.yml. It takes the addresses of loader and token endpoint
+            from the variables `SENTIFYD_LOADER_URL` and `SENTIFYD_TOKEN_ENDPOINT`.
+        token_life: seconds that an access token lives.
+        say: prints lines for the person at the terminal.
+
+    Raises:
+        DemoError: something is missing, a port is taken, or the site does not build.
+    """
+    _check_tools(config_file)
+    sockets = _bind_all()
+    sandbox, edge, site = (f"http://{HOST}:{sock.getsockname()[1]}" for sock in sockets)
+    key = os.environ.get("SANDBOX_API_KEY") or secrets.token_urlsafe(24)
+    settings = Settings(
+        api_key=key,
+        login_url=f"{sandbox}/api/login",
+        allowed_origins=frozenset({site, site.replace(HOST, "localhost")}),
+    )
+    configure_logging("warning", "console")
+    with _stop_signals(), tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:
+        say("Building the site ...")
+        _build(
+            config_file,
+            Path(folder),
+            {
+                "SENTIFYD_LOADER_URL": f"{sandbox}/sentifyd-bot/main.js",
+                "SENTIFYD_TOKEN_ENDPOINT": f"{edge}/request_tokens",
+                "SITE_URL": f"{site}/",
+            },
+        )
+        apps = (
+            create_sandbox(Sandbox(key, token_life)),
+            create_app(settings),
+            _site(Path(folder)),
+        )
+
+        def announce() -> None:
+            say(
+                "",
+                f"  Open {site}/",
+                "",
+                "  1. The avatar stands at the bottom right: open it, and type a message.",
+                f"  2. Its token lives {token_life} s: watch it being refreshed through {edge}.",
+                "  3. The page “Without an avatar” has none, and asks no third party for anything.",
+                "",
+                "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
+            )
+
+        serve(tuple(zip(apps, sockets, strict=True)), announce)
+    say("", "Stopped.")
+
+
+def _check_tools(config_file: Path) -> None:
+    if not config_file.is_file():
+        raise DemoError(
+            f"{config_file} is not there: run this in a clone of the project, or name a site "
+            "with --config-file"
+        )
+    for name in ("mkdocs", "material"):
+        if importlib.util.find_spec(name) is None:
+            raise DemoError("needs Material for MkDocs: run pip install mkdocs-material")
+
+
+def _bind_all() -> list[socket.socket]:
+    sockets: list[socket.socket] = []
+    try:
+        for variable, default in PORTS.items():
+            text = os.environ.get(variable) or str(default)
+            if not re.fullmatch(r"[0-9]{1,5}", text) or int(text) > 65535:
+                raise DemoError(f"{variable} must be a whole number from 0 to 65535")
+            sockets.append(bind(HOST, int(text), variable))
+    except AddressUnavailable as error:
+        raise DemoError(str(error)) from None
+    return sockets
+
+
+@contextmanager
+def _stop_signals() -> Iterator[None]:
+    """Let SIGTERM and a closed terminal unwind as Ctrl-C does, so that the build ends as well."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+
+
+def _build(config_file: Path, site_dir: Path, variables: dict[str, str]) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    result = subprocess.run(  # noqa: S603 - our own interpreter, no shell
+        [*command, "--config-file", str(config_file), "--site-dir", str(site_dir)],
+        env={**os.environ, **variables},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    if result.returncode:
+        raise DemoError(f"the site does not build:\n{result.stdout.strip()}")
+
+
+def _site(folder: Path) -> Starlette:
+    return Starlette(routes=[Mount("/", StaticFiles(directory=folder, html=True))])

@@ -1,0 +1,71 @@
+"""The sandbox's tokens: real JWTs (RFC 7519), signed with a key of this process."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from typing import Any
+
+from joserfc import jwt
+from joserfc.errors import JoseError
+from joserfc.jwk import OctKey
+
+__all__ = ["InvalidToken", "TokenMint"]
+
+ISSUER = "sentifyd-sandbox"
+REFRESH_SECONDS = 24 * 3600
+
+
+class InvalidToken(Exception):
+    """A token that this sandbox did not sign, or that has expired."""
+
+
+class TokenMint:
+    """Makes and checks tokens.
+
+    Args:
+        life: seconds that an access token lives.
+    """
+
+    def __init__(self, life: int) -> None:
+        self.life = life
+        self._key = OctKey.generate_key(256)
+        self._registry = jwt.JWTClaimsRegistry(
+            iss={"essential": True, "value": ISSUER},
+            exp={"essential": True},
+            use={"essential": True, "value": "access"},
+        )
+
+    def access_token(self, avatar: str) -> str:
+        """A token for the WebSocket."""
+        return self._token(avatar, "access", self.life)
+
+    def refresh_token(self, avatar: str) -> str:
+        """A token for `?refreshToken=`."""
+        return self._token(avatar, "refresh", REFRESH_SECONDS)
+
+    def check_access_token(self, token: str) -> dict[str, Any]:
+        """The claims of an access token.
+
+        Raises:
+            InvalidToken: forged, expired or of another kind.
+        """
+        try:
+            claims = jwt.decode(token, self._key, algorithms=["HS256"]).claims
+            self._registry.validate(claims)
+        except (JoseError, ValueError):
+            raise InvalidToken from None
+        return claims
+
+    def _token(self, avatar: str, use: str, life: int) -> str:
+        now = time.time()
+        claims = {
+            "iss": ISSUER,
+            "sub": avatar,
+            "use": use,
+            "iat": int(now),
+            "exp": math.ceil(now + life),
+            "jti": uuid.uuid4().hex,
+        }
+        return jwt.encode({"alg": "HS256"}, claims, self._key)

@@ -1,0 +1,122 @@
+"""Run ASGI applications on sockets until the process is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+
+import uvicorn
+from starlette.types import ASGIApp
+
+__all__ = ["AddressUnavailable", "bind", "serve"]
+
+GRACE_SECONDS = 5
+
+
+class AddressUnavailable(OSError):
+    """Nobody can listen there; the text says how to choose another address."""
+
+
+def bind(host: str, port: int, variable: str) -> socket.socket:
+    """Listen on an address.
+
+    Args:
+        host: address or name.
+        port: TCP port; 0 takes any free one.
+        variable: environment variable that chooses the port, for the message.
+
+    Raises:
+        AddressUnavailable: the port is taken, or the address is not this machine's.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind((host, port))
+        sock.listen(1024)
+    except OSError as error:
+        sock.close()
+        reason = (
+            "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        )
+        raise AddressUnavailable(
+            f"port {port} on {host} {reason}: choose another with {variable}"
+        ) from None
+    return sock
+
+
+def serve(
+    apps: Sequence[tuple[ASGIApp, socket.socket]], on_start: Callable[[], None] = lambda: None
+) -> None:
+    """Serve every application on its socket in one event loop; return after SIGINT or SIGTERM.
+
+    One process, so that nothing can be left behind when it ends, however it ends.
+
+    Args:
+        apps: applications and the sockets that they listen on.
+        on_start: called once all of them answer.
+    """
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(apps, on_start))
+
+
+async def _serve(
+    apps: Sequence[tuple[ASGIApp, socket.socket]], on_start: Callable[[], None]
+) -> None:
+    servers = [_Server(_config(app)) for app, _ in apps]
+
+    def stop(*_: object) -> None:
+        for server in servers:
+            # A second signal does not wait for requests that are under way.
+            server.force_exit = server.should_exit
+            server.should_exit = True
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, stop)
+    async with asyncio.TaskGroup() as group:
+        for server, (_, sock) in zip(servers, apps, strict=True):
+            group.create_task(server.serve([sock]))
+        await asyncio.gather(*(server.up.wait() for server in servers))
+        on_start()
+
+
+class _Server(uvicorn.Server):
+    """A server among others: signals are handled once, for all of them."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.up = asyncio.Event()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        log_config=None,
+        # Its access log writes whole URLs, and its proxy headers believe any local sender.
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        ws="websockets-sansio",
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory

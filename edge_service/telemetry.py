@@ -1,0 +1,179 @@
+"""What the service says about itself: one structured line a request, and never a secret."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import time
+import traceback
+import uuid
+from pathlib import Path
+from typing import Any
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.typing import EventDict, Processor
+
+from edge_service.answers import ServiceError
+from edge_service.settings import Settings
+
+__all__ = ["AccessLog", "Faults", "announce", "configure_logging"]
+
+MAX_LOGGED_PATH = 200
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+def configure_logging(level: str, log_format: str) -> None:
+    """Write the process' log lines to standard output.
+
+    Args:
+        level: `debug`, `info`, `warning`, `error` or `critical`.
+        log_format: `json`, or `console` for people.
+    """
+    number = logging.getLevelNamesMapping()[level.upper()]
+    renderer: Processor = (
+        structlog.processors.JSONRenderer()
+        if log_format == "json"
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+    )
+    shared: list[Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _without_messages_of_exceptions,
+    ]
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.WriteLoggerFactory(file=sys.stdout),
+    )
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
+
+
+class AccessLog:
+    """One line a request: method, path without query, status, duration and request id.
+
+    The request id comes from `X-Request-ID` when that is harmless, and goes out in it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.get_logger("access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Time the request and write its line."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 500
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                header = (b"x-request-id", request_id.encode("ascii"))
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            self._log.info(
+                "request",
+                method=scope["method"],
+                path=_path(scope),
+                status=status,
+                duration_ms=round((time.perf_counter() - began) * 1000, 1),
+                request_id=request_id,
+            )
+
+
+class Faults:
+    """Turns what a route raises into its answer, and what nobody foresaw into a plain 500.
+
+    Starlette's own handler for that stands outside every middleware, so its answer would go
+    without CORS headers, and it re-raises into the server's log, message included.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.get_logger("service")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer in place of an exception."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def watch(message: Message) -> None:
+            nonlocal started
+            started = started or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watch)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
+            answer = error if isinstance(error, ServiceError) else ServiceError()
+            if answer.status >= 500:
+                self._log.error(
+                    answer.code,
+                    request_id=scope.get("state", {}).get("request_id"),
+                    **({} if answer is error else describe(error)),
+                )
+            if not started:
+                await answer.answer()(scope, receive, send)
+
+
+def describe(error: BaseException) -> dict[str, Any]:
+    """The class of an exception and where it was raised; its text may hold a secret."""
+    frames = traceback.extract_tb(error.__traceback__)[-5:]
+    return {
+        "exception": type(error).__name__,
+        "raised_at": [
+            f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames
+        ],
+    }
+
+
+def _without_messages_of_exceptions(_: object, __: str, event: EventDict) -> EventDict:
+    info = event.pop("exc_info", None)
+    if info is True:
+        info = sys.exc_info()
+    error = info[1] if isinstance(info, tuple) else info
+    return {**event, **describe(error)} if isinstance(error, BaseException) else event
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return uuid.uuid4().hex
+
+
+def _path(scope: Scope) -> str:
+    # The raw path is still percent-encoded: no line break can forge a second line.
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
+    return raw.split(b"?")[0].decode("latin-1")[:MAX_LOGGED_PATH]
+
+
+def announce(settings: Settings, port: int) -> None:
+    """Log that the service listens, and with which rules."""
+    structlog.get_logger("service").info(
+        "listening",
+        host=settings.host,
+        port=port,
+        policy=settings.token_policy,
+        allowed_origins="*" if settings.allow_any_origin else sorted(settings.allowed_origins),
+        upstream=settings.login_url,
+    )

@@ -1,0 +1,186 @@
+"""How the text of each environment variable is read: a value, or a `ValueError` with the cure.
+
+No message quotes a value: it may be a secret that was put into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Callable
+from urllib.parse import SplitResult, urlsplit
+
+_PLACEHOLDER = re.compile(
+    r"(?i)^(?:<.*>|\$\{?\w+\}?|x+|\*+"
+    r"|.*(?:change[-_ ]?me|your[-_ ].*key|key[-_ ]?here|placeholder).*"
+    r"|(?:default|example|secret|password|api[-_]?key|avatar[-_]api[-_]key|test|none|null))$"
+)
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+MIN_KEY_LENGTH = 8
+
+
+def api_key(value: str) -> str:
+    """The avatar's secret key."""
+    if _PLACEHOLDER.match(value):
+        raise ValueError("still holds a placeholder: put the avatar's own API key there")
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise ValueError(
+            "holds white space or characters that no API key has: copy the key again, "
+            "without quotes or line breaks"
+        )
+    if len(value) < MIN_KEY_LENGTH:
+        raise ValueError(f"is shorter than {MIN_KEY_LENGTH} characters: copy the whole key")
+    return value
+
+
+def avatar_id(value: str) -> str:
+    """The avatar's ID, an opaque text."""
+    if not value.isascii() or not value.isprintable() or " " in value or len(value) > 128:
+        raise ValueError("must be the avatar's ID: at most 128 characters, without spaces")
+    return value
+
+
+def boolean(value: str) -> bool:
+    """`true` or `false`."""
+    try:
+        return {"true": True, "1": True, "false": False, "0": False}[value.strip().lower()]
+    except KeyError:
+        raise ValueError("must be true or false") from None
+
+
+def choice(*choices: str) -> Callable[[str], str]:
+    """A parser for one of a few words."""
+
+    def parse(value: str) -> str:
+        if (choice := value.strip().lower()) not in choices:
+            raise ValueError(f"must be one of {', '.join(choices)}")
+        return choice
+
+    return parse
+
+
+def token_policy(value: str) -> str:
+    """The name of an issuing policy that this version has."""
+    policy = choice("direct", "pool", "shared")(value)
+    if policy != "direct":
+        raise ValueError("must be direct in this version: pool and shared are not in it")
+    return policy
+
+
+def integer(least: int, most: int) -> Callable[[str], int]:
+    """A parser for a whole number within bounds."""
+
+    def parse(value: str) -> int:
+        if not re.fullmatch(r"[0-9]{1,9}", value.strip()) or not least <= int(value) <= most:
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(value)
+
+    return parse
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """A parser for seconds within bounds."""
+
+    def parse(value: str) -> float:
+        if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", value.strip()) or not (
+            least <= float(value) <= most
+        ):
+            raise ValueError(f"must be a number of seconds from {least:g} to {most:g}")
+        return float(value)
+
+    return parse
+
+
+def host(value: str) -> str:
+    """An address to listen on."""
+    host = value.strip()
+    if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
+        raise ValueError("must be an address or a host name, such as 0.0.0.0")
+    return host
+
+
+def backend(value: str) -> str:
+    """The base URL of Sentifyd, without a slash at its end."""
+    text = value.strip().rstrip("/")
+    url = _split(text)
+    if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", text):
+        raise ValueError("must be an absolute URL such as https://backend.sentifyd.io")
+    if url.username is not None or url.password is not None or url.query or url.fragment:
+        raise ValueError("must be a base URL only: no credentials, query or fragment")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ValueError("must be https: the API key would travel in the clear")
+    return text
+
+
+def login_path(value: str) -> str:
+    """The path of the login call."""
+    if not re.fullmatch(r"(?:/[A-Za-z0-9._~-]+)+/?", value.strip()):
+        raise ValueError("must be a path such as /api/login, without query or fragment")
+    return value.strip()
+
+
+def origins(value: str, *, allow_any: bool) -> frozenset[str]:
+    """Origins in the form that browsers send them, or `*`."""
+    listed = [origin.strip() for origin in value.split(",") if origin.strip()]
+    if not listed:
+        raise ValueError("lists no origin: write one such as https://docs.example.com")
+    for origin in listed:
+        if origin == "*":
+            if not allow_any:
+                raise ValueError(
+                    "holds *, which lets every site use your avatar: list your own origins, "
+                    "or set ALLOW_ANY_ORIGIN=true as well"
+                )
+            continue
+        _check_origin(origin)
+    return frozenset(listed)
+
+
+def _check_origin(origin: str) -> None:
+    # Origins are compared as text, so only the form that browsers send can ever match (RFC 6454).
+    advice = "write each as scheme://host or scheme://host:port, such as https://docs.example.com"
+    if origin == "null":
+        raise ValueError(f"holds null, which any sandboxed page can send: {advice}")
+    if "*" in origin:
+        raise ValueError(f"holds a pattern, but origins are compared exactly: {advice}")
+    url = _split(origin)
+    if url.scheme not in _DEFAULT_PORTS or not url.hostname:
+        raise ValueError(f"holds something that is not an origin: {advice}")
+    if url.path or url.query or url.fragment or "@" in url.netloc:
+        raise ValueError(f"holds an origin with a path, a final slash or credentials: {advice}")
+    if origin != origin.lower() or not _is_host(url.hostname):
+        raise ValueError(
+            f"holds an origin with capitals or characters that browsers never send "
+            f"(international names go in as xn--...): {advice}"
+        )
+    if url.netloc.endswith(":") or url.port == _DEFAULT_PORTS[url.scheme]:
+        raise ValueError(f"holds an origin with its default port, which no browser sends: {advice}")
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        raise ValueError("holds a malformed URL: check its host and port") from None
+    return url
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            return ipaddress.IPv6Address(host).compressed == host
+        except ValueError:
+            return False
+    return _HOST.fullmatch(host) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host name or address never leaves this machine (RFC 6761, section 6.3)."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

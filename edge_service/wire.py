@@ -1,0 +1,131 @@
+"""A `requests` adapter whose exchange can be cut off from outside the thread that blocks in it.
+
+A timeout in `requests` bounds the wait for the next bytes only, so a peer that drips one byte at a
+time holds a thread for as long as it likes. Shutting its socket down is the one way to end that.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+__all__ = ["AbortableAdapter", "Exchange"]
+
+_thread = threading.local()
+_ownership = threading.Lock()
+
+
+class Exchange:
+    """One request and its response, as far as stopping it is concerned."""
+
+    def __init__(self) -> None:
+        self.aborted = False
+        self._lifeline: _Lifeline | None = None
+
+    @contextmanager
+    def in_this_thread(self) -> Iterator[None]:
+        """Make every connection that this thread uses meanwhile belong to this exchange."""
+        _thread.exchange = self
+        try:
+            yield
+        finally:
+            _thread.exchange = None
+            with _ownership:
+                self._lifeline = None
+
+    def abort(self) -> None:
+        """End the exchange at once, or do nothing when it is over or another has its connection."""
+        with _ownership:
+            self.aborted = True
+            if self._lifeline is not None and self._lifeline.owner is self:
+                self._lifeline.cut()
+
+    def take(self, lifeline: _Lifeline) -> None:
+        """Own a connection until another exchange takes it."""
+        with _ownership:
+            lifeline.owner = self
+            self._lifeline = lifeline
+            if self.aborted:
+                lifeline.cut()
+
+
+class _Lifeline:
+    """A duplicate of a connection's socket: it stays valid while TLS wraps the original."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self.owner: Exchange | None = None
+        self._sock = sock.dup()
+
+    def cut(self) -> None:
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_RDWR)
+
+    def close(self) -> None:
+        with _ownership:
+            self.owner = None
+            self._sock.close()
+
+
+class _Abortable(HTTPConnection):
+    lifeline: _Lifeline | None = None
+
+    def _new_conn(self) -> socket.socket:
+        sock = super()._new_conn()
+        self.lifeline = _Lifeline(sock)
+        self._hand_over()
+        return sock
+
+    def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own signature
+        self._hand_over()
+        super().request(*args, **kwargs)
+
+    def close(self) -> None:
+        super().close()
+        if self.lifeline is not None:
+            self.lifeline.close()
+            self.lifeline = None
+
+    def _hand_over(self) -> None:
+        exchange: Exchange | None = getattr(_thread, "exchange", None)
+        if exchange is not None and self.lifeline is not None:
+            exchange.take(self.lifeline)
+
+
+class _AbortableHTTPS(_Abortable, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Abortable
+
+
+class _PoolHTTPS(HTTPSConnectionPool):
+    ConnectionCls = _AbortableHTTPS
+
+
+class _Quiet(logging.Filter):
+    """urllib3 logs malformed header lines word for word, and a peer may have put the key there."""
+
+    def filter(self, _: logging.LogRecord) -> bool:
+        return getattr(_thread, "exchange", None) is None
+
+
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_Quiet())
+
+
+class AbortableAdapter(HTTPAdapter):
+    """An adapter to mount on a session; its connections obey `Exchange.abort`."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
+        """Make the pool manager build abortable connections."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _Pool, "https": _PoolHTTPS}

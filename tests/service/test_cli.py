@@ -1,0 +1,160 @@
+"""`sentifyd-edge` as a stranger meets it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import signal
+import socket
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.processes import Command
+
+GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
+
+
+def run(*arguments: str, **variables: str) -> tuple[int, list[str]]:
+    with Command(*arguments, **variables) as command:
+        status = command.wait()
+    return status, command.output.splitlines()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serve_listens_and_stops(number: signal.Signals) -> None:
+    with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
+        port = command.wait_for(r'"port": (\d+)')[1]
+        assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
+        assert command.stop(number) == 0
+    assert "Traceback" not in command.output
+
+
+def test_serve_tells_every_mistake_in_a_line() -> None:
+    status, lines = run("sentifyd-edge", "serve", ALLOWED_ORIGINS="*", PORT="many")
+
+    assert status == 2
+    assert [line.split()[:2] for line in lines] == [
+        ["sentifyd-edge:", "AVATAR_API_KEY"],
+        ["sentifyd-edge:", "ALLOWED_ORIGINS"],
+        ["sentifyd-edge:", "PORT"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("command", "cure"), [("serve", "--port or PORT"), ("sandbox", "--port or SANDBOX_PORT")]
+)
+def test_a_taken_port(command: str, cure: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        status, lines = run("sentifyd-edge", command, "--port", port, **GOOD)
+
+    assert status == 2
+    assert lines == [
+        f"sentifyd-edge: port {port} on 127.0.0.1 is taken: choose another with {cure}"
+    ]
+
+
+def test_an_address_of_another_machine() -> None:
+    status, lines = run("sentifyd-edge", "serve", "--host", "192.0.2.1", **GOOD)
+
+    assert status == 2
+    assert len(lines) == 1
+    assert "192.0.2.1 cannot be used" in lines[0]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("serve", "--port", "http"),
+        ("sandbox", "--token-life", "0"),
+        ("demo", "--token-life", "never"),
+    ],
+)
+def test_malformed_arguments(arguments: tuple[str, ...]) -> None:
+    status, lines = run("sentifyd-edge", *arguments)
+
+    assert status == 2
+    assert "must be a whole number from" in lines[-1]
+
+
+def test_a_malformed_sandbox_port_variable() -> None:
+    status, lines = run("sentifyd-edge", "sandbox", SANDBOX_PORT="x")
+
+    assert status == 2
+    assert "must be a whole number from 0 to 65535" in lines[-1]
+
+
+def test_the_sandbox_says_how_to_use_it() -> None:
+    with Command("sentifyd-edge", "sandbox", "--port", "0", "--token-life", "5") as command:
+        base = command.wait_for(r"sandbox on (\S+);")[1]
+        key = command.wait_for(r"AVATAR_API_KEY=(\S+)")[1]
+        answer = requests.post(f"{base}/api/login", json={"avatar_api_key": key}, timeout=5)
+        assert command.stop() == 0
+
+    assert answer.status_code == 200
+
+
+def test_the_sandbox_takes_a_key_and_does_not_repeat_it() -> None:
+    with Command("sentifyd-edge", "sandbox", "--port", "0", SANDBOX_API_KEY="chosen-1") as command:
+        base = command.wait_for(r"sandbox on (\S+);")[1]
+        answers = [
+            requests.post(f"{base}/api/login", json={"avatar_api_key": key}, timeout=5).status_code
+            for key in ("chosen-1", "sandbox-only-key")
+        ]
+
+    assert answers == [200, 401]
+    assert "chosen-1" not in command.output
+
+
+def test_any_asgi_server_can_import_the_app() -> None:
+    with Command(
+        *("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0", "--no-access-log"),
+        **GOOD,
+        LOG_FORMAT="json",
+    ) as command:
+        url = command.wait_for(r"running on (http://\S+)")[1]
+        assert requests.get(f"{url}/livez", timeout=5).json() == {"status": "alive"}
+
+
+def test_an_asgi_server_gets_a_line_and_no_traceback() -> None:
+    status, lines = run("python", "-m", "uvicorn", "edge_service.app:app", **{**GOOD, "PORT": "x"})
+
+    assert status == 1
+    assert lines == ["sentifyd-edge: PORT must be a whole number from 0 to 65535"]
+
+
+def test_importing_create_app_needs_no_environment() -> None:
+    status, lines = run("python", "-c", "from edge_service.app import create_app")
+
+    assert (status, lines) == (0, [])
+
+
+def test_a_missing_extra_is_named(tmp_path: Path) -> None:
+    """In an environment that has this distribution and nothing that it depends on."""
+    venv.create(tmp_path, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path)}))
+    project = Path(__file__).parents[2]
+    (packages / "project.pth").write_text(f"{project}\n")
+    metadata = Path(str(importlib.metadata.distribution("mkdocs-sentifyd").locate_file("")))
+    (dist_info,) = metadata.glob("mkdocs_sentifyd-*.dist-info")
+    (packages / dist_info.name).symlink_to(dist_info)
+
+    status, lines = run(
+        str(tmp_path / "bin" / "python"),
+        *("-c", "import sys; from edge_service.cli import main; sys.exit(main(['serve']))"),
+    )
+
+    assert status == 2
+    assert len(lines) == 1
+    assert lines[0].startswith("sentifyd-edge: needs starlette, uvicorn, requests")
+    assert lines[0].endswith("run pip install 'mkdocs-sentifyd[service]'")
+
+
+def test_help_is_complete() -> None:
+    status, lines = run("sentifyd-edge", "--help")
+
+    assert status == 0
+    assert {"serve", "sandbox", "demo"} <= {line.split()[0] for line in lines if line.strip()}

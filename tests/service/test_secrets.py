@@ -1,0 +1,178 @@
+"""Canaries: a key and tokens that must turn up nowhere but where they belong."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from edge_service.app import create_app
+from edge_service.grants import Grant
+from edge_service.issuing import GrantRequest
+from edge_service.sandbox.app import Sandbox
+from edge_service.sentifyd import SentifydClient
+from edge_service.settings import Settings
+from edge_service.telemetry import configure_logging
+from tests.service.conftest import KEY, ORIGIN, Service
+from tests.support.processes import Command
+from tests.support.servers import RawUpstream, http_answer, serving
+
+ACCESS, REFRESH, SENT_BACK = "canary-access-1a", "canary-refresh-2b", "canary-sent-back-3c"
+CANARIES = (KEY, ACCESS, REFRESH, SENT_BACK)
+
+GRANT = json.dumps(
+    {"data": {"access_token": ACCESS, "refresh_token": REFRESH, "avatar_params": {}}}
+).encode()
+ECHO = json.dumps({"your_key": KEY, KEY: [f"Bearer {KEY}"]}).encode()
+
+# Every way in which an upstream might throw the key back at us.
+ANSWERS = [
+    http_answer("200 OK", GRANT),
+    http_answer("401 Unauthorized", ECHO),
+    http_answer("500 Oops", ECHO, f"Retry-After: {KEY}", f"X-Key: {KEY}"),
+    http_answer("200 OK", ECHO),
+    http_answer("200 OK", b"not json " + KEY.encode()),
+    http_answer("302 Found", b"", f"Location: http://127.0.0.1:9/?key={KEY}"),
+    f"HTTP/1.1 2{KEY}\r\n\r\n".encode(),
+    f"{KEY}\r\n\r\n".encode(),
+    f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{KEY}\r\n".encode(),
+    f"HTTP/1.1 200 OK\r\nContent-Length: {KEY}\r\nBroken{KEY}\r\n\r\n".encode(),
+    b"",
+]
+
+
+@pytest.fixture
+def upstream() -> Iterator[RawUpstream]:
+    turn = iter(ANSWERS * 10)
+
+    def behave(connection: socket.socket) -> None:
+        connection.sendall(next(turn))
+        connection.shutdown(socket.SHUT_RDWR)
+
+    with RawUpstream(behave) as raw:
+        yield raw
+
+
+@pytest.mark.parametrize("log_format", ["json", "console"])
+def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) -> None:
+    with Command(
+        *("sentifyd-edge", "serve", "--port", "0"),
+        AVATAR_API_KEY=KEY,
+        ALLOWED_ORIGINS=ORIGIN,
+        SENTIFYD_BACKEND=upstream.url,
+        LOG_LEVEL="debug",
+        LOG_FORMAT=log_format,
+    ) as command:
+        pattern = r'"port": (\d+)' if log_format == "json" else r"port=(\d+)"
+        service = Service(f"http://127.0.0.1:{command.wait_for(pattern)[1]}")
+        query = f"?refreshToken={SENT_BACK}"
+        answers = [service.get(query) for _ in ANSWERS]
+        answers += [
+            service.get(query + "&refreshToken=again"),
+            service.get(query, origin="https://evil.example"),
+            service.call("PUT", query),
+            service.call("POST", data=json.dumps({"refreshToken": [SENT_BACK]})),
+            service.call("POST", data=f"refreshToken={SENT_BACK}&refreshToken={SENT_BACK}"),
+        ]
+        status = command.stop()
+
+    assert status == 0
+    assert len(upstream.received) == len(ANSWERS)
+    assert {answer.status_code for answer in answers} >= {200, 400, 401, 403, 405, 500, 502}
+    for answer in answers:
+        said = answer.text + str(answer.headers)
+        assert KEY not in said
+        assert SENT_BACK not in said
+        if answer.status_code != 200:
+            assert ACCESS not in said
+            assert REFRESH not in said
+    assert command.output.count("/request_tokens") == len(answers)
+    for canary in CANARIES:
+        assert canary not in command.output
+
+
+def test_an_unforeseen_error_tells_its_place_and_not_its_text(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def explode(_: SentifydClient) -> Grant:
+        raise RuntimeError(f"{KEY} {ACCESS}")
+
+    monkeypatch.setattr(SentifydClient, "login", explode)
+    configure_logging("debug", "json")
+    with serving(create_app(Settings(api_key=KEY, allowed_origins=frozenset({ORIGIN})))) as url:
+        response = Service(url).get()
+
+    assert response.status_code == 500
+    assert response.json() == {"error": "Internal server error", "code": "internal_error"}
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    said = capsys.readouterr()
+    assert '"exception": "RuntimeError"' in said.out
+    assert "explode" in said.out
+    for canary in CANARIES:
+        assert canary not in said.out + said.err + response.text
+
+
+def test_log_lines_of_libraries_lose_the_text_of_exceptions(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    import logging
+
+    configure_logging("info", "json")
+    try:
+        raise ValueError(KEY)
+    except ValueError:
+        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+
+    said = capsys.readouterr().out
+    assert '"exception": "ValueError"' in said
+    assert KEY not in said
+
+
+def test_no_secret_in_a_repr() -> None:
+    settings = Settings(api_key=KEY, allowed_origins=frozenset({ORIGIN}))
+    client = SentifydClient(settings)
+    things: list[object] = [
+        settings,
+        client,
+        vars(client).get("_request"),
+        Sandbox(KEY),
+        GrantRequest(SENT_BACK),
+        Grant(access_token=ACCESS, refresh_token=REFRESH, avatar_parameters={"a": ACCESS}),
+    ]
+    client.close()
+
+    for thing in things:
+        for canary in CANARIES:
+            assert canary not in f"{thing!r} {thing}"
+
+
+def test_no_secret_hangs_on_an_upstream_error(upstream: RawUpstream) -> None:
+    """The exceptions of `requests` carry the request, and so the key: none may be chained."""
+    import asyncio
+
+    from edge_service.sentifyd import UpstreamError
+
+    settings = Settings(
+        api_key=KEY, allowed_origins=frozenset({ORIGIN}), login_url=f"{upstream.url}/api/login"
+    )
+
+    async def collect() -> list[BaseException]:
+        client = SentifydClient(settings)
+        caught: list[BaseException] = []
+        for _ in ANSWERS:
+            try:
+                await client.login()
+            except UpstreamError as error:
+                caught.append(error)
+        client.close()
+        return caught
+
+    errors = asyncio.run(collect())
+
+    assert len(errors) == len(ANSWERS) - 1
+    for error in errors:
+        assert error.__cause__ is None
+        assert not isinstance(error.__context__, (OSError, ValueError))
+        assert KEY not in f"{error!r} {error} {vars(error)}"

@@ -1,0 +1,164 @@
+"""The environment: what is accepted, and what the operator reads when it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_service.settings import Settings, SettingsError
+
+GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
+
+
+def problems(**variables: str | None) -> tuple[str, ...]:
+    environ = {**GOOD, **variables}
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({name: value for name, value in environ.items() if value is not None})
+    for problem in caught.value.problems:
+        assert "\n" not in problem
+        for value in variables.values():
+            # No value is ever quoted back: it may be a secret in the wrong variable.
+            assert not value or len(value) < 8 or value not in problem
+    return caught.value.problems
+
+
+def test_defaults() -> None:
+    settings = Settings.from_env(GOOD)
+
+    assert settings.login_url == "https://backend.sentifyd.io/api/login"
+    assert settings.allowed_origins == {"https://docs.example.com"}
+    assert (settings.host, settings.port) == ("127.0.0.1", 8080)
+    assert (settings.upstream_timeout, settings.upstream_concurrency) == (5, 32)
+    assert settings.token_policy == "direct"
+    assert settings.avatar_id is None
+    assert not settings.require_origin
+
+
+def test_everything_set() -> None:
+    settings = Settings.from_env(
+        {
+            **GOOD,
+            "AVATAR_ID": "123",
+            "ALLOWED_ORIGINS": "https://a.example, http://localhost:8000 ,http://[::1]:8000,",
+            "SENTIFYD_BACKEND": "https://serve.sentifyd.io/",
+            "SENTIFYD_LOGIN_PATH": "/api/v1/chatbot/login",
+            "REQUIRE_ORIGIN": "TRUE",
+            "UPSTREAM_TIMEOUT": "2.5",
+            "UPSTREAM_CONCURRENCY": "4",
+            "HOST": "0.0.0.0",
+            "PORT": "9000",
+            "LOG_LEVEL": "DEBUG",
+            "LOG_FORMAT": "console",
+            "VISITOR_AUTH": "none",
+        }
+    )
+
+    assert settings.login_url == "https://serve.sentifyd.io/api/v1/chatbot/login"
+    assert settings.allowed_origins == {
+        "https://a.example",
+        "http://localhost:8000",
+        "http://[::1]:8000",
+    }
+    assert settings.avatar_id == "123"
+    assert settings.require_origin
+    assert settings.upstream_timeout == 2.5
+    assert settings.log_level == "debug"
+
+
+def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("from-a-file-123\n")
+
+    settings = Settings.from_env(
+        {"AVATAR_API_KEY_FILE": str(file), "ALLOWED_ORIGINS": "https://a.example"}
+    )
+
+    assert settings.api_key == "from-a-file-123"
+
+
+def test_the_key_is_not_in_the_repr() -> None:
+    settings = Settings.from_env(GOOD)
+
+    assert "canary" not in repr(settings)
+    assert "canary" not in str(settings)
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = problems(AVATAR_API_KEY=None, ALLOWED_ORIGINS=None, PORT="http", RATE_LIMIT="1/s")
+
+    assert [problem.split()[0] for problem in told] == [
+        "RATE_LIMIT",
+        "AVATAR_API_KEY",
+        "ALLOWED_ORIGINS",
+        "PORT",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("variables", "names", "cure"),
+    [
+        ({"AVATAR_API_KEY": ""}, "AVATAR_API_KEY", "give it a value"),
+        ({"AVATAR_API_KEY": "   "}, "AVATAR_API_KEY", "give it a value"),
+        ({"AVATAR_API_KEY": "your-avatar-api-key-here"}, "AVATAR_API_KEY", "placeholder"),
+        ({"AVATAR_API_KEY": "changeme"}, "AVATAR_API_KEY", "placeholder"),
+        ({"AVATAR_API_KEY": "${AVATAR_API_KEY}"}, "AVATAR_API_KEY", "placeholder"),
+        ({"AVATAR_API_KEY": "<the key goes in here>"}, "AVATAR_API_KEY", "placeholder"),
+        ({"AVATAR_API_KEY": '"quoted key"'}, "AVATAR_API_KEY", "copy the key again"),
+        ({"AVATAR_API_KEY": "two\nlines-of-key"}, "AVATAR_API_KEY", "copy the key again"),
+        ({"AVATAR_API_KEY": "k3y"}, "AVATAR_API_KEY", "copy the whole key"),
+        ({"AVATAR_API_KEY_FILE": "/nowhere"}, "AVATAR_API_KEY", "keep one"),
+        (
+            {"AVATAR_API_KEY": None, "AVATAR_API_KEY_FILE": "secret-in-the-wrong-place"},
+            "AVATAR_API_KEY_FILE",
+            "cannot be read",
+        ),
+        ({"ALLOWED_ORIGINS": ","}, "ALLOWED_ORIGINS", "such as https://docs.example.com"),
+        ({"ALLOWED_ORIGINS": "*"}, "ALLOWED_ORIGINS", "ALLOW_ANY_ORIGIN=true"),
+        ({"ALLOWED_ORIGINS": "null"}, "ALLOWED_ORIGINS", "null"),
+        ({"ALLOWED_ORIGINS": "https://*.example.com"}, "ALLOWED_ORIGINS", "compared exactly"),
+        ({"ALLOWED_ORIGINS": "https://docs.example.com/"}, "ALLOWED_ORIGINS", "slash"),
+        ({"ALLOWED_ORIGINS": "https://docs.example.com/x"}, "ALLOWED_ORIGINS", "path"),
+        ({"ALLOWED_ORIGINS": "https://user@docs.example.com"}, "ALLOWED_ORIGINS", "credentials"),
+        ({"ALLOWED_ORIGINS": "https://Docs.example.com"}, "ALLOWED_ORIGINS", "capitals"),
+        ({"ALLOWED_ORIGINS": "https://döcs.example.com"}, "ALLOWED_ORIGINS", "xn--"),
+        ({"ALLOWED_ORIGINS": "https://docs.example.com:443"}, "ALLOWED_ORIGINS", "default port"),
+        ({"ALLOWED_ORIGINS": "https://docs.example.com:"}, "ALLOWED_ORIGINS", "default port"),
+        ({"ALLOWED_ORIGINS": "https://docs.example.com:99999"}, "ALLOWED_ORIGINS", "port"),
+        ({"ALLOWED_ORIGINS": "kanarie.example"}, "ALLOWED_ORIGINS", "not an origin"),
+        ({"ALLOW_ANY_ORIGIN": "yes please"}, "ALLOW_ANY_ORIGIN", "true or false"),
+        ({"SENTIFYD_BACKEND": "kanarie.example"}, "SENTIFYD_BACKEND", "absolute URL"),
+        ({"SENTIFYD_BACKEND": "http://backend.sentifyd.io"}, "SENTIFYD_BACKEND", "https"),
+        ({"SENTIFYD_BACKEND": "https://u:p@b.example"}, "SENTIFYD_BACKEND", "no credentials"),
+        ({"SENTIFYD_BACKEND": "https://b.example?key=1"}, "SENTIFYD_BACKEND", "query"),
+        ({"SENTIFYD_BACKEND": "https://[::1"}, "SENTIFYD_BACKEND", "malformed"),
+        ({"SENTIFYD_LOGIN_PATH": "api/kanarie"}, "SENTIFYD_LOGIN_PATH", "/api/login"),
+        ({"SENTIFYD_LOGIN_PATH": "//evil.example"}, "SENTIFYD_LOGIN_PATH", "/api/login"),
+        ({"AVATAR_ID": "two words"}, "AVATAR_ID", "without spaces"),
+        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY", "direct"),
+        ({"TOKEN_POLICY": "sharded"}, "TOKEN_POLICY", "direct, pool, shared"),
+        ({"UPSTREAM_TIMEOUT": "0"}, "UPSTREAM_TIMEOUT", "from 0.1 to 60"),
+        ({"UPSTREAM_TIMEOUT": "inf"}, "UPSTREAM_TIMEOUT", "from 0.1 to 60"),
+        ({"UPSTREAM_CONCURRENCY": "0"}, "UPSTREAM_CONCURRENCY", "from 1 to 1024"),
+        ({"PORT": "70000"}, "PORT", "from 0 to 65535"),
+        ({"HOST": "http://0.0.0.0"}, "HOST", "0.0.0.0"),
+        ({"LOG_LEVEL": "loud"}, "LOG_LEVEL", "warning"),
+        ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "json"),
+        ({"VISITOR_AUTH": "jwt"}, "VISITOR_AUTH", "unset"),
+        ({"SEAL_KEYS": "abcdefgh"}, "SEAL_KEYS", "unset"),
+    ],
+)
+def test_one_line_names_the_variable_and_the_cure(
+    variables: dict[str, str | None], names: str, cure: str
+) -> None:
+    told = problems(**variables)
+
+    assert len(told) == 1
+    assert told[0].startswith(names)
+    assert cure in told[0]
+
+
+def test_plain_http_is_for_this_machine_only() -> None:
+    for host in ("localhost", "127.0.0.1:8090", "[::1]:8090", "sandbox.localhost"):
+        settings = Settings.from_env({**GOOD, "SENTIFYD_BACKEND": f"http://{host}"})
+        assert settings.login_url == f"http://{host}/api/login"

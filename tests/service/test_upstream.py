@@ -1,0 +1,368 @@
+"""What Sentifyd, or whatever answers in its place, can do to us."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+from edge_service.app import create_app
+from edge_service.sandbox.app import Sandbox
+from edge_service.sandbox.faults import Fault
+from edge_service.settings import Settings
+from tests.service.conftest import KEY, ORIGIN, Service, StartService
+from tests.service.test_contract import assert_error
+from tests.support.servers import RawUpstream, http_answer, serving
+
+GRANT = json.dumps(
+    {"data": {"access_token": "a", "refresh_token": "r", "avatar_params": {"voice": "x"}}}
+).encode()
+
+
+def answer_with(*data: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        for part in data:
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return behave
+
+
+def call(start: StartService, behave: Callable[[socket.socket], None]) -> requests.Response:
+    with RawUpstream(behave) as upstream:
+        response = start(upstream.url, UPSTREAM_TIMEOUT="2").get()
+        assert len(upstream.received) == 1
+    return response
+
+
+def bodies(**changes: object) -> bytes:
+    fields: dict[str, object] = {"access_token": "a", "refresh_token": "r", "avatar_params": {}}
+    fields.update(changes)
+    return json.dumps({name: value for name, value in fields.items() if value != "-"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (GRANT, {"accessToken": "a", "refreshToken": "r"}),
+        (bodies(), {"accessToken": "a", "refreshToken": "r"}),
+        (
+            b'{"accessToken": "a", "refreshToken": "r", "avatarParameters": {}, '
+            b'"tokenType": "Bearer", "expiresIn": 60}',
+            {"accessToken": "a", "refreshToken": "r", "tokenType": "Bearer", "expiresIn": 60},
+        ),
+        (
+            bodies(token_type="Bearer", expires_in=60.5, unknown="x"),
+            {"accessToken": "a", "refreshToken": "r", "tokenType": "Bearer", "expiresIn": 60.5},
+        ),
+        (
+            bodies(token_type=3, expires_in="soon"),
+            {"accessToken": "a", "refreshToken": "r"},
+        ),
+        (bodies(expires_in=True), {"accessToken": "a", "refreshToken": "r"}),
+        (bodies(avatar_params={"name": "\ud800"}), {"accessToken": "a", "refreshToken": "r"}),
+    ],
+)
+def test_both_generations_of_the_answer(
+    start_service: StartService, body: bytes, tokens: dict[str, object]
+) -> None:
+    response = call(start_service, answer_with(http_answer("200 OK", body)))
+
+    assert response.status_code == 200
+    assert response.json()["tokens"] == tokens
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'"text"',
+        b"null",
+        b'{"data": {}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        bodies(access_token="-"),
+        bodies(access_token=""),
+        bodies(access_token=7),
+        bodies(refresh_token=None),
+        bodies(avatar_params="-"),
+        bodies(avatar_params=[1]),
+        b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": NaN}}',
+        b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": 1e999}}',
+    ],
+    ids=range(16),
+)
+def test_a_200_without_a_grant_is_502(start_service: StartService, body: bytes) -> None:
+    assert_error(
+        call(start_service, answer_with(http_answer("200 OK", body))), 502, "upstream_malformed"
+    )
+
+
+@pytest.mark.parametrize("status", ["201 Created", "204 No Content", "304 Not Modified", "999 Odd"])
+def test_statuses_that_are_neither_200_nor_errors_are_502(
+    start_service: StartService, status: str
+) -> None:
+    assert_error(
+        call(start_service, answer_with(http_answer(status, b""))), 502, "upstream_malformed"
+    )
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temp", "308 Perm"])
+def test_a_redirect_never_carries_the_key_away(start_service: StartService, status: str) -> None:
+    with RawUpstream(answer_with(http_answer("200 OK", GRANT))) as elsewhere:
+        redirect = http_answer(status, b"", f"Location: {elsewhere.url}/api/login")
+        response = call(start_service, answer_with(redirect))
+        assert elsewhere.received == []
+
+    assert_error(response, 502, "upstream_malformed")
+    assert "Location" not in response.headers
+
+
+def test_the_sandbox_redirects_too(service: Service, sandbox: Sandbox) -> None:
+    sandbox.fault = Fault("redirect", location="/api/login")
+
+    assert_error(service.get(), 502, "upstream_malformed")
+    assert sandbox.logins == 1
+
+
+@pytest.mark.parametrize("kind", ["garbage", "oversized"])
+def test_unusable_answers_of_the_sandbox(service: Service, sandbox: Sandbox, kind: str) -> None:
+    sandbox.fault = Fault(kind)  # type: ignore[arg-type]
+    assert_error(service.get(), 502, "upstream_malformed")
+
+    sandbox.fault = None
+    assert service.get().status_code == 200
+
+
+def test_an_endless_answer_is_cut_off(start_service: StartService) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sent += connection.send(b"a" * 65536)
+
+    assert_error(call(start_service, flood), 502, "upstream_malformed")
+    assert sent < 16 * 1024 * 1024
+
+
+def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> None:
+    bomb = gzip.compress(b" " * 50_000_000 + GRANT)
+    assert len(bomb) < 256 * 1024
+    reply = http_answer("200 OK", bomb, "Content-Encoding: gzip")
+
+    assert_error(call(start_service, answer_with(reply)), 502, "upstream_malformed")
+
+
+@pytest.mark.parametrize(
+    ("reply", "code"),
+    [
+        (b"", "upstream_unreachable"),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "upstream_malformed"),
+        (b"\x00\x01\x02" * 100 + b"\r\n\r\n", "upstream_malformed"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", "upstream_unreachable"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "upstream_unreachable"),
+    ],
+)
+def test_answers_that_break_off_or_are_not_http(
+    start_service: StartService, reply: bytes, code: str
+) -> None:
+    assert_error(call(start_service, answer_with(reply)), 502, code)
+
+
+def test_a_reset_connection(start_service: StartService) -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    assert_error(call(start_service, reset), 502, "upstream_unreachable")
+
+
+def test_the_sandbox_resets_too(service: Service, sandbox: Sandbox) -> None:
+    sandbox.fault = Fault("reset")
+
+    assert_error(service.get(), 502, "upstream_unreachable")
+
+
+def test_nobody_listens(start_service: StartService) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+    assert_error(start_service(f"http://127.0.0.1:{port}").get(), 502, "upstream_unreachable")
+
+
+@pytest.mark.parametrize("where", ["silent", "in the headers", "in the body"])
+def test_one_deadline_for_the_whole_exchange(start_service: StartService, where: str) -> None:
+    """A dripping peer resets a socket's timeout with every byte; the deadline holds all the same.
+
+    With one slot the second answer also proves that the thread has ended, not just the caller.
+    """
+    honest = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        if honest.is_set():
+            connection.sendall(http_answer("200 OK", GRANT))
+        elif where == "silent":
+            upstream.over.wait(20)
+        else:
+            reply = http_answer("200 OK", GRANT)
+            start = reply.index(b"\r\n\r\n") + 4 if where == "in the body" else 10
+            connection.sendall(reply[:start])
+            upstream.drip(connection, reply[start:], 0.2)
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url, UPSTREAM_TIMEOUT="0.6", UPSTREAM_CONCURRENCY="1")
+        began = time.monotonic()
+        assert_error(service.get(), 504, "upstream_timeout")
+        assert time.monotonic() - began < 3
+
+        honest.set()
+        assert service.get().status_code == 200
+
+
+def test_a_dripping_sandbox(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    sandbox.fault = Fault("drip", seconds=0.2)
+    service = start_service(sandbox_url, UPSTREAM_TIMEOUT="0.5")
+
+    assert_error(service.get(), 504, "upstream_timeout")
+
+
+def test_no_free_slot_within_a_second(start_service: StartService) -> None:
+    arrived, answer = threading.Event(), threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        arrived.set()
+        answer.wait(10)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    with RawUpstream(behave) as upstream, ThreadPoolExecutor(1) as visitors:
+        service = start_service(upstream.url, UPSTREAM_CONCURRENCY="1", UPSTREAM_TIMEOUT="10")
+        first = visitors.submit(service.get)
+        assert arrived.wait(5)
+
+        second = service.get()
+        alive = requests.get(f"{service.base}/livez", timeout=5)
+        answer.set()
+
+        assert_error(second, 503, "upstream_busy")
+        assert second.headers["Retry-After"] == "1"
+        assert alive.status_code == 200
+        assert first.result(10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        (b'{"message": "no"}', {"message": "no"}),
+        (
+            json.dumps({"sent": {KEY: [f"key={KEY};"]}}).encode(),
+            {"sent": {"[masked]": ["key=[masked];"]}},
+        ),
+        (b'["a", 1, null]', ["a", 1, None]),
+        (b"<html>no</html>", None),
+        (b"", None),
+        (b'"' + b"a" * 5000 + b'"', None),
+    ],
+)
+def test_details_are_small_json_with_the_key_masked(
+    start_service: StartService, body: bytes, details: object
+) -> None:
+    response = call(start_service, answer_with(http_answer("418 Teapot", body)))
+
+    assert_error(response, 418, "upstream_rejected", "Authentication failed")
+    assert response.json().get("details") == details
+    assert ("details" in response.json()) == (details is not None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed_on"),
+    [
+        ("120", "120"),
+        ("Fri, 20 Nov 2026 08:00:00 GMT", "Fri, 20 Nov 2026 08:00:00 GMT"),
+        (KEY, None),
+        ("-1", None),
+    ],
+)
+def test_retry_after_is_passed_on_when_it_is_one(
+    start_service: StartService, sent: str, passed_on: str | None
+) -> None:
+    reply = http_answer("503 Busy", b"{}", f"Retry-After: {sent}")
+
+    response = call(start_service, answer_with(reply))
+
+    assert response.headers.get("Retry-After") == passed_on
+
+
+def test_one_connection_serves_many_logins(start_service: StartService) -> None:
+    connections = []
+
+    def behave(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url)
+        assert [service.get().status_code for _ in range(5)] == [200] * 5
+
+    assert len(connections) == 5
+    assert len(set(map(id, connections))) == 1
+
+
+def test_cookies_and_the_environment_are_ignored(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cookie = "Set-Cookie: session=abc; Path=/"
+    requests_seen = []
+
+    def behave(connection: socket.socket) -> None:
+        requests_seen.append(upstream.received[-1])
+        answer_with(http_answer("200 OK", GRANT, cookie))(connection)
+
+    with RawUpstream(behave) as upstream, RawUpstream(answer_with(b"")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("no_proxy", "")
+        service = start_service(upstream.url)
+        session = requests.Session()
+        session.trust_env = False
+        for _ in range(2):
+            response = session.get(service.url, headers={"Origin": ORIGIN}, timeout=5)
+            assert response.status_code == 200
+            assert "Set-Cookie" not in response.headers
+        assert proxy.received == []
+
+    assert len(requests_seen) == 2
+    assert all(b"cookie" not in request.lower() for request in requests_seen)
+
+
+def test_no_thread_outlives_the_service() -> None:
+    def behave(_: socket.socket) -> None:
+        upstream.over.wait(20)
+
+    with RawUpstream(behave) as upstream:
+        settings = Settings(
+            api_key=KEY,
+            allowed_origins=frozenset({ORIGIN}),
+            login_url=f"{upstream.url}/api/login",
+            upstream_timeout=0.3,
+        )
+        with serving(create_app(settings)) as url:
+            assert Service(url).get().status_code == 504
+        threads = [t for t in threading.enumerate() if t.name.startswith("sentifyd-login")]
+        for thread in threads:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in threads)
