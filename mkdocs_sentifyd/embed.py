@@ -1,0 +1,66 @@
+"""From options to tags: Jinja2 templates with autoescaping, rendered once a build."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.options import DOCUMENTED_LOADER
+
+__all__ = ["Embed", "build_embed"]
+
+ELEMENT = "sentifyd-bot"
+# Both stand in the vendor's documentation: an author may have pasted either.
+_DOCUMENTED_LOADERS = (DOCUMENTED_LOADER, "https://cdn.sentifyd.io/element/bot.js")
+
+
+@dataclass(frozen=True, slots=True)
+class Embed:
+    """What a page gets.
+
+    Attributes:
+        loader: the script tag.
+        loader_urls: scripts that define the element; a page that has one needs no loader of ours.
+        element: name of the custom element.
+        attributes: names, and each attribute written out with a space before it.
+    """
+
+    loader: str
+    loader_urls: frozenset[str]
+    element: str
+    attributes: tuple[tuple[str, str], ...]
+
+    def tag(self) -> str:
+        """The whole element."""
+        return f"<{self.element}{self.missing(())}></{self.element}>\n"
+
+    def missing(self, present: Iterable[str]) -> str:
+        """The attributes that an author's element lacks, in either of their spellings.
+
+        Args:
+            present: names of the attributes that it has, in lower case.
+        """
+        spelt = {name.replace("-", "_") for name in present}
+        return "".join(
+            text for name, text in self.attributes if name.replace("-", "_") not in spelt
+        )
+
+
+def build_embed(config: SentifydConfig) -> Embed:
+    """Render the tags that the options ask for."""
+    environment = Environment(
+        loader=PackageLoader("mkdocs_sentifyd"), autoescape=True, undefined=StrictUndefined
+    )
+    attribute = environment.get_template("attribute.html")
+    attributes = {"token_endpoint": config.token_endpoint, "avatar_id": config.avatar_id}
+    return Embed(
+        loader=environment.get_template("loader.html").render(loader=config.loader) + "\n",
+        loader_urls=frozenset({config.loader.url, *_DOCUMENTED_LOADERS}),
+        element=ELEMENT,
+        attributes=tuple(
+            (name, attribute.render(name=name, value=value)) for name, value in attributes.items()
+        ),
+    )

@@ -1,0 +1,114 @@
+"""Tags into an HTML string: pure, idempotent, and nothing else of the page changes.
+
+Parsing and serialising every page would make a large build several times slower, so this looks
+only for the places where the tags go.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from mkdocs_sentifyd.embed import Embed
+from mkdocs_sentifyd.scan import UNCLOSED, Tag, may_be_unclosed, tags
+
+__all__ = ["Injected", "inject"]
+
+_HEAD_AND_BODY = frozenset({"head", "body"})
+_LAST_TAGS = re.compile(r"</body\s*>\s*(?:</html\s*>\s*)?\Z", re.IGNORECASE)
+
+
+class Injected(NamedTuple):
+    """A page with its avatar.
+
+    Attributes:
+        html: the page.
+        elements: how many elements it has; more than one is the author's mistake.
+    """
+
+    html: str
+    elements: int
+
+
+def inject(html: str, embed: Embed) -> Injected:
+    """Put loader and element into a page, or complete the element that its author placed.
+
+    Args:
+        html: a whole page.
+        embed: the tags.
+
+    Returns:
+        The page with one loader in the head and the element at the end of the body. A loader that
+        the author placed stays the only one; of an author's elements the first is completed.
+    """
+    outline = _quick_outline(html, embed) or _outline(html, embed)
+    edits: list[tuple[int, str]] = []
+    if not outline.has_loader:
+        edits.append((outline.head_end, embed.loader))
+    if outline.elements:
+        first = outline.elements[0]
+        edits.append((first.name_end, embed.missing(first.attributes())))
+    else:
+        edits.append((outline.body_end, embed.tag()))
+    pieces, position = [], 0
+    for offset, text in sorted(edits, key=lambda edit: edit[0]):
+        pieces += [html[position:offset], text]
+        position = offset
+    return Injected("".join([*pieces, html[position:]]), max(1, len(outline.elements)))
+
+
+@dataclass(slots=True)
+class _Outline:
+    """Where things are in a page."""
+
+    head_end: int
+    body_end: int
+    has_loader: bool = False
+    elements: list[Tag] = field(default_factory=list)
+
+
+def _quick_outline(html: str, embed: Embed) -> _Outline | None:
+    """The outline without reading all, for a page that has no avatar and ends as pages do."""
+    end = _LAST_TAGS.match(html, max(html.rfind("</body"), html.rfind("</BODY"), 0))
+    if end is None or _mentions(html, embed) or may_be_unclosed(html, end.start()):
+        return None
+    for tag in tags(html, _HEAD_AND_BODY):
+        if tag.name == ("head" if tag.is_end else "body"):
+            return _Outline(tag.start, end.start())
+    return None
+
+
+def _outline(html: str, embed: Embed) -> _Outline:
+    loaders = {_without_scheme(url) for url in embed.loader_urls}
+    outline = _Outline(head_end=-1, body_end=-1)
+    ends = {"body": -1, "html": -1, UNCLOSED: -1}
+    for tag in tags(html, {"head", "body", "html", "script", embed.element}):
+        if outline.head_end < 0 and tag.name == ("head" if tag.is_end else "body"):
+            outline.head_end = tag.start
+        if tag.name == UNCLOSED or (tag.is_end and tag.name in ends):
+            ends[tag.name] = tag.start
+        elif tag.is_end:
+            continue
+        elif tag.name == embed.element:
+            outline.elements.append(tag)
+        elif tag.name == "script" and not outline.has_loader:
+            source = tag.attributes().get("src", "").strip()
+            outline.has_loader = _without_scheme(source) in loaders
+    outline.body_end = next((end for end in ends.values() if end >= 0), len(html))
+    if outline.head_end < 0:
+        outline.head_end = outline.body_end
+    return outline
+
+
+def _mentions(html: str, embed: Embed) -> bool:
+    """Whether an element or a loader might stand in the page."""
+    tag = re.compile(f"<{embed.element}", re.IGNORECASE)
+    return tag.search(html) is not None or any(
+        urlsplit(url).netloc in html for url in embed.loader_urls
+    )
+
+
+def _without_scheme(url: str) -> str:
+    return re.sub(r"(?i)^https?:", "", url)

@@ -1,0 +1,155 @@
+"""Reading HTML as a browser's tokenizer does, as far as finding real tags needs it.
+
+Comments, scripts, text areas and templates may quote any tag, and so may attribute values: what
+stands there is not a tag (HTML Standard, section 13.2.5, "Tokenization").
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container, Iterator
+from html import unescape
+from typing import NamedTuple
+
+__all__ = ["UNCLOSED", "Tag", "may_be_unclosed", "tags"]
+
+_ATTRIBUTE = r"""
+    (?P<name>[^\t\n\f\r />][^\t\n\f\r />=]*+)
+    (?:
+        [\t\n\f\r ]*+=[\t\n\f\r ]*+
+        (?P<value>"[^"]*+"|'[^']*+'|(?!["'])[^\t\n\f\r >]*+)
+    |
+        (?![\t\n\f\r ]*+=)
+    )
+"""
+_ANY_ATTRIBUTE = _ATTRIBUTE.replace("?P<name>", "?:").replace("?P<value>", "?:")
+_CONSTRUCT = re.compile(r"<(?=[a-zA-Z/!?])")
+# A real comment, or what a browser takes for one: `<!x>`, `<?x>`, `</ x>`.
+_COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>)|<(?:!(?!--)|\?|/(?![a-zA-Z]))[^>]*+>", re.DOTALL)
+_TAG = re.compile(
+    rf"""<(/?)(?P<name>[a-zA-Z][^\t\n\f\r />]*+)
+    ((?:[\t\n\f\r /]++|{_ANY_ATTRIBUTE})*+)>""",
+    re.VERBOSE,
+)
+_EACH_ATTRIBUTE = re.compile(_ATTRIBUTE, re.VERBOSE)
+_SCRIPT_PART = re.compile(r"<!--|-->|<(/?)script(?=[\t\n\f\r />])", re.IGNORECASE)
+_RAW_NAMES = (
+    *("script", "style", "textarea", "title", "xmp", "iframe", "noembed", "noframes", "noscript"),
+    "plaintext",
+)
+_RAW = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE) for name in _RAW_NAMES}
+# Nothing ends this one (HTML Standard, section 13.2.5.5).
+_RAW["plaintext"] = re.compile(r"(?!)")
+_PAIRS = [("<!--", "-->"), *((f"<{name}", f"</{name}") for name in _RAW_NAMES)]
+UNCLOSED = "#unclosed"
+
+
+class Tag(NamedTuple):
+    """A real tag.
+
+    Attributes:
+        name: in lower case.
+        is_end: whether it is an end tag.
+        start: offset of its `<`.
+        name_end: offset behind its name.
+        source: its attributes as written.
+    """
+
+    name: str
+    is_end: bool
+    start: int
+    name_end: int
+    source: str
+
+    def attributes(self) -> dict[str, str]:
+        """Lower-case names and unescaped values; of a repeated name the first, as in browsers."""
+        found: dict[str, str] = {}
+        for match in _EACH_ATTRIBUTE.finditer(self.source):
+            value = match["value"] or ""
+            if value[:1] in ('"', "'"):
+                value = value[1:-1]
+            found.setdefault(match["name"].lower(), unescape(value))
+        return found
+
+
+def tags(html: str, names: Container[str]) -> Iterator[Tag]:
+    """Every real tag outside `<template>` that has one of these names, in order.
+
+    A construct that never ends swallows the rest of the page. If there is one it comes last, as a
+    tag with the name `UNCLOSED`, whatever names were asked for.
+    """
+    position = templates = template_start = foreign = 0
+    while construct := _CONSTRUCT.search(html, position):
+        start = construct.start()
+        match = _TAG.match(html, start)
+        if match is None:
+            comment = _COMMENT.match(html, start)
+            if comment is None:
+                break
+            position = comment.end()
+            continue
+        position = match.end()
+        slash, name, source = match.groups()
+        name = name.lower()
+        if name == "template":
+            if not templates:
+                template_start = start
+            templates = max(0, templates + (-1 if slash else 1))
+        elif not templates and name in names:
+            yield Tag(name, bool(slash), start, match.end("name"), source)
+        if name in ("svg", "math") and not source.endswith("/"):
+            foreign = max(0, foreign + (-1 if slash else 1))
+        # Only in SVG and MathML may such an element close itself.
+        if name in _RAW and not slash and not (foreign and source.endswith("/")):
+            end = _end_of_raw_text(html, name, position)
+            if end is None:
+                break
+            position = end
+    else:
+        start = template_start if templates else len(html)
+    if start < len(html):
+        yield Tag(UNCLOSED, False, template_start if templates else start, start, "")
+
+
+def may_be_unclosed(html: str, end: int) -> bool:
+    """Whether a tag, a comment or a raw text (in lower case) might still be open at an offset.
+
+    Much cheaper than reading the page, and now and then wrong where nothing is open.
+    """
+    if _CONSTRUCT.search(html, html.rfind(">", 0, end) + 1, end):
+        return True
+    # The quote that opens a value which nothing closes is the last one of its kind.
+    quotes = (html.rfind('"', 0, end), html.rfind("'", 0, end))
+    if any(html[max(0, quote - 20) : max(0, quote)].rstrip().endswith("=") for quote in quotes):
+        return True
+    # Templates nest, and hardly a page has one.
+    return "<template" in html or any(
+        html.rfind(opener, 0, end) > html.rfind(closer, 0, end) for opener, closer in _PAIRS
+    )
+
+
+def _end_of_raw_text(html: str, name: str, position: int) -> int | None:
+    """Where the text of an element ends in which tags are just text, or `None` if nowhere."""
+    if name == "script":
+        return _end_of_script(html, position)
+    end = _RAW[name].search(html, position)
+    return end.start() if end else None
+
+
+def _end_of_script(html: str, position: int) -> int | None:
+    """A script that quotes `<!-- <script>` goes on behind the next `</script>`."""
+    in_comment = in_script = False
+    while part := _SCRIPT_PART.search(html, position):
+        text = part[0]
+        if text == "<!--":
+            # The two dashes count for `-->` as well: `<!-->` is over at once.
+            position, in_comment = part.start() + 2, True
+        elif text == "-->":
+            position, in_comment, in_script = part.end(), False, False
+        elif not part[1]:
+            position, in_script = part.end(), in_comment
+        elif in_script:
+            position, in_script = part.end(), False
+        else:
+            return part.start()
+    return None

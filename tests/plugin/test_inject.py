@@ -1,0 +1,209 @@
+"""The text surgery: what counts as a tag, and that nothing else of a page changes."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from bs4 import BeautifulSoup, Tag
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mkdocs_sentifyd.embed import Embed
+from mkdocs_sentifyd.inject import _outline, _quick_outline, inject
+from mkdocs_sentifyd.scan import UNCLOSED, tags
+
+LOADER = "https://l.example/main.js"
+EMBED = Embed(
+    loader=f'<script src="{LOADER}" defer></script>',
+    loader_urls=frozenset({LOADER}),
+    element="sentifyd-bot",
+    attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
+)
+ELEMENT = '<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n'
+
+
+def page(head: str = "", body: str = "") -> str:
+    return f"<!doctype html><html><head><title>T</title>{head}</head><body>{body}</body></html>"
+
+
+QUOTES = [
+    "<!-- {} -->",
+    "<!--> <!-- {} --!>",
+    '<script>x = "{}"</script>',
+    '<SCRIPT>x = "{}"</SCRIPT >',
+    "<script><!-- <script> {} </script> {} --></script>",
+    "<style>/* {} */</style>",
+    "<textarea>{}</textarea>",
+    "<title>{}</title>",
+    "<noscript>{}</noscript>",
+    "<iframe>{}</iframe>",
+    "<template>{}<template></template>{}</template>",
+    '<p title="{}">',
+    "<p title='{}' hidden>",
+    "<p a=b/c title = '{}'>",
+]
+
+
+@pytest.mark.parametrize("quote", QUOTES)
+@pytest.mark.parametrize(
+    "tag", ["</body></html>", "</head><body>", "<sentifyd-bot></sentifyd-bot>", EMBED.loader]
+)
+@pytest.mark.parametrize("where", ["head", "body"])
+def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
+    quoted = quote.replace("{}", tag.replace('"', "") if '"' in quote else tag)
+    if tag == EMBED.loader and "script" in quote.lower():
+        quoted = quoted.replace("</script>", "", 1)
+    html = page(**{where: quoted})
+
+    result = inject(html, EMBED)
+
+    at_head = len(html) - len("</head><body></body></html>" + (quoted if where == "body" else ""))
+    at_body = len(html) - len("</body></html>")
+    wanted = html[:at_head] + EMBED.loader + html[at_head:at_body] + ELEMENT + html[at_body:]
+    assert result.html == wanted
+    assert result.elements == 1
+    assert inject(wanted, EMBED) == result
+
+
+@pytest.mark.parametrize(
+    ("html", "expected"),
+    [
+        ("<html><head></head><body>x</body></html>",
+         "<html><head>{L}</head><body>x{E}</body></html>"),
+        ("<HEAD></HEAD><BODY>x</BODY>\n</HTML>\n", "<HEAD>{L}</HEAD><BODY>x{E}</BODY>\n</HTML>\n"),
+        ("<head></head ><body>x</body >", "<head>{L}</head ><body>x{E}</body >"),
+        ("<html><body class=a>x", "<html>{L}<body class=a>x{E}"),
+        ("<head></head><body>x</html>", "<head>{L}</head><body>x{E}</html>"),
+        ("<p>x", "<p>x{L}{E}"),
+        ("", "{L}{E}"),
+        ("<head></head><body></body><!-- </body> -->",
+         "<head>{L}</head><body>{E}</body><!-- </body> -->"),
+        ("<head></head><body><svg><title/></svg></body>",
+         "<head>{L}</head><body><svg><title/></svg>{E}</body>"),
+        ("<head></head><body><script src=x /></body></script></body>",
+         "<head>{L}</head><body><script src=x /></body></script>{E}</body>"),
+        ("<head></head><body>1 < 2 </3 <? </body>",
+         "<head>{L}</head><body>1 < 2 </3 <? </body>{E}"),
+        ("<head></head><body>x </</body></html>", "<head>{L}</head><body>x </</body>{E}</html>"),
+        # Something is never closed: whatever comes after it is no place for a tag.
+        ("<head></head><body>x<!-- </body></html>",
+         "<head>{L}</head><body>x{E}<!-- </body></html>"),
+        ("<head></head><body>x<script></body>", "<head>{L}</head><body>x{E}<script></body>"),
+        ("<head></head><body>x<template></body>", "<head>{L}</head><body>x{E}<template></body>"),
+        ("<head></head><body>x<p a='></body>", "<head>{L}</head><body>x{E}<p a='></body>"),
+    ],
+)  # fmt: skip
+def test_pages_of_other_shapes(html: str, expected: str) -> None:
+    wanted = expected.replace("{E}", ELEMENT).replace("{L}", EMBED.loader)
+
+    assert inject(html, EMBED).html == wanted
+    assert inject(wanted, EMBED).html == wanted
+
+
+@pytest.mark.parametrize(
+    ("placed", "completed"),
+    [
+        ("<sentifyd-bot></sentifyd-bot>",
+         '<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>'),
+        ("<sentifyd-bot\n  toggler=false>",
+         '<sentifyd-bot token_endpoint="T" avatar_id="A"\n  toggler=false>'),
+        ("<Sentifyd-Bot avatar-id=mine />",
+         '<Sentifyd-Bot token_endpoint="T" avatar-id=mine />'),
+        ("<sentifyd-bot AVATAR_ID='x'TOKEN_ENDPOINT=y>",
+         "<sentifyd-bot AVATAR_ID='x'TOKEN_ENDPOINT=y>"),
+        ('<sentifyd-bot data-avatar_id="x" title="avatar_id=">',
+         '<sentifyd-bot token_endpoint="T" avatar_id="A" data-avatar_id="x" title="avatar_id=">'),
+    ],
+)  # fmt: skip
+def test_an_authors_element_is_completed(placed: str, completed: str) -> None:
+    result = inject(page(body=f"<p>{placed}</p>"), EMBED)
+
+    assert result.html == page(EMBED.loader, f"<p>{completed}</p>")
+    assert result.elements == 1
+    assert inject(result.html, EMBED) == result
+
+
+def test_other_elements_with_a_similar_name_are_not_ours() -> None:
+    html = page(body="<sentifyd-bot-list></sentifyd-bot-list>")
+
+    assert inject(html, EMBED).html.count("<sentifyd-bot ") == 1
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f'<script src="{LOADER}"></script>',
+        f"<script defer src={LOADER}></script>",
+        f"<SCRIPT SRC=' {LOADER} ' type=module></SCRIPT>",
+        '<script src="//l.example/main.js"></script>',
+        '<script src="https&#58;//l.example/main.js"></script>',
+    ],
+)
+def test_an_authors_loader_stays_the_only_one(script: str) -> None:
+    for html in (page(head=script), page(body=script)):
+        assert EMBED.loader not in inject(html, EMBED).html.replace(script, "")
+
+
+def test_two_elements_are_counted_and_the_first_is_completed() -> None:
+    result = inject(page(body="<sentifyd-bot></sentifyd-bot>" * 2), EMBED)
+
+    assert result.elements == 2
+    assert result.html.count('avatar_id="A"') == 1
+
+
+FRAGMENTS = st.lists(
+    st.sampled_from(
+        [
+            *("<p>", "</p>", "text é", "<!--", "-->", "<!-->", "<script>", "</script>", "<style>"),
+            *("</style>", "<textarea>", "</textarea>", "<template>", "</template>", "</head>"),
+            *("<head>", "<body>", "</body>", "</html>", "<svg>", "</svg>", "<title>", "</title>"),
+            *("<p a='", '<p a="', "'>", '">', "<", ">", "</", "<!", "\n", "=", EMBED.loader),
+            *("<sentifyd-bot>", "</sentifyd-bot>", "<sentifyd-bot avatar_id=x>", "&lt;"),
+        ]
+    ),
+    max_size=25,
+).map("".join)
+
+
+@given(FRAGMENTS)
+def test_only_our_tags_are_added(html: str) -> None:
+    result = inject(html, EMBED).html
+
+    added = re.sub(
+        "|".join(map(re.escape, [ELEMENT, EMBED.loader, ' token_endpoint="T"', ' avatar_id="A"'])),
+        "",
+        result,
+    )
+    assert added == html.replace(EMBED.loader, "")
+
+
+@given(FRAGMENTS)
+def test_twice_is_the_same_as_once_in_a_whole_page(body: str) -> None:
+    once = inject(page(body=body), EMBED)
+
+    assert inject(once.html, EMBED).html == once.html
+
+
+@given(FRAGMENTS)
+def test_the_short_cut_finds_the_same_places(body: str) -> None:
+    html = page(body=body)
+    quick = _quick_outline(html, EMBED)
+
+    assert quick is None or quick == _outline(html, EMBED)
+
+
+@given(FRAGMENTS)
+def test_the_scanner_sees_the_elements_that_a_browser_sees(body: str) -> None:
+    """html5lib follows the standard's parser; SVG has rules of its own, so it is left out."""
+    if "svg" in body:
+        return
+    html = page(body=body)
+    ours = [tag for tag in tags(html, {"sentifyd-bot"}) if not tag.is_end and tag.name != UNCLOSED]
+    soup = BeautifulSoup(html, "html5lib")
+    theirs = [
+        element
+        for element in soup.find_all("sentifyd-bot")
+        if isinstance(element, Tag) and not element.find_parent("template")
+    ]
+    assert [tag.attributes() for tag in ours] == [element.attrs for element in theirs]

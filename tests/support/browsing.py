@@ -1,0 +1,60 @@
+"""A visitor in Chromium, and everything that their browser asked for and was told."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, Request, Response
+
+AVATAR = "sentifyd-bot"
+CONNECTED = f'{AVATAR}[data-state="connected"]'
+
+
+class Visit:
+    """A page with ears."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.requests: list[Request] = []
+        self.console: list[str] = []
+        self._responses: list[Response] = []
+        self._texts: list[str] = []
+        page.on("request", lambda request: self.requests.append(request))
+        page.on("response", lambda response: self._responses.append(response))
+        page.on("console", lambda message: self.console.append(f"{message.type}: {message.text}"))
+        page.on("pageerror", lambda error: self.console.append(f"error: {error}"))
+        page.on("websocket", lambda socket: socket.on("framereceived", self._keep_frame))
+
+    @property
+    def avatar(self) -> str:
+        return AVATAR
+
+    def errors(self) -> list[str]:
+        return [line for line in self.console if line.startswith(("error", "warning"))]
+
+    def origins(self) -> set[str]:
+        """Every server that was asked for something."""
+        parts = (urlsplit(request.url) for request in self.requests)
+        return {f"{url.scheme}://{url.netloc}" for url in parts if url.scheme in ("http", "https")}
+
+    def wait_until_connected(self) -> None:
+        self.page.wait_for_selector(CONNECTED, state="attached", timeout=15_000)
+
+    def stored(self, key: str) -> object:
+        value: object = self.page.evaluate("key => JSON.parse(sessionStorage.getItem(key))", key)
+        return value
+
+    def everything_heard(self) -> str:
+        """Text of all responses and WebSocket frames since the last call, and the page as it is."""
+        self.page.wait_for_load_state("networkidle")
+        for response in self._responses:
+            if response.status < 300 and response.status != 204:
+                self._texts.append(response.text())
+            self._texts.append(str(response.all_headers()))
+        self._responses.clear()
+        heard = [*self._texts, *(request.url for request in self.requests), self.page.content()]
+        self._texts.clear()
+        return "\n".join([*heard, *self.console, str(self.page.evaluate("({...sessionStorage})"))])
+
+    def _keep_frame(self, payload: str | bytes) -> None:
+        self._texts.append(str(payload))
