@@ -50,32 +50,36 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
 
 
 def serve(
-    apps: Sequence[tuple[ASGIApp, socket.socket]], on_start: Callable[[], None] = lambda: None
+    apps: Sequence[tuple[ASGIApp, socket.socket]],
+    on_start: Callable[[], None],
+    stop_signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
 ) -> None:
-    """Serve every application on its socket in one event loop; return after SIGINT or SIGTERM.
+    """Serve every application on its socket in one event loop; return after a stop signal.
 
     One process, so that nothing can be left behind when it ends, however it ends.
 
     Args:
         apps: applications and the sockets that they listen on.
         on_start: called once all of them answer.
+        stop_signals: the first one lets requests under way finish, a second one does not.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(apps, on_start))
+        runner.run(_serve(apps, on_start, stop_signals))
 
 
 async def _serve(
-    apps: Sequence[tuple[ASGIApp, socket.socket]], on_start: Callable[[], None]
+    apps: Sequence[tuple[ASGIApp, socket.socket]],
+    on_start: Callable[[], None],
+    stop_signals: Sequence[signal.Signals],
 ) -> None:
     servers = [_Server(_config(app)) for app, _ in apps]
 
     def stop(*_: object) -> None:
         for server in servers:
-            # A second signal does not wait for requests that are under way.
             server.force_exit = server.should_exit
             server.should_exit = True
 
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in stop_signals:
         signal.signal(number, stop)
     async with asyncio.TaskGroup() as group:
         for server, (_, sock) in zip(servers, apps, strict=True):

@@ -15,20 +15,20 @@
       --_on-primary: var(--text-color-primary-bg, #011f28);
       --_on-secondary: var(--text-color-secondary-bg, #ffffff);
       display: block; position: relative; z-index: 10; color: #1b1f24;
-      font: 15px/1.45 system-ui, sans-serif; max-width: 22.5rem;
+      font: 15px/1.45 system-ui, sans-serif; max-width: 360px;
     }
-    :host([data-floating]) { position: fixed; right: 1rem; bottom: 1rem; }
+    :host([data-floating]) { position: fixed; right: 16px; bottom: 16px; }
     :host([hidden]) { display: none; }
     *, *::before { box-sizing: border-box; }
     button, input { font: inherit; }
     :focus-visible { outline: 3px solid var(--_secondary); outline-offset: 2px; }
     .launcher {
-      display: block; margin-left: auto; width: 4rem; height: 4rem; padding: 0; border: 0;
+      display: block; margin-left: auto; width: 64px; height: 64px; padding: 0; border: 0;
       border-radius: 50%; cursor: pointer; background: var(--_primary);
       box-shadow: 0 2px 12px rgb(0 0 0 / 0.3); position: relative;
     }
     .launcher::after {
-      content: ""; position: absolute; right: 0.15rem; bottom: 0.15rem; width: 0.9rem; height: 0.9rem;
+      content: ""; position: absolute; right: 2.5px; bottom: 2.5px; width: 14.5px; height: 14.5px;
       border-radius: 50%; border: 2px solid #fff; background: #8a929b;
     }
     :host([data-state="connected"]) .launcher::after { background: #1f9d55; }
@@ -37,39 +37,39 @@
     :host([data-state="error"]) .launcher::after { background: #d1242f; }
     :host(:not([data-floating])) .launcher { display: none; }
     .panel {
-      width: min(22.5rem, calc(100vw - 2rem)); margin-bottom: 0.75rem; overflow: hidden;
-      border-radius: 0.9rem; background: #fff; border: 1px solid #d0d7de;
+      width: min(360px, calc(100vw - 32px)); margin-bottom: 12px; overflow: hidden;
+      border-radius: 14.5px; background: #fff; border: 1px solid #d0d7de;
       box-shadow: 0 8px 30px rgb(0 0 0 / 0.22);
     }
     .panel[hidden] { display: none; }
     header {
-      display: flex; align-items: center; gap: 0.7rem; padding: 0.7rem 0.9rem;
+      display: flex; align-items: center; gap: 11px; padding: 11px 14.5px;
       background: var(--_primary); color: var(--_on-primary);
     }
-    header svg { width: 2.75rem; height: 2.75rem; flex: none; }
-    .launcher svg { width: 3.4rem; height: 3.4rem; }
+    header svg { width: 44px; height: 44px; flex: none; }
+    .launcher svg { width: 54.5px; height: 54.5px; }
     .title { flex: 1; min-width: 0; }
     .title strong { display: block; }
     .badge {
-      display: inline-block; padding: 0 0.5em; border-radius: 1em; font-size: 0.75rem;
+      display: inline-block; padding: 0 0.5em; border-radius: 1em; font-size: 12px;
       font-weight: 700; background: var(--_secondary); color: var(--_on-secondary);
     }
     .close {
-      border: 0; background: none; color: inherit; width: 2rem; height: 2rem; font-size: 1.4rem;
+      border: 0; background: none; color: inherit; width: 32px; height: 32px; font-size: 22.5px;
       line-height: 1; cursor: pointer; border-radius: 50%;
     }
     :host(:not([data-floating])) .close { display: none; }
-    .log { height: 11rem; overflow-y: auto; padding: 0.8rem; display: grid; gap: 0.5rem; align-content: start; }
-    .log p { margin: 0; padding: 0.4rem 0.7rem; border-radius: 0.8rem; background: #eef1f4; max-width: 90%; width: fit-content; overflow-wrap: anywhere; }
+    .log { height: 176px; overflow-y: auto; padding: 13px; display: grid; gap: 8px; align-content: start; }
+    .log p { margin: 0; padding: 6.5px 11px; border-radius: 13px; background: #eef1f4; max-width: 90%; width: fit-content; overflow-wrap: anywhere; }
     .log p.visitor { background: var(--_secondary); color: var(--_on-secondary); margin-left: auto; }
-    form { display: flex; gap: 0.5rem; padding: 0 0.8rem 0.6rem; }
-    input { flex: 1; min-width: 0; padding: 0.45rem 0.7rem; border: 1px solid #8a929b; border-radius: 0.6rem; color: inherit; background: #fff; }
-    form button, .retry { padding: 0.45rem 0.9rem; border: 0; border-radius: 0.6rem; background: var(--_secondary); color: var(--_on-secondary); cursor: pointer; }
+    form { display: flex; gap: 8px; padding: 0 13px 9.5px; }
+    input { flex: 1; min-width: 0; padding: 7px 11px; border: 1px solid #8a929b; border-radius: 9.5px; color: inherit; background: #fff; }
+    form button, .retry { padding: 7px 14.5px; border: 0; border-radius: 9.5px; background: var(--_secondary); color: var(--_on-secondary); cursor: pointer; }
     form button:disabled { opacity: 0.55; cursor: default; }
-    footer { padding: 0.5rem 0.9rem; font-size: 0.78rem; color: #4b5560; background: #f6f8fa; border-top: 1px solid #d0d7de; }
-    footer dl { display: grid; grid-template-columns: auto 1fr; gap: 0 0.6rem; margin: 0; }
+    footer { padding: 8px 14.5px; font-size: 12.5px; color: #4b5560; background: #f6f8fa; border-top: 1px solid #d0d7de; }
+    footer dl { display: grid; grid-template-columns: auto 1fr; gap: 0 9.5px; margin: 0; }
     footer dd { margin: 0; overflow-wrap: anywhere; }
-    .retry { margin: 0.4rem 0; }
+    .retry { margin: 6.5px 0; }
     .retry[hidden] { display: none; }
     .mouth { transform-origin: 32px 43px; }
     :host([data-talking]) .mouth { animation: talk 0.24s ease-in-out infinite alternate; }
@@ -97,7 +97,8 @@
         <button type="submit" disabled>Send</button>
       </form>
       <footer>
-        <div role="status" class="status"></div>
+        <div class="status"></div>
+        <div class="error" role="alert"></div>
         <button class="retry" type="button" hidden>Try again</button>
         <dl class="parameters"></dl>
       </footer>
@@ -109,6 +110,7 @@
     connecting: "Connecting…",
     connected: "Connected.",
     refreshing: "The token has expired: asking for a new one…",
+    error: "",
   };
 
   // Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
@@ -198,9 +200,10 @@
       (open ? this.#$("input") : launcher).focus();
     }
 
-    #setState(state, message) {
+    #setState(state, error = "") {
       this.dataset.state = state;
-      this.#$(".status").textContent = message ?? STATUS[state];
+      this.#$(".status").textContent = STATUS[state];
+      this.#$(".error").textContent = error;
       this.#$(".retry").hidden = state !== "error";
       this.#$("form button").disabled = state !== "connected";
     }
@@ -333,7 +336,7 @@
       const { exp, jti = "" } = claims(this.#auth.token);
       const rows = {
         Token: `${jti.slice(0, 8)}, good until ${new Date(exp * 1000).toLocaleTimeString()}`,
-        Refreshed: `${this.#refreshes} times on this page`,
+        Refreshes: `${this.#refreshes} on this page`,
         Parameters: `language ${parameters.language}, voice ${parameters.voice}`,
       };
       this.#$(".parameters").replaceChildren(

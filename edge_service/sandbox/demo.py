@@ -11,8 +11,8 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -28,6 +28,9 @@ from edge_service.telemetry import configure_logging
 __all__ = ["DemoError", "run_demo"]
 
 HOST = "127.0.0.1"
+STOP_SIGNALS = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
 PORTS = {"SANDBOX_PORT": 8090, "EDGE_PORT": 8080, "SITE_PORT": 8000}
 
 
@@ -57,7 +60,7 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
         allowed_origins=frozenset({site, site.replace(HOST, "localhost")}),
     )
     configure_logging("warning", "console")
-    with _stop_signals(), tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:
+    with tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:
         say("Building the site ...")
         _build(
             config_file,
@@ -86,7 +89,7 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
             )
 
-        serve(tuple(zip(apps, sockets, strict=True)), announce)
+        serve(tuple(zip(apps, sockets, strict=True)), announce, STOP_SIGNALS)
     say("", "Stopped.")
 
 
@@ -114,34 +117,34 @@ def _bind_all() -> list[socket.socket]:
     return sockets
 
 
-@contextmanager
-def _stop_signals() -> Iterator[None]:
-    """Let SIGTERM and a closed terminal unwind as Ctrl-C does, so that the build ends as well."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    for name in ("SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-
-
 def _build(config_file: Path, site_dir: Path, variables: dict[str, str]) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    result = subprocess.run(  # noqa: S603 - our own interpreter, no shell
+    stopped = False
+
+    def stop(*_: object) -> None:
+        # Raising here could lose the process between its start and the handling of its end.
+        nonlocal stopped
+        stopped = True
+
+    for number in STOP_SIGNALS:
+        signal.signal(number, stop)
+    with subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         [*command, "--config-file", str(config_file), "--site-dir", str(site_dir)],
         env={**os.environ, **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    )
-    if result.returncode:
-        raise DemoError(f"the site does not build:\n{result.stdout.strip()}")
+    ) as process:
+        output = None
+        while output is None and not stopped:
+            with suppress(subprocess.TimeoutExpired):
+                output, _ = process.communicate(timeout=0.1)
+        process.kill()
+    if output is None:
+        raise SystemExit(130)
+    if process.returncode:
+        raise DemoError(f"the site does not build:\n{output.strip()}")
 
 
 def _site(folder: Path) -> Starlette:

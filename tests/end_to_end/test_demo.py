@@ -1,0 +1,236 @@
+"""The demo as a newcomer sees it: three servers, one page, a real browser."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from tests.support.browsing import Visit
+from tests.support.processes import Command, group_is_empty
+
+KEY = "canary-demo-key-5d11"
+FREE_PORTS = {"SITE_PORT": "0", "EDGE_PORT": "0", "SANDBOX_PORT": "0"}
+TOKEN_LIFE = 3
+
+
+class Demo:
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.site = command.wait_for(r"Open (http://\S+)/")[1]
+        self.edge = command.wait_for(r"through (http://\S+)\.$")[1]
+
+
+def start(root: Path, **variables: str) -> Command:
+    config_file = str(root / "example_docs" / "mkdocs.yml")
+    return Command(
+        *("sentifyd-edge", "demo", "--config-file", config_file),
+        *("--token-life", str(TOKEN_LIFE)),
+        **{"SANDBOX_API_KEY": KEY, **FREE_PORTS, **variables},
+    )
+
+
+@pytest.fixture(scope="module")
+def demo(root: Path) -> Iterator[Demo]:
+    with start(root) as command:
+        yield Demo(command)
+        assert command.stop() == 0
+        assert KEY not in command.output
+        assert "Traceback" not in command.output
+
+
+def test_the_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> None:
+    page = visit.page
+    page.goto(demo.site)
+    visit.wait_until_connected()
+    first = visit.stored("authData_avtr_sandbox")
+    assert isinstance(first, dict)
+    page.evaluate(
+        """() => {
+            window.states = [];
+            const avatar = document.querySelector("sentifyd-bot");
+            new MutationObserver(() => window.states.push(avatar.dataset.state))
+                .observe(avatar, {attributes: true, attributeFilter: ["data-state"]});
+        }"""
+    )
+
+    avatar = page.locator(visit.avatar)
+    avatar.get_by_role("button", name="Open the avatar").click()
+    avatar.get_by_role("textbox").fill("What is a short-lived token?")
+    page.keyboard.press("Enter")
+    answer = avatar.get_by_text("You wrote: “What is a short-lived token?”")
+    answer.wait_for()
+
+    seen = {first["token"]}
+    for _ in range(2):  # two token lives
+        page.wait_for_function(
+            """seen => {
+                const token = JSON.parse(sessionStorage.authData_avtr_sandbox ?? "{}").token;
+                return token && !seen.includes(token);
+            }""",
+            arg=list(seen),
+        )
+        visit.wait_until_connected()
+        auth = visit.stored("authData_avtr_sandbox")
+        assert isinstance(auth, dict)
+        seen.add(auth["token"])
+
+    assert len(seen) == 3
+    assert set(page.evaluate("window.states")) == {"refreshing", "connected"}
+    refreshes = [r.url for r in visit.requests if r.url.startswith(f"{demo.edge}/request_tokens?")]
+    assert refreshes[0] == f"{demo.edge}/request_tokens?refreshToken={first['refreshToken']}"
+    assert answer.is_visible()
+    loaders = [r.url for r in visit.requests if r.url.endswith("/sentifyd-bot/main.js")]
+    assert len(loaders) == 1
+    assert visit.errors() == []
+    assert KEY not in visit.everything_heard()
+
+
+def test_every_page_of_the_site(demo: Demo, visit: Visit) -> None:
+    """Follow the navigation; on each page the avatar connects, or nobody else is asked at all."""
+    visit.page.goto(demo.site)
+    links: list[str] = visit.page.evaluate(
+        "[...document.querySelectorAll('.md-nav--primary a[href]')].map(link => link.href)"
+    )
+    assert KEY not in visit.everything_heard()
+    pages = sorted({link.partition("#")[0] for link in links})
+    assert len(pages) >= 10
+    without = {f"{demo.site}/without-an-avatar/", f"{demo.site}/guide/pages/"}
+    assert without < set(pages)
+    for url in pages:
+        visit.requests.clear()
+        visit.page.goto(url, wait_until="networkidle" if url in without else "load")
+        if url in without:
+            assert visit.page.locator(visit.avatar).count() == 0
+            assert visit.origins() == {demo.site}
+            assert visit.page.locator("script[src*=sentifyd]").count() == 0
+        else:
+            visit.wait_until_connected()
+            assert visit.page.locator(visit.avatar).count() == 1
+        assert KEY not in visit.everything_heard()
+    assert visit.errors() == []
+
+
+def test_an_avatar_that_the_author_placed(demo: Demo, visit: Visit) -> None:
+    visit.page.goto(f"{demo.site}/guide/placing/")
+    visit.wait_until_connected()
+
+    avatar = visit.page.locator(f"article {visit.avatar}")
+    assert avatar.get_by_role("textbox").is_visible()
+    assert visit.page.locator(visit.avatar).count() == 1
+
+
+def test_an_unknown_address(demo: Demo, visit: Visit) -> None:
+    response = visit.page.goto(f"{demo.site}/nowhere/")
+    assert response
+    assert response.status == 404
+    visit.wait_until_connected()
+
+
+def test_code_samples_stay_samples(demo: Demo, visit: Visit) -> None:
+    visit.page.goto(f"{demo.site}/guide/site/")
+    samples = " ".join(visit.page.locator("article code").all_inner_texts())
+
+    assert (
+        '<script src="https://frontend.sentifyd.io/sentifyd-bot/main.js" defer></script>' in samples
+    )
+    assert "</sentifyd-bot>\n</body>" in samples
+    assert demo.edge not in samples
+
+
+def test_the_conversation_goes_on_across_pages(demo: Demo, visit: Visit) -> None:
+    visit.page.goto(demo.site)
+    visit.wait_until_connected()
+    avatar = visit.page.locator(visit.avatar)
+    avatar.get_by_role("button", name="Open the avatar").click()
+    avatar.get_by_role("textbox").fill("Remember me")
+    avatar.get_by_role("button", name="Send").click()
+    avatar.get_by_text("You wrote: “Remember me”").wait_for()
+
+    visit.page.goto(f"{demo.site}/security/")
+    visit.wait_until_connected()
+
+    assert avatar.get_by_text("You wrote: “Remember me”").is_visible()
+
+
+def test_another_site_gets_no_tokens(demo: Demo) -> None:
+    response = requests.get(
+        f"{demo.edge}/request_tokens", headers={"Origin": "https://evil.example"}, timeout=5
+    )
+
+    assert response.status_code == 403
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopping_leaves_nothing_behind(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+    command = start(root, TMPDIR=str(tmp_path))
+    demo = Demo(command)
+    port = int(demo.site.rpartition(":")[2])
+
+    assert command.stop(number) == 0
+    assert group_is_empty(command.pid)
+    assert list(tmp_path.iterdir()) == []
+    with socket.socket() as probe:
+        assert probe.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_stopping_during_the_build(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+    command = start(root, TMPDIR=str(tmp_path))
+    command.wait_for("Building the site")
+
+    assert command.stop(number) == 130
+    assert group_is_empty(command.pid)
+    assert list(tmp_path.iterdir()) == []
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.parametrize("variable", ["SITE_PORT", "EDGE_PORT", "SANDBOX_PORT"])
+def test_a_taken_port_names_its_variable(root: Path, variable: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        with start(root, **{variable: port}) as command:
+            assert command.wait() == 2
+
+    assert command.output == (
+        f"sentifyd-edge: port {port} on 127.0.0.1 is taken: choose another with {variable}\n"
+    )
+
+
+def test_a_malformed_port(root: Path) -> None:
+    with start(root, SITE_PORT="http") as command:
+        assert command.wait() == 2
+
+    assert command.output == "sentifyd-edge: SITE_PORT must be a whole number from 0 to 65535\n"
+
+
+def test_a_site_that_is_not_there(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [str(Path(sys.executable).parent / "sentifyd-edge"), "demo"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert result.returncode == 2
+    assert result.stderr.startswith("sentifyd-edge: example_docs/mkdocs.yml is not there")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_site_that_does_not_build(tmp_path: Path) -> None:
+    (tmp_path / "mkdocs.yml").write_text("site_name: Broken\nplugins: [sentifyd]\n")
+    (tmp_path / "docs").mkdir()
+    with Command(
+        *("sentifyd-edge", "demo", "--config-file", str(tmp_path / "mkdocs.yml")), **FREE_PORTS
+    ) as command:
+        assert command.wait() == 2
+
+    assert "option 'avatar_id': missing" in command.output
+    assert "Traceback" not in command.output
