@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -25,12 +27,14 @@ class Embed:
         loader: the script tag.
         loader_urls: scripts that define the element; a page that has one needs no loader of ours.
         element: name of the custom element.
+        mention: found in every page that has such an element or script, and in few others.
         attributes: names, and each attribute written out with a space before it.
     """
 
     loader: str
     loader_urls: frozenset[str]
     element: str
+    mention: re.Pattern[str]
     attributes: tuple[tuple[str, str], ...]
 
     def tag(self) -> str:
@@ -56,11 +60,18 @@ def build_embed(config: SentifydConfig) -> Embed:
     )
     attribute = environment.get_template("attribute.html")
     attributes = {"token_endpoint": config.token_endpoint, "avatar_id": config.avatar_id}
+    urls = frozenset({config.loader.url, *_DOCUMENTED_LOADERS})
     return Embed(
         loader=environment.get_template("loader.html").render(loader=config.loader) + "\n",
-        loader_urls=frozenset({config.loader.url, *_DOCUMENTED_LOADERS}),
+        loader_urls=urls,
         element=ELEMENT,
+        mention=_mention(ELEMENT, urls),
         attributes=tuple(
             (name, attribute.render(name=name, value=value)) for name, value in attributes.items()
         ),
     )
+
+
+def _mention(element: str, loader_urls: Iterable[str]) -> re.Pattern[str]:
+    hosts = "|".join(re.escape(urlsplit(url).netloc) for url in sorted(loader_urls))
+    return re.compile(f"<(?:{element}|script[^<]*(?:{hosts}))", re.IGNORECASE)

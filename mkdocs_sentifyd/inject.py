@@ -9,10 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from mkdocs_sentifyd.embed import Embed
-from mkdocs_sentifyd.scan import UNCLOSED, Tag, may_be_unclosed, tags
+from mkdocs_sentifyd.scan import UNCLOSED, Tag, is_in_tag, tags
 
 __all__ = ["Injected", "inject"]
 
@@ -44,18 +43,20 @@ def inject(html: str, embed: Embed) -> Injected:
         the author placed stays the only one; of an author's elements the first is completed.
     """
     outline = _quick_outline(html, embed) or _outline(html, embed)
-    edits: list[tuple[int, str]] = []
+    edits: dict[int, str] = {}
     if not outline.has_loader:
-        edits.append((outline.head_end, embed.loader))
+        edits[outline.head_end] = embed.loader
     if outline.elements:
         first = outline.elements[0]
-        edits.append((first.name_end, embed.missing(first.attributes())))
+        edits[first.name_end] = embed.missing(first.attributes())
     else:
-        edits.append((outline.body_end, embed.tag()))
+        edits[outline.body_end] = edits.get(outline.body_end, "") + embed.tag()
     pieces, position = [], 0
-    for offset, text in sorted(edits, key=lambda edit: edit[0]):
-        pieces += [html[position:offset], text]
-        position = offset
+    for offset, text in sorted(edits.items()):
+        # Where something was never closed, our own tags of the last time are not seen as tags.
+        if not html.startswith(text, offset - len(text)):
+            pieces += [html[position:offset], text]
+            position = offset
     return Injected("".join([*pieces, html[position:]]), max(1, len(outline.elements)))
 
 
@@ -71,12 +72,12 @@ class _Outline:
 
 def _quick_outline(html: str, embed: Embed) -> _Outline | None:
     """The outline without reading all, for a page that has no avatar and ends as pages do."""
-    end = _LAST_TAGS.match(html, max(html.rfind("</body"), html.rfind("</BODY"), 0))
-    if end is None or _mentions(html, embed) or may_be_unclosed(html, end.start()):
+    body_end = _last_body_end(html)
+    if body_end is None or embed.mention.search(html):
         return None
     for tag in tags(html, _HEAD_AND_BODY):
         if tag.name == ("head" if tag.is_end else "body"):
-            return _Outline(tag.start, end.start())
+            return _Outline(tag.start, body_end)
     return None
 
 
@@ -96,18 +97,22 @@ def _outline(html: str, embed: Embed) -> _Outline:
         elif tag.name == "script" and not outline.has_loader:
             source = tag.attributes().get("src", "").strip()
             outline.has_loader = _without_scheme(source) in loaders
+    if ends[UNCLOSED] >= 0 and (last := _last_body_end(html)) is not None:
+        ends["body"] = last
     outline.body_end = next((end for end in ends.values() if end >= 0), len(html))
     if outline.head_end < 0:
         outline.head_end = outline.body_end
     return outline
 
 
-def _mentions(html: str, embed: Embed) -> bool:
-    """Whether an element or a loader might stand in the page."""
-    tag = re.compile(f"<{embed.element}", re.IGNORECASE)
-    return tag.search(html) is not None or any(
-        urlsplit(url).netloc in html for url in embed.loader_urls
-    )
+def _last_body_end(html: str) -> int | None:
+    """Offset of the `</body>` that nothing but `</html>` follows.
+
+    It is the real one, unless something before it was never closed. Such a page shows nothing from
+    there on, and the avatar shares the fate of all else.
+    """
+    end = _LAST_TAGS.match(html, max(html.rfind("</body"), html.rfind("</BODY"), 0))
+    return None if end is None or is_in_tag(html, end.start()) else end.start()
 
 
 def _without_scheme(url: str) -> str:

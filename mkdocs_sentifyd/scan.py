@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from html import unescape
 from typing import NamedTuple
 
-__all__ = ["UNCLOSED", "Tag", "may_be_unclosed", "tags"]
+__all__ = ["UNCLOSED", "Tag", "is_in_tag", "tags"]
 
 _ATTRIBUTE = r"""
     (?P<name>[^\t\n\f\r />][^\t\n\f\r />=]*+)
@@ -40,7 +40,6 @@ _RAW_NAMES = (
 _RAW = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE) for name in _RAW_NAMES}
 # Nothing ends this one (HTML Standard, section 13.2.5.5).
 _RAW["plaintext"] = re.compile(r"(?!)")
-_PAIRS = [("<!--", "-->"), *((f"<{name}", f"</{name}") for name in _RAW_NAMES)]
 UNCLOSED = "#unclosed"
 
 
@@ -111,21 +110,9 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
         yield Tag(UNCLOSED, False, template_start if templates else start, start, "")
 
 
-def may_be_unclosed(html: str, end: int) -> bool:
-    """Whether a tag, a comment or a raw text (in lower case) might still be open at an offset.
-
-    Much cheaper than reading the page, and now and then wrong where nothing is open.
-    """
-    if _CONSTRUCT.search(html, html.rfind(">", 0, end) + 1, end):
-        return True
-    # The quote that opens a value which nothing closes is the last one of its kind.
-    quotes = (html.rfind('"', 0, end), html.rfind("'", 0, end))
-    if any(html[max(0, quote - 20) : max(0, quote)].rstrip().endswith("=") for quote in quotes):
-        return True
-    # Templates nest, and hardly a page has one.
-    return "<template" in html or any(
-        html.rfind(opener, 0, end) > html.rfind(closer, 0, end) for opener, closer in _PAIRS
-    )
+def is_in_tag(html: str, offset: int) -> bool:
+    """Whether a construct that begins before an offset and has no `>` yet reaches over it."""
+    return _CONSTRUCT.search(html, html.rfind(">", 0, offset) + 1, offset) is not None
 
 
 def _end_of_raw_text(html: str, name: str, position: int) -> int | None:

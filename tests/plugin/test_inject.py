@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mkdocs_sentifyd.embed import Embed
+from mkdocs_sentifyd.embed import Embed, _mention
 from mkdocs_sentifyd.inject import _outline, _quick_outline, inject
 from mkdocs_sentifyd.scan import UNCLOSED, tags
 
@@ -18,6 +18,7 @@ EMBED = Embed(
     loader=f'<script src="{LOADER}" defer></script>',
     loader_urls=frozenset({LOADER}),
     element="sentifyd-bot",
+    mention=_mention("sentifyd-bot", [LOADER]),
     attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
 )
 ELEMENT = '<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n'
@@ -86,12 +87,12 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
         ("<head></head><body>1 < 2 </3 <? </body>",
          "<head>{L}</head><body>1 < 2 </3 <? </body>{E}"),
         ("<head></head><body>x </</body></html>", "<head>{L}</head><body>x </</body>{E}</html>"),
-        # Something is never closed: whatever comes after it is no place for a tag.
+        # Something is never closed, so that a browser shows nothing of what comes after it.
         ("<head></head><body>x<!-- </body></html>",
          "<head>{L}</head><body>x{E}<!-- </body></html>"),
-        ("<head></head><body>x<script></body>", "<head>{L}</head><body>x{E}<script></body>"),
-        ("<head></head><body>x<template></body>", "<head>{L}</head><body>x{E}<template></body>"),
-        ("<head></head><body>x<p a='></body>", "<head>{L}</head><body>x{E}<p a='></body>"),
+        ("<head></head><body>x<script></body>", "<head>{L}</head><body>x<script>{E}</body>"),
+        ("<head></head><body>x<template> ", "<head>{L}</head><body>x{E}<template> "),
+        ("<head></head><body>x<p a='></body>", "<head>{L}</head><body>x<p a='>{E}</body>"),
     ],
 )  # fmt: skip
 def test_pages_of_other_shapes(html: str, expected: str) -> None:

@@ -1,0 +1,232 @@
+"""The sandbox's web component in Chromium: the vendor's contract with a page, on plain HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+from starlette.applications import Starlette
+from starlette.responses import HTMLResponse
+from starlette.routing import Route
+
+from edge_service.app import create_app
+from edge_service.sandbox.app import Sandbox, create_sandbox
+from edge_service.sandbox.faults import Fault
+from edge_service.settings import Settings
+from tests.support.browsing import Visit
+from tests.support.servers import serving
+
+KEY = "canary-key-7f3a91"
+
+
+class Stage:
+    """Sandbox, token service and a site whose pages a test writes."""
+
+    def __init__(self, stack: ExitStack, token_life: int) -> None:
+        self.body = ""
+        self.sandbox = Sandbox(KEY, token_life)
+        self.sandbox_url = stack.enter_context(serving(create_sandbox(self.sandbox)))
+        self.site = stack.enter_context(serving(Starlette(routes=[Route("/", self._page)])))
+        settings = Settings(
+            api_key=KEY,
+            allowed_origins=frozenset({self.site}),
+            login_url=f"{self.sandbox_url}/api/login",
+        )
+        self.edge = stack.enter_context(serving(create_app(settings)))
+        self.endpoint = f"{self.edge}/request_tokens"
+        self.loader = f"{self.sandbox_url}/sentifyd-bot/main.js"
+
+    def embed(self, attributes: str = "", loader: str | None = None) -> None:
+        self.body = (
+            f'<script src="{loader or self.loader}" defer></script>'
+            f'<sentifyd-bot token_endpoint="{self.endpoint}" avatar_id="a1" {attributes}>'
+            "</sentifyd-bot>"
+        )
+
+    async def _page(self, _: object) -> HTMLResponse:
+        head = '<title>Page</title><link rel="icon" href="data:,">'
+        return HTMLResponse(f"<!doctype html><html lang=en>{head}{self.body}</html>")
+
+
+@pytest.fixture
+def stage() -> Iterator[Callable[..., Stage]]:
+    with ExitStack() as stack:
+        yield lambda token_life=30: Stage(stack, token_life)
+
+
+@pytest.mark.parametrize(
+    "loader",
+    ["https://frontend.sentifyd.io/sentifyd-bot/main.js", "https://cdn.sentifyd.io/element/bot.js"],
+)
+def test_pages_with_either_documented_loader_connect(
+    stage: Callable[..., Stage], visit: Visit, loader: str
+) -> None:
+    """The vendor's hosts are out of reach, so the browser gets the sandbox's script from them."""
+    set_up = stage()
+    set_up.embed(loader=loader)
+    visit.page.route(
+        loader,
+        lambda route: route.fulfill(response=visit.page.request.get(set_up.loader)),
+    )
+    visit.page.goto(set_up.site)
+
+    visit.wait_until_connected()
+    assert visit.errors() == []
+
+
+def test_the_realtime_element_with_kebab_case_attributes(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
+    set_up = stage()
+    set_up.body = (
+        f'<script src="{set_up.sandbox_url}/sentifyd-realtime/v1/main.js" type="module"></script>'
+        f'<sentifyd-realtime token-endpoint="{set_up.endpoint}" avatar-id="a1"></sentifyd-realtime>'
+    )
+    visit.page.goto(set_up.site)
+
+    visit.page.wait_for_selector('sentifyd-realtime[data-state="connected"]', state="attached")
+    assert visit.errors() == []
+
+
+def test_keyboard_and_names(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage()
+    set_up.embed()
+    page = visit.page
+    page.goto(set_up.site)
+    visit.wait_until_connected()
+    avatar = page.locator(visit.avatar)
+    launcher = avatar.get_by_role("button", name="Open the avatar (sandbox)")
+    assert launcher.get_attribute("aria-expanded") == "false"
+    assert not avatar.get_by_role("region").is_visible()
+
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    region = avatar.get_by_role("region", name="Sandbox avatar")
+    region.wait_for()
+    assert visit.stored("showChatbot_a1") is True
+    assert avatar.get_by_text("Sandbox, not Sentifyd").is_visible()
+    assert avatar.get_by_text("language en, voice none").is_visible()
+    page.keyboard.type("Hello")  # the message field has the focus
+    page.keyboard.press("Enter")
+    log = avatar.get_by_role("log", name="Conversation")
+    log.get_by_text("You wrote: “Hello”").wait_for()
+
+    page.keyboard.press("Escape")
+    region.wait_for(state="hidden")
+    assert launcher.get_attribute("aria-expanded") == "false"
+    assert launcher.evaluate("button => button.getRootNode().activeElement === button")
+    assert visit.stored("showChatbot_a1") is False
+    page.keyboard.press("Enter")
+    region.wait_for()
+    assert visit.errors() == []
+
+
+def test_what_is_stored(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage()
+    set_up.embed()
+    visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+    visit.page.wait_for_function("sessionStorage.conversationData_a1")
+
+    auth = visit.stored("authData_a1")
+    assert isinstance(auth, dict)
+    assert {"token", "refreshToken"} <= auth.keys()
+    assert visit.page.evaluate("localStorage.length") == 0
+    assert visit.page.evaluate("document.cookie") == ""
+
+    visit.page.reload()
+    visit.wait_until_connected()
+    assert set_up.sandbox.logins == 1  # the stored token is good for another page
+
+
+def test_a_page_whose_storage_is_blocked(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage(token_life=2)
+    set_up.embed()
+    visit.page.add_init_script(
+        "Object.defineProperty(window, 'sessionStorage', {get() { throw new Error('blocked') }})"
+    )
+    with visit.page.expect_request(lambda request: "refreshToken=" in request.url):
+        visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+
+    assert visit.errors() == []
+
+
+def test_an_endpoint_that_refuses_and_then_does_not(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
+    set_up = stage()
+    set_up.embed()
+    set_up.sandbox.fault = Fault("status", status=503)
+    visit.page.goto(set_up.site)
+    avatar = visit.page.locator(f'{visit.avatar}[data-state="error"]')
+    avatar.get_by_role("button", name="Open the avatar").click()
+    alert = avatar.get_by_role("alert")
+    assert alert.inner_text() == "The avatar cannot connect: the token endpoint answered 503."
+    assert avatar.get_by_role("button", name="Send").is_disabled()
+
+    set_up.sandbox.fault = None
+    avatar.get_by_role("button", name="Try again").click()
+    visit.wait_until_connected()
+    assert visit.page.locator(visit.avatar).get_by_role("alert").inner_text() == ""
+
+
+def test_a_site_that_is_not_allowed(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage()
+    set_up.embed()
+    visit.page.goto(set_up.site.replace("127.0.0.1", "localhost"))
+
+    avatar = visit.page.locator(f'{visit.avatar}[data-state="error"]')
+    avatar.get_by_role("button", name="Open the avatar").click()
+    assert "does not allow this site" in avatar.get_by_role("alert").inner_text()
+    assert set_up.sandbox.logins == 0
+
+
+def test_a_page_can_read_why_it_was_refused(stage: Callable[..., Stage], visit: Visit) -> None:
+    """Errors carry CORS headers for an allowed origin, or a page could not tell them apart."""
+    set_up = stage()
+    set_up.sandbox.fault = Fault("status", status=429, retry_after=7)
+    visit.page.goto(set_up.site)
+
+    seen = visit.page.evaluate(
+        """async url => {
+            const response = await fetch(url, {
+                method: "POST",
+                headers: {"Content-Type": "application/json"},
+                body: JSON.stringify({refreshToken: "x"}),
+            });
+            return [response.status, response.headers.get("Retry-After"), await response.json()];
+        }""",
+        set_up.endpoint,
+    )
+    assert seen[:2] == [429, "7"]
+    assert seen[2]["code"] == "upstream_rejected"
+
+
+def test_removing_the_element_closes_the_connection(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
+    set_up = stage()
+    set_up.embed()
+    with visit.page.expect_websocket() as opened:
+        visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+
+    with opened.value.expect_event("close"):
+        visit.page.evaluate("document.querySelector('sentifyd-bot').remove()")
+    assert visit.errors() == []
+
+
+def test_a_refused_token_is_renewed_a_few_times_only(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
+    """An upstream whose tokens open nothing must not be asked for ever more of them."""
+    set_up = stage()
+    set_up.embed()
+    issued = set_up.sandbox.mint.refresh_token
+    set_up.sandbox.mint.access_token = issued  # type: ignore[method-assign]
+    visit.page.goto(set_up.site)
+
+    visit.page.wait_for_selector(f'{visit.avatar}[data-state="error"]', state="attached")
+    assert 2 <= set_up.sandbox.logins <= 8
