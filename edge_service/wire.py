@@ -20,7 +20,9 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 __all__ = ["AbortableAdapter", "Exchange"]
 
 _thread = threading.local()
-_ownership = threading.Lock()
+# Reentrant: the garbage collector closes forgotten connections wherever it happens to run, within
+# a method that holds the lock as well.
+_ownership = threading.RLock()
 
 
 class Exchange:

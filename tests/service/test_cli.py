@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.metadata
+import json
+import os
 import signal
 import socket
+import subprocess
 import sysconfig
 import venv
 from pathlib import Path
@@ -12,7 +15,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.processes import Command
+from tests.support.processes import SCRIPTS, Command
 
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
 
@@ -30,6 +33,27 @@ def test_serve_listens_and_stops(number: signal.Signals) -> None:
         assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
         assert command.stop(number) == 0
     assert "Traceback" not in command.output
+
+
+def test_a_log_that_nobody_reads_costs_no_request() -> None:
+    with subprocess.Popen(
+        [SCRIPTS / "sentifyd-edge", "serve", "--port", "0"],
+        env={**os.environ, **GOOD, "SENTIFYD_BACKEND": "http://127.0.0.1:1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout
+        port = json.loads(process.stdout.readline())["port"]
+        process.stdout.close()
+        base = f"http://127.0.0.1:{port}"
+        codes = [
+            requests.get(f"{base}/{path}", timeout=5).status_code
+            for path in ("livez", "request_tokens", "livez")
+        ]
+        process.terminate()
+        assert process.wait(10) == 0
+
+    assert codes == [200, 502, 200]
 
 
 def test_serve_tells_every_mistake_in_a_line() -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import structlog
 
 from edge_service.app import create_app
 from edge_service.grants import Grant
 from edge_service.issuing import GrantRequest
 from edge_service.sandbox.app import Sandbox
-from edge_service.sentifyd import SentifydClient
+from edge_service.sentifyd import SentifydClient, UpstreamError
 from edge_service.settings import Settings
 from edge_service.telemetry import configure_logging
 from tests.service.conftest import KEY, ORIGIN, Service
@@ -41,6 +45,15 @@ ANSWERS = [
     f"HTTP/1.1 200 OK\r\nContent-Length: {KEY}\r\nBroken{KEY}\r\n\r\n".encode(),
     b"",
 ]
+
+
+@pytest.fixture
+def logging_restored() -> Iterator[None]:
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    structlog.reset_defaults()
+    root.handlers, root.level = handlers, level
 
 
 @pytest.fixture
@@ -93,6 +106,7 @@ def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) 
         assert canary not in command.output
 
 
+@pytest.mark.usefixtures("logging_restored")
 def test_an_unforeseen_error_tells_its_place_and_not_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -114,11 +128,10 @@ def test_an_unforeseen_error_tells_its_place_and_not_its_text(
         assert canary not in said.out + said.err + response.text
 
 
+@pytest.mark.usefixtures("logging_restored")
 def test_log_lines_of_libraries_lose_the_text_of_exceptions(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    import logging
-
     configure_logging("info", "json")
     try:
         raise ValueError(KEY)
@@ -150,10 +163,6 @@ def test_no_secret_in_a_repr() -> None:
 
 def test_no_secret_hangs_on_an_upstream_error(upstream: RawUpstream) -> None:
     """The exceptions of `requests` carry the request, and so the key: none may be chained."""
-    import asyncio
-
-    from edge_service.sentifyd import UpstreamError
-
     settings = Settings(
         api_key=KEY, allowed_origins=frozenset({ORIGIN}), login_url=f"{upstream.url}/api/login"
     )
@@ -169,7 +178,9 @@ def test_no_secret_hangs_on_an_upstream_error(upstream: RawUpstream) -> None:
         client.close()
         return caught
 
-    errors = asyncio.run(collect())
+    # In a thread of its own: a browser test may have left a loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        errors = pool.submit(asyncio.run, collect()).result()
 
     assert len(errors) == len(ANSWERS) - 1
     for error in errors:
