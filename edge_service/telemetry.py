@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 import structlog
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, Processor
 
@@ -89,7 +90,8 @@ class AccessLog:
         began = time.perf_counter()
         request_id = _request_id(scope)
         scope.setdefault("state", {})["request_id"] = request_id
-        status = 500
+        # What remains when no answer is ever begun: the visitor has gone (nginx's number for it).
+        status = 499
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -137,6 +139,8 @@ class Faults:
 
         try:
             await self._app(scope, receive, watch)
+        except ClientDisconnect:
+            return
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
             answer = error if isinstance(error, ServiceError) else ServiceError()
             if answer.status >= 500:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import time
 
 import pytest
 import requests
@@ -137,6 +139,21 @@ def test_post_bodies_that_are_refused(
 
     assert_error(response, status, code)
     assert sandbox.logins == 0
+
+
+def test_a_visitor_who_leaves_in_mid_body_is_no_error(
+    service: Service, capsys: pytest.CaptureFixture[str]
+) -> None:
+    host, _, port = service.base.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+    said = ""
+    deadline = time.monotonic() + 10
+    while "status=" not in said and time.monotonic() < deadline:
+        said += capsys.readouterr().out
+
+    assert "status=499" in said
+    assert "error" not in said
 
 
 def test_a_chunked_body_is_bounded_too(service: Service) -> None:
