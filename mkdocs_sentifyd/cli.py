@@ -24,11 +24,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        changed, pages = inject_site(options.site_dir, options.config_file)
+        report = inject_site(options.site_dir, options.config_file)
     except StaticSiteError as error:
         print(f"mkdocs-sentifyd: {error}", file=sys.stderr)  # noqa: T201 - the command line
         return 2
-    print(f"{changed} of {pages} pages changed in {options.site_dir}")  # noqa: T201
+    for advice in report.advice:
+        print(f"mkdocs-sentifyd: {advice}", file=sys.stderr)  # noqa: T201
+    print(f"{report.changed} of {report.pages} pages changed in {options.site_dir}")  # noqa: T201
     return 0
 
 

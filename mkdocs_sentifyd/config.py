@@ -37,7 +37,7 @@ class SentifydConfig(Config):
     """Required. Absolute URL of the token service's `/request_tokens`; `https`, or `http` for a
     loopback host."""
 
-    loader = c.SubConfig(LoaderConfig)
+    loader = options.Group[LoaderConfig]()
     """The script that defines the element."""
 
     include = options.Patterns()
@@ -47,7 +47,7 @@ class SentifydConfig(Config):
     exclude = options.Patterns()
     """Pages that do not, in the same form. Default: none."""
 
-    not_found_page = c.Type(bool, default=True)
+    not_found_page = options.Flag(default=True)
     """Whether 404.html and the theme's other static HTML templates get the avatar."""
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.options import DOCUMENTED_LOADER
 
-__all__ = ["Embed", "build_embed"]
+__all__ = ["Embed", "address", "build_embed", "find_mention"]
 
 ELEMENT = "sentifyd-bot"
 # Both stand in the vendor's documentation: an author may have pasted either.
@@ -25,14 +25,14 @@ class Embed:
 
     Attributes:
         loader: the script tag.
-        loader_urls: scripts that define the element; a page that has one needs no loader of ours.
+        loaders: addresses of scripts that define the element; a page that has one needs no other.
         element: name of the custom element.
         mention: found in every page that has such an element or script, and in few others.
         attributes: names, and each attribute written out with a space before it.
     """
 
     loader: str
-    loader_urls: frozenset[str]
+    loaders: frozenset[tuple[str, str]]
     element: str
     mention: re.Pattern[str]
     attributes: tuple[tuple[str, str], ...]
@@ -60,18 +60,34 @@ def build_embed(config: SentifydConfig) -> Embed:
     )
     attribute = environment.get_template("attribute.html")
     attributes = {"token_endpoint": config.token_endpoint, "avatar_id": config.avatar_id}
-    urls = frozenset({config.loader.url, *_DOCUMENTED_LOADERS})
+    loaders = frozenset(address(url) for url in (config.loader.url, *_DOCUMENTED_LOADERS))
     return Embed(
         loader=environment.get_template("loader.html").render(loader=config.loader) + "\n",
-        loader_urls=urls,
+        loaders=loaders,
         element=ELEMENT,
-        mention=_mention(ELEMENT, urls),
+        mention=find_mention(ELEMENT, loaders),
         attributes=tuple(
             (name, attribute.render(name=name, value=value)) for name, value in attributes.items()
         ),
     )
 
 
-def _mention(element: str, loader_urls: Iterable[str]) -> re.Pattern[str]:
-    hosts = "|".join(re.escape(urlsplit(url).netloc) for url in sorted(loader_urls))
+def address(url: str) -> tuple[str, str]:
+    """Host and path of a URL, without scheme, default port, query and fragment.
+
+    Args:
+        url: absolute, with or without its scheme; of anything else the host is empty.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return ("", url)
+    host = parts.hostname or ""
+    return (host if port in (None, 80, 443) else f"{host}:{port}", parts.path)
+
+
+def find_mention(element: str, loaders: Iterable[tuple[str, str]]) -> re.Pattern[str]:
+    """A pattern for pages that may have the element or one of the loaders."""
+    hosts = "|".join(sorted({re.escape(host) for host, _ in loaders}))
     return re.compile(f"<(?:{element}|script[^<]*(?:{hosts}))", re.IGNORECASE)

@@ -7,10 +7,12 @@ only for the places where the tags go.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from mkdocs_sentifyd.embed import Embed
+from mkdocs_sentifyd.embed import Embed, address
+from mkdocs_sentifyd.keys import find_api_key
 from mkdocs_sentifyd.scan import UNCLOSED, Tag, is_in_tag, tags
 
 __all__ = ["Injected", "inject"]
@@ -24,11 +26,11 @@ class Injected(NamedTuple):
 
     Attributes:
         html: the page.
-        elements: how many elements it has; more than one is the author's mistake.
+        advice: what its author should mend, a line each.
     """
 
     html: str
-    elements: int
+    advice: tuple[str, ...]
 
 
 def inject(html: str, embed: Embed) -> Injected:
@@ -47,17 +49,36 @@ def inject(html: str, embed: Embed) -> Injected:
     if not outline.has_loader:
         edits[outline.head_end] = embed.loader
     if outline.elements:
-        first = outline.elements[0]
-        edits[first.name_end] = embed.missing(first.attributes())
+        edits.update(_completion(html, outline.elements[0], embed))
     else:
         edits[outline.body_end] = edits.get(outline.body_end, "") + embed.tag()
     pieces, position = [], 0
     for offset, text in sorted(edits.items()):
         # Where something was never closed, our own tags of the last time are not seen as tags.
-        if not html.startswith(text, offset - len(text)):
+        if not html.endswith(text, 0, offset):
             pieces += [html[position:offset], text]
             position = offset
-    return Injected("".join([*pieces, html[position:]]), max(1, len(outline.elements)))
+    return Injected("".join([*pieces, html[position:]]), tuple(_advice(outline.elements)))
+
+
+def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
+    yield element.name_end, embed.missing(element.attributes())
+    # HTML knows no self-closing element: the rest of the page would become its content.
+    end_tag = f"</{embed.element}>"
+    if element.source.endswith("/") and not html.startswith(end_tag, element.end):
+        yield element.end, end_tag
+
+
+def _advice(elements: list[Tag]) -> Iterator[str]:
+    if len(elements) > 1:
+        name = elements[0].name
+        yield f"has {len(elements)} <{name}> elements, and only the first gets the avatar: keep one"
+    for element in elements:
+        if find_api_key(element.attributes()):
+            yield (
+                f"its <{element.name}> carries what looks like the API key, and every reader gets "
+                "it: take it out, and give it to the token service as AVATAR_API_KEY"
+            )
 
 
 @dataclass(slots=True)
@@ -82,7 +103,6 @@ def _quick_outline(html: str, embed: Embed) -> _Outline | None:
 
 
 def _outline(html: str, embed: Embed) -> _Outline:
-    loaders = {_without_scheme(url) for url in embed.loader_urls}
     outline = _Outline(head_end=-1, body_end=-1)
     ends = {"body": -1, "html": -1, UNCLOSED: -1}
     for tag in tags(html, {"head", "body", "html", "script", embed.element}):
@@ -95,8 +115,7 @@ def _outline(html: str, embed: Embed) -> _Outline:
         elif tag.name == embed.element:
             outline.elements.append(tag)
         elif tag.name == "script" and not outline.has_loader:
-            source = tag.attributes().get("src", "").strip()
-            outline.has_loader = _without_scheme(source) in loaders
+            outline.has_loader = _is_loader(tag.attributes().get("src", "").strip(), embed)
     if ends[UNCLOSED] >= 0 and (last := _last_body_end(html)) is not None:
         ends["body"] = last
     outline.body_end = next((end for end in ends.values() if end >= 0), len(html))
@@ -115,5 +134,9 @@ def _last_body_end(html: str) -> int | None:
     return None if end is None or is_in_tag(html, end.start()) else end.start()
 
 
-def _without_scheme(url: str) -> str:
-    return re.sub(r"(?i)^https?:", "", url)
+def _is_loader(source: str, embed: Embed) -> bool:
+    """Whether a script defines the element, fetched from its host or from a copy on the site."""
+    copy = source.partition("assets/external/")[2]
+    return address(source) in embed.loaders or (
+        copy != "" and address(f"//{copy}") in embed.loaders
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from mkdocs.config import config_options as c
@@ -13,7 +13,9 @@ from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 if TYPE_CHECKING:
     from pathspec.gitignore import GitIgnoreSpec
 
-__all__ = ["AvatarId", "Integrity", "LoaderUrl", "Patterns", "TokenEndpoint"]
+__all__ = ["AvatarId", "Flag", "Group", "Integrity", "LoaderUrl", "Patterns", "TokenEndpoint"]
+
+SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 DOCUMENTED_LOADER = "https://frontend.sentifyd.io/sentifyd-bot/main.js"
 KEY_ON_THE_SITE = ValidationError(
@@ -84,6 +86,34 @@ class Integrity(BaseConfigOption[str | None]):
             config["crossorigin"] = "anonymous"
 
 
+class Flag(BaseConfigOption[bool]):
+    """On or off."""
+
+    def __init__(self, *, default: bool) -> None:
+        super().__init__()
+        self.default = default
+
+    def run_validation(self, value: object) -> bool:
+        """Return the value."""
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false, without quotes")
+        return value
+
+
+class Group(c.SubConfig[SomeConfig], Generic[SomeConfig]):
+    """Options below an option; without any of them it is as if it were not there."""
+
+    def run_validation(self, value: object) -> SomeConfig:
+        """Return the options."""
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise ValidationError(
+                "must be a mapping: write each of its options on a line of its own below it"
+            )
+        return super().run_validation(value)
+
+
 class Patterns(BaseConfigOption["GitIgnoreSpec | None"]):
     """Gitignore-style patterns, as a list or as the multi-line string that `exclude_docs` takes."""
 
@@ -105,7 +135,7 @@ def _public_url(value: object, example: str) -> str:
     url = _split(value, example)
     if url.username is not None or url.password is not None:
         raise ValidationError("must not carry credentials: every reader of the site would get them")
-    if url.fragment:
+    if "#" in value:
         raise ValidationError("must not have a fragment: take away everything from the # on")
     if url.scheme == "http" and not _is_loopback(url.hostname or ""):
         raise ValidationError("must be https: http is for a loopback host such as localhost only")

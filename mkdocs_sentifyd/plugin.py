@@ -27,6 +27,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     """Puts a Sentifyd avatar on the chosen pages."""
 
     _embed: Embed
+    _count = 0
 
     def on_config(self, config: MkDocsConfig) -> None:  # noqa: ARG002 - the event's signature
         """Render the tags once for all pages."""
@@ -47,19 +48,23 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Give a chosen page its avatar."""
         source = page.file.src_uri
         try:
-            selected = is_selected(source, page.meta, self.config)
+            selected = is_selected([source], page.meta, self.config)
         except FrontMatterError as error:
             log.warning("%s: %s", source, error)
             return output
         return self._inject(output, source) if selected else output
 
+    def on_post_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
+        """Say how many pages have an avatar: none at all is a mistake that nothing else shows."""
+        log.info("%d pages have an avatar", self._count)
+        self._count = 0
+
     def _inject(self, html: str, name: str) -> str:
+        # MkDocs skips a page without text, and has to go on doing so.
+        if not html.strip():
+            return html
         page = inject(html, self._embed)
-        if page.elements > 1:
-            log.warning(
-                "%s: has %d <%s> elements, and only the first gets the avatar: keep one",
-                name,
-                page.elements,
-                self._embed.element,
-            )
+        for advice in page.advice:
+            log.warning("%s: %s", name, advice)
+        self._count += 1
         return page.html

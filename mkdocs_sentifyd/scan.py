@@ -60,6 +60,11 @@ class Tag(NamedTuple):
     name_end: int
     source: str
 
+    @property
+    def end(self) -> int:
+        """Offset behind its `>`."""
+        return self.name_end + len(self.source) + 1
+
     def attributes(self) -> dict[str, str]:
         """Lower-case names and unescaped values; of a repeated name the first, as in browsers."""
         found: dict[str, str] = {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mkdocs_sentifyd.config import SentifydConfig
@@ -14,11 +14,12 @@ class FrontMatterError(ValueError):
     """A page's front matter cannot be used; the text says how to mend it."""
 
 
-def is_selected(source: str, meta: Mapping[str, Any], config: SentifydConfig) -> bool:
+def is_selected(sources: Sequence[str], meta: Mapping[str, Any], config: SentifydConfig) -> bool:
     """Whether a page gets an avatar: by front matter, else by `exclude`, else by `include`.
 
     Args:
-        source: path of the page's source below `docs_dir`, with `/` between its parts.
+        sources: path of the page's source below `docs_dir`, with `/` between its parts; several,
+            where it is not known which of them it is.
         meta: the page's front matter.
         config: the plugin's options.
 
@@ -30,6 +31,6 @@ def is_selected(source: str, meta: Mapping[str, Any], config: SentifydConfig) ->
         return switch
     if switch is not None:
         raise FrontMatterError("`sentifyd` in the front matter must be true or false")
-    if config.exclude is not None and config.exclude.match_file(source):
+    if config.exclude is not None and any(map(config.exclude.match_file, sources)):
         return False
-    return config.include is None or config.include.match_file(source)
+    return config.include is None or any(map(config.include.match_file, sources))

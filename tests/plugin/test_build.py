@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -212,6 +213,93 @@ def test_a_module_with_integrity(build: BuildSite) -> None:
         "integrity": digest,
         "crossorigin": "anonymous",
     }
+
+
+def test_the_mode_that_an_author_chose_stays(build: BuildSite) -> None:
+    digests = f"sha256-{'A' * 43}= sha512-{'B' * 86}=="
+    options = {"integrity": digests, "crossorigin": "use-credentials"}
+    (loader,) = build({"index.md": "# Home\n"}, {"loader": options}).page("index.html").loaders()
+
+    assert loader.attrs == {
+        "src": LOADER,
+        "defer": "",
+        "integrity": digests,
+        "crossorigin": "use-credentials",
+    }
+
+
+def test_an_authors_copy_of_a_loader_of_our_own(build: BuildSite) -> None:
+    own = "https://static.example.com/avatar.js"
+    page = build(
+        {"index.md": f'# Home\n\n<script src="{own}"></script>\n'}, {"loader": {"url": own}}
+    ).page("index.html")
+
+    assert len(page.loaders(own)) == 1
+
+
+def test_other_plugins_have_done_their_work_before(build: BuildSite, tmp_path: Path) -> None:
+    """What rewrites whole pages neither sees nor spoils our tags."""
+    (tmp_path / "hook.py").write_text(
+        "from mkdocs.plugins import event_priority\n"
+        "@event_priority(-50)\n"
+        "def on_post_page(output, **_):\n"
+        "    return output.replace('</body>', f'<i>{output.count(\"sentifyd\")}</i></body>')\n"
+        "@event_priority(-50)\n"
+        "def on_post_template(output_content, **_):\n"
+        "    return on_post_page(output_content)\n"
+    )
+    built = build({"index.md": "# Home\n"}, hooks=["hook.py"], theme="material")
+
+    for path in ("index.html", "404.html"):
+        built.page(path).assert_avatar()
+        assert "<i>0</i>" in built.page(path).html
+
+
+def test_pages_that_mkdocs_skips_stay_skipped(build: BuildSite, tmp_path: Path) -> None:
+    (tmp_path / "hook.py").write_text(
+        "def on_post_page(output, page, **_):\n"
+        "    return '' if page.file.src_uri == 'gone.md' else output\n"
+    )
+    (tmp_path / "custom").mkdir()
+    (tmp_path / "custom" / "404.html").write_text(" \n")
+    built = build(
+        {"index.md": "# Home\n", "gone.md": "# Gone\n"},
+        hooks=["hook.py"],
+        theme={"name": "mkdocs", "custom_dir": "custom"},
+    )
+
+    assert built.status == 0, built.output
+    assert not (built.site / "gone" / "index.html").exists()
+    assert not (built.site / "404.html").exists()
+
+
+def test_templates_of_the_author_are_left_alone(build: BuildSite) -> None:
+    page = "<html><head></head><body></body></html>"
+    built = build(
+        {"index.md": "# Home\n", "extra.html": page, "feed.xml": page},
+        extra_templates=["extra.html", "feed.xml"],
+    )
+
+    assert (built.site / "extra.html").read_text() == page
+    assert (built.site / "feed.xml").read_text() == page
+
+
+def test_the_build_says_how_many_pages_have_an_avatar(build: BuildSite) -> None:
+    pages = {"index.md": "# Home\n", "a.md": "# A\n"}
+
+    assert "sentifyd: 3 pages have an avatar" in build(pages).output
+    assert "sentifyd: 1 pages have an avatar" in build(pages, {"include": []}).output
+
+
+def test_a_key_on_an_element_fails_a_strict_build(
+    build: BuildSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
+    for attribute in ('api-key="anything"', 'title="canary-77aa"'):
+        built = build({"index.md": f"# Home\n\n<sentifyd-bot {attribute}></sentifyd-bot>\n"})
+        assert built.status == 1
+        assert "index.md: its <sentifyd-bot> carries what looks like the API key" in built.output
+        assert "canary" not in built.output
 
 
 def test_values_are_escaped(build: BuildSite) -> None:

@@ -9,16 +9,16 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mkdocs_sentifyd.embed import Embed, _mention
+from mkdocs_sentifyd.embed import Embed, address, find_mention
 from mkdocs_sentifyd.inject import _outline, _quick_outline, inject
 from mkdocs_sentifyd.scan import UNCLOSED, tags
 
 LOADER = "https://l.example/main.js"
 EMBED = Embed(
     loader=f'<script src="{LOADER}" defer></script>',
-    loader_urls=frozenset({LOADER}),
+    loaders=frozenset({address(LOADER)}),
     element="sentifyd-bot",
-    mention=_mention("sentifyd-bot", [LOADER]),
+    mention=find_mention("sentifyd-bot", [address(LOADER)]),
     attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
 )
 ELEMENT = '<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n'
@@ -63,7 +63,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
     at_body = len(html) - len("</body></html>")
     wanted = html[:at_head] + EMBED.loader + html[at_head:at_body] + ELEMENT + html[at_body:]
     assert result.html == wanted
-    assert result.elements == 1
+    assert result.advice == ()
     assert inject(wanted, EMBED) == result
 
 
@@ -110,7 +110,9 @@ def test_pages_of_other_shapes(html: str, expected: str) -> None:
         ("<sentifyd-bot\n  toggler=false>",
          '<sentifyd-bot token_endpoint="T" avatar_id="A"\n  toggler=false>'),
         ("<Sentifyd-Bot avatar-id=mine />",
-         '<Sentifyd-Bot token_endpoint="T" avatar-id=mine />'),
+         '<Sentifyd-Bot token_endpoint="T" avatar-id=mine /></sentifyd-bot>'),
+        ("<sentifyd-bot/> text",
+         '<sentifyd-bot token_endpoint="T" avatar_id="A"/></sentifyd-bot> text'),
         ("<sentifyd-bot AVATAR_ID='x'TOKEN_ENDPOINT=y>",
          "<sentifyd-bot AVATAR_ID='x'TOKEN_ENDPOINT=y>"),
         ('<sentifyd-bot data-avatar_id="x" title="avatar_id=">',
@@ -121,7 +123,7 @@ def test_an_authors_element_is_completed(placed: str, completed: str) -> None:
     result = inject(page(body=f"<p>{placed}</p>"), EMBED)
 
     assert result.html == page(EMBED.loader, f"<p>{completed}</p>")
-    assert result.elements == 1
+    assert result.advice == ()
     assert inject(result.html, EMBED) == result
 
 
@@ -139,6 +141,8 @@ def test_other_elements_with_a_similar_name_are_not_ours() -> None:
         f"<SCRIPT SRC=' {LOADER} ' type=module></SCRIPT>",
         '<script src="//l.example/main.js"></script>',
         '<script src="https&#58;//l.example/main.js"></script>',
+        '<script src="https://L.EXAMPLE:443/main.js?v=2#x"></script>',
+        '<script src="../assets/external/l.example/main.js"></script>',
     ],
 )
 def test_an_authors_loader_stays_the_only_one(script: str) -> None:
@@ -146,10 +150,23 @@ def test_an_authors_loader_stays_the_only_one(script: str) -> None:
         assert EMBED.loader not in inject(html, EMBED).html.replace(script, "")
 
 
+@pytest.mark.parametrize("src", ["https://l.example/other.js", "https://[x/", "main.js", ""])
+def test_other_scripts_are_no_loaders(src: str) -> None:
+    assert EMBED.loader in inject(page(head=f'<script src="{src}"></script>'), EMBED).html
+
+
+def test_a_key_on_an_authors_element_is_told_without_repeating_it() -> None:
+    for attribute in ('api-key="canary-1"', 'avatar_id="sk-canary-12345"'):
+        (advice,) = inject(page(body=f"<sentifyd-bot {attribute}></sentifyd-bot>"), EMBED).advice
+        assert "looks like the API key" in advice
+        assert "canary" not in advice
+
+
 def test_two_elements_are_counted_and_the_first_is_completed() -> None:
     result = inject(page(body="<sentifyd-bot></sentifyd-bot>" * 2), EMBED)
 
-    assert result.elements == 2
+    (advice,) = result.advice
+    assert advice.startswith("has 2 <sentifyd-bot> elements")
     assert result.html.count('avatar_id="A"') == 1
 
 
@@ -160,11 +177,14 @@ FRAGMENTS = st.lists(
             *("</style>", "<textarea>", "</textarea>", "<template>", "</template>", "</head>"),
             *("<head>", "<body>", "</body>", "</html>", "<svg>", "</svg>", "<title>", "</title>"),
             *("<p a='", '<p a="', "'>", '">', "<", ">", "</", "<!", "\n", "=", EMBED.loader),
-            *("<sentifyd-bot>", "</sentifyd-bot>", "<sentifyd-bot avatar_id=x>", "&lt;"),
+            *("<sentifyd-bot>", "<sentifyd-bot />", "<sentifyd-bot avatar_id=x>", "&lt;"),
         ]
     ),
     max_size=25,
 ).map("".join)
+
+
+OURS = [ELEMENT, EMBED.loader, ' token_endpoint="T"', ' avatar_id="A"', "</sentifyd-bot>"]
 
 
 @given(FRAGMENTS)
@@ -172,7 +192,7 @@ def test_only_our_tags_are_added(html: str) -> None:
     result = inject(html, EMBED).html
 
     added = re.sub(
-        "|".join(map(re.escape, [ELEMENT, EMBED.loader, ' token_endpoint="T"', ' avatar_id="A"'])),
+        "|".join(map(re.escape, OURS)),
         "",
         result,
     )

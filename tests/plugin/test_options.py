@@ -43,7 +43,9 @@ def errors(output: str) -> list[str]:
         ({"include": 3}, "include", "list of patterns"),
         ({"exclude": [1]}, "exclude", "list of patterns"),
         ({"exclude": ["!"]}, "exclude", "Invalid git pattern"),
-        ({"not_found_page": "perhaps"}, "not_found_page", "bool"),
+        ({"loader": "https://l.example/main.js"}, "loader", "line of its own below it"),
+        ({"not_found_page": "yes"}, "not_found_page", "must be true or false"),
+        ({"token_endpoint": "https://t.example/r#"}, "token_endpoint", "fragment"),
     ],
 )  # fmt: skip
 def test_one_line_names_the_option_and_the_cure(
@@ -70,9 +72,14 @@ def test_one_line_names_the_option_and_the_cure(
         ({"avatar_id": "key-1234567890"}, "avatar_id"),
         ({"avatar_id": "aB3" * 14}, "avatar_id"),
         ({"avatar_id": "0f" * 20}, "avatar_id"),
+        ({"avatar_id": "kD3-vR_8" * 4}, "avatar_id"),
+        ({"avatarApiKey": "anything"}, "avatarApiKey"),
+        ({"avatar_key": "anything"}, "avatar_key"),
+        ({"sk_live_1234567890": True}, "(a name that looks like a key)"),
         ({"avatar_id": "eyJhbGciOiJI.eyJzdWIiOiIx.sig"}, "avatar_id"),
         ({"token_endpoint": "https://t.example/r?key=sk-1234567890"}, "token_endpoint"),
         ({"loader": {"url": "https://l.example/main.js?k=" + "aB3" * 14}}, "loader.url"),
+        ({"extra": [{"deep": "sk_live_1234567890"}]}, "extra.deep"),
     ],
 )
 def test_a_key_in_the_options_stops_the_build(
@@ -109,6 +116,11 @@ def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.Mo
         {"token_endpoint": "http://[::1]:8080/request_tokens"},
         {"token_endpoint": "https://tokens.example.com/avatars/request_tokens?site=docs"},
         {"loader": {"integrity": HASH}},
+        {"loader": None},
+        {"loader": {"url": f"https://cdn.example/gh/org/repo@{'0f' * 20}/main.js"}},
+        {"token_endpoint": "https://key-management.example.com/api-key-exchange-1/request_tokens"},
+        {"avatar_id": "key-account-manager"},
+        {"avatar_id": "secret-santa-bot"},
         {"exclude": ["key-concepts/", "reference/api-key-rotation-and-other-long-names-2.md"]},
     ],
 )

@@ -71,6 +71,132 @@ def test_pages_without_a_known_source_and_odd_bytes(tmp_path: Path) -> None:
     assert sorted(path.name for path in site.iterdir()) == ["404.html", "page.html", "private"]
 
 
+PAGE = "<!doctype html><html><head></head><body><p>Text</p></body></html>"
+
+
+class Site:
+    """A site of some other generator, with an mkdocs.yml and perhaps sources."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "site").mkdir()
+
+    def write(self, *paths: str, text: str | bytes = PAGE) -> None:
+        for path in paths:
+            file = self.folder / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(text if isinstance(text, bytes) else text.encode())
+
+    def inject(self, options: str = "", config: str = "") -> int:
+        (self.folder / "mkdocs.yml").write_text((config or CONFIG) + options)
+        config_file = str(self.folder / "mkdocs.yml")
+        return main(["inject", str(self.folder / "site"), "--config-file", config_file])
+
+    def changed(self) -> set[str]:
+        site = self.folder / "site"
+        return {
+            file.relative_to(site).as_posix()
+            for file in site.rglob("*")
+            if file.is_file() and b"<sentifyd-bot" in file.read_bytes()
+        }
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Site:
+    return Site(tmp_path)
+
+
+NAMES = ["index.html", "guide/index.html", "guide/a/index.html", "guide/b.html", "c.html"]
+
+
+@pytest.mark.parametrize(
+    ("options", "chosen"),
+    [
+        ("exclude: [guide/]", {"index.html", "c.html"}),
+        ("include: [guide/]", {"guide/index.html", "guide/a/index.html", "guide/b.html"}),
+        ("exclude: [/guide/index.md]", {*NAMES} - {"guide/index.html"}),
+        ("exclude: [/guide/a.md, c.html]", {*NAMES} - {"guide/a/index.html", "c.html"}),
+    ],
+)
+def test_patterns_where_no_source_is_found(site: Site, options: str, chosen: set[str]) -> None:
+    site.write(*(f"site/{name}" for name in NAMES))
+
+    assert site.inject(config=CONFIG.replace("exclude: [private/]", options)) == 0
+    assert site.changed() == chosen
+
+
+def test_the_front_matter_of_each_source(site: Site) -> None:
+    site.write(*(f"site/{name}" for name in NAMES))
+    off = "\ufeff---\nsentifyd: false\n---\n"
+    site.write("text/README.md", "text/guide/a.md", "text/guide/b.md", text=off)
+
+    assert site.inject(config=f"docs_dir: text\n{CONFIG}") == 0
+    assert site.changed() == {"guide/index.html", "c.html"}
+
+
+def test_files_that_are_no_pages_of_ours(site: Site) -> None:
+    site.write("site/page.HTM", "site/de/404.html", "elsewhere.html")
+    site.write("site/google1.html", text="google-site-verification: google1.html")
+    site.write("site/part.html", text="<li>part</li>")
+    site.write("site/wide.html", text=PAGE.encode("utf-16"))
+    site.write("site/empty.html", text="")
+    refresh = '<meta http-equiv="refresh" content="0; url=/">'
+    site.write("site/moved.html", text=PAGE.replace("<head>", f"<head>{refresh}"))
+    (site.folder / "site" / "folder.html").mkdir()
+    (site.folder / "site" / "dangling.html").symlink_to("nowhere.html")
+    (site.folder / "site" / "link.html").symlink_to("../elsewhere.html")
+
+    assert site.inject("      not_found_page: false\n") == 0
+    assert site.changed() == {"page.HTM"}
+    assert (site.folder / "site" / "link.html").is_symlink()
+
+
+def test_a_page_that_cannot_be_written_is_named(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write("site/page.html")
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    assert site.inject() == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("site/page.html: No space left on device")
+    assert [file.name for file in (site.folder / "site").iterdir()] == ["page.html"]
+    assert (site.folder / "site" / "page.html").read_text() == PAGE
+
+
+def test_what_belongs_to_others_in_mkdocs_yml_is_not_read(site: Site) -> None:
+    site.write("site/page.html")
+    others = (
+        "markdown_extensions:\n"
+        "  - pymdownx.snippets: {base_path: !relative $config_dir}\n"
+        "  - emoji: {index: !!python/name:not_installed.index }\n"
+        "  - slug: !!python/object/apply:os.abort {}\n"
+    )
+
+    assert site.inject(config=others + CONFIG) == 0
+    assert site.changed() == {"page.html"}
+
+
+def test_two_elements_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    site.write("site/a/page.html", text=PAGE.replace("Text", "<sentifyd-bot></sentifyd-bot>" * 2))
+
+    assert site.inject() == 0
+    assert "mkdocs-sentifyd: a/page.html: has 2 <sentifyd-bot>" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("enabled", ["false", "!ENV [NEVER_SET_HERE, false]"])
+def test_a_disabled_plugin_changes_nothing(
+    site: Site, capsys: pytest.CaptureFixture[str], enabled: str
+) -> None:
+    site.write("site/page.html")
+
+    assert site.inject(config=f"plugins: [{{sentifyd: {{enabled: {enabled}}}}}]") == 0
+    assert "0 of 1 pages changed" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("config", "said"),
     [
@@ -81,7 +207,9 @@ def test_pages_without_a_known_source_and_odd_bytes(tmp_path: Path) -> None:
         ("plugins: {sentifyd: {}}\n", "option 'avatar_id': missing"),
         ("plugins: [{sentifyd: {api_key: canary-1}}]\n", "option 'api_key': this looks like the"),
         (CONFIG + "      colour: blue\n", "option 'colour': Unrecognised"),
-        ("a: [\n", "cannot be read"),
+        ("a: [\n", "cannot be read at line"),
+        ("a: *canary-1\n", "cannot be read at line 1: mend its YAML"),
+        ("plugins: [{sentifyd: {enabled: 'no'}}]\n", "'enabled' must be true or false"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_line(
@@ -116,15 +244,3 @@ def test_a_mistake_in_front_matter_names_the_page(
     command = ["inject", str(tmp_path / "site"), "--config-file", str(tmp_path / "mkdocs.yml")]
     assert main(command) == 2
     assert "page.md: `sentifyd` in the front matter" in capsys.readouterr().err
-
-
-def test_a_disabled_plugin_changes_nothing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "page.html").write_text("<html><body></body></html>")
-    (tmp_path / "mkdocs.yml").write_text(CONFIG + "      enabled: false\n")
-
-    command = ["inject", str(tmp_path / "site"), "--config-file", str(tmp_path / "mkdocs.yml")]
-    assert main(command) == 0
-    assert "0 of 1 pages changed" in capsys.readouterr().out
