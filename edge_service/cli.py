@@ -77,7 +77,6 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--config-file",
         type=Path,
-        default=Path("example_docs/mkdocs.yml"),
         help="the site (example_docs/mkdocs.yml)",
     )
     _add_token_life(demo)
@@ -132,10 +131,10 @@ def _sandbox(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from edge_service.sandbox.demo import DemoError, run_demo
+    from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 
     try:
-        run_demo(options.config_file, options.token_life, _say)
+        run_demo(options.config_file or EXAMPLE, options.token_life, _say)
     except DemoError as error:
         return _complain(str(error))
     return 0

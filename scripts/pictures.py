@@ -24,7 +24,7 @@ def main(site: str) -> None:
         page = browser.new_page(viewport={"width": 1280, "height": 760})
         page.goto(site)
         avatar = page.locator('sentifyd-bot[data-state="connected"]')
-        avatar.get_by_role("button", name="Open the avatar").click()
+        avatar.get_by_role("button", name="Avatar (sandbox)").click()
         avatar.get_by_role("textbox").fill("Where does your token come from?")
         page.keyboard.press("Enter")
         avatar.get_by_text("You wrote:").wait_for()

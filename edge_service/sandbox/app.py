@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,10 @@ class Sandbox:
         if request.method == "PUT":
             try:
                 self.fault = Fault(**await request.json())
-            except (TypeError, ValueError) as error:
+            except TypeError:
+                known = ", ".join(field.name for field in fields(Fault))
+                return JSONResponse({"error": f"send an object with kind, of {known}"}, 400)
+            except ValueError as error:
                 return JSONResponse({"error": str(error)}, 400)
         elif request.method == "DELETE":
             self.fault = None

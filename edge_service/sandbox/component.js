@@ -14,14 +14,14 @@
       --_secondary: var(--secondary-color, #801bea);
       --_on-primary: var(--text-color-primary-bg, #011f28);
       --_on-secondary: var(--text-color-secondary-bg, #ffffff);
-      display: block; position: relative; z-index: 10; color: #1b1f24;
+      display: block; color: #1b1f24;
       font: 15px/1.45 system-ui, sans-serif; max-width: 360px;
     }
-    :host([data-floating]) { position: fixed; right: 16px; bottom: 16px; }
+    :host([data-floating]) { position: fixed; right: 16px; bottom: 16px; z-index: 1040; }
     :host([hidden]) { display: none; }
     *, *::before { box-sizing: border-box; }
     button, input { font: inherit; }
-    :focus-visible { outline: 3px solid var(--_secondary); outline-offset: 2px; }
+    :focus-visible { outline: 3px solid var(--_secondary); outline-offset: 2px; box-shadow: 0 0 0 7px #fff; }
     .launcher {
       display: block; margin-left: auto; width: 64px; height: 64px; padding: 0; border: 0;
       border-radius: 50%; cursor: pointer; background: var(--_primary);
@@ -29,19 +29,24 @@
     }
     .launcher::after {
       content: ""; position: absolute; right: 2.5px; bottom: 2.5px; width: 14.5px; height: 14.5px;
-      border-radius: 50%; border: 2px solid #fff; background: #8a929b;
+      border-radius: 50%; border: 2px solid #fff; background: #5a636d; color: #fff;
+      font: 700 10px/10.5px system-ui, sans-serif;
     }
     :host([data-state="connected"]) .launcher::after { background: #1f9d55; }
     :host([data-state="connecting"]) .launcher::after,
-    :host([data-state="refreshing"]) .launcher::after { background: #e0a100; }
-    :host([data-state="error"]) .launcher::after { background: #d1242f; }
+    :host([data-state="refreshing"]) .launcher::after { background: #9a6700; }
+    :host([data-state="error"]) .launcher::after { background: #d1242f; content: "!"; }
     :host(:not([data-floating])) .launcher { display: none; }
     .panel {
       width: min(360px, calc(100vw - 32px)); margin-bottom: 12px; overflow: hidden;
+      display: flex; flex-direction: column;
       border-radius: 14.5px; background: #fff; border: 1px solid #d0d7de;
       box-shadow: 0 8px 30px rgb(0 0 0 / 0.22);
     }
     .panel[hidden] { display: none; }
+    /* A short window keeps header and message field in sight: the conversation gives way. */
+    :host([data-floating]) .panel { max-height: calc(100dvh - 108px); }
+    .panel > * { flex: none; }
     header {
       display: flex; align-items: center; gap: 11px; padding: 11px 14.5px;
       background: var(--_primary); color: var(--_on-primary);
@@ -59,13 +64,13 @@
       line-height: 1; cursor: pointer; border-radius: 50%;
     }
     :host(:not([data-floating])) .close { display: none; }
-    .log { height: 176px; overflow-y: auto; padding: 13px; display: grid; gap: 8px; align-content: start; }
+    .log { flex: 1 1 176px; min-height: 40px; height: 176px; overflow-y: auto; padding: 13px; display: grid; gap: 8px; align-content: start; }
     .log p { margin: 0; padding: 6.5px 11px; border-radius: 13px; background: #eef1f4; max-width: 90%; width: fit-content; overflow-wrap: anywhere; }
     .log p.visitor { background: var(--_secondary); color: var(--_on-secondary); margin-left: auto; }
     form { display: flex; gap: 8px; padding: 0 13px 9.5px; }
     input { flex: 1; min-width: 0; padding: 7px 11px; border: 1px solid #8a929b; border-radius: 9.5px; color: inherit; background: #fff; }
     form button, .retry { padding: 7px 14.5px; border: 0; border-radius: 9.5px; background: var(--_secondary); color: var(--_on-secondary); cursor: pointer; }
-    form button:disabled { opacity: 0.55; cursor: default; }
+    form button[aria-disabled="true"] { opacity: 0.55; cursor: default; }
     footer { padding: 8px 14.5px; font-size: 12.5px; color: #4b5560; background: #f6f8fa; border-top: 1px solid #d0d7de; }
     footer dl { display: grid; grid-template-columns: auto 1fr; gap: 0 9.5px; margin: 0; }
     footer dd { margin: 0; overflow-wrap: anywhere; }
@@ -94,7 +99,7 @@
       <div class="log" role="log" aria-label="Conversation" tabindex="0"></div>
       <form>
         <input name="text" maxlength="1000" autocomplete="off" aria-label="Message to the avatar" placeholder="Type a message">
-        <button type="submit" disabled>Send</button>
+        <button type="submit" aria-disabled="true">Send</button>
       </form>
       <footer>
         <div class="status"></div>
@@ -103,7 +108,7 @@
         <dl class="parameters"></dl>
       </footer>
     </section>
-    <button class="launcher" type="button" aria-expanded="false" aria-controls="panel">${FACE}</button>`;
+    <button class="launcher" type="button" aria-label="Avatar (sandbox)" aria-expanded="false" aria-controls="panel">${FACE}</button>`;
 
   const STATUS = {
     idle: "Not connected.",
@@ -194,7 +199,6 @@
       const launcher = this.#$(".launcher");
       this.#$(".panel").hidden = !open;
       launcher.setAttribute("aria-expanded", String(open));
-      launcher.setAttribute("aria-label", open ? "Close the avatar" : "Open the avatar (sandbox)");
       if (!byVisitor) return;
       storage.write(this.#key("showChatbot"), open);
       (open ? this.#$("input") : launcher).focus();
@@ -204,8 +208,11 @@
       this.dataset.state = state;
       this.#$(".status").textContent = STATUS[state];
       this.#$(".error").textContent = error;
-      this.#$(".retry").hidden = state !== "error";
-      this.#$("form button").disabled = state !== "connected";
+      const retry = this.#$(".retry");
+      if (this.shadowRoot.activeElement === retry) this.#$("input").focus();
+      retry.hidden = state !== "error";
+      // Not `disabled`: that would take the focus away at every refresh.
+      this.#$("form button").setAttribute("aria-disabled", String(state !== "connected"));
     }
 
     #later(seconds, task) {
@@ -244,7 +251,10 @@
         throw new Error("the token endpoint does not answer, or does not allow this site.");
       }
       if (!response.ok) throw new Error(`the token endpoint answered ${response.status}.`);
-      const { tokens, avatarParameters } = await response.json();
+      const { tokens, avatarParameters } = await response.json().catch(() => ({}));
+      if (!tokens?.accessToken || !avatarParameters) {
+        throw new Error("the token endpoint's answer holds no tokens.");
+      }
       if (refreshToken) this.#refreshes += 1;
       return { token: tokens.accessToken, refreshToken: tokens.refreshToken, avatarParameters };
     }

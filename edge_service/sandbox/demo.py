@@ -25,8 +25,9 @@ from edge_service.serving import AddressUnavailable, bind, serve
 from edge_service.settings import Settings
 from edge_service.telemetry import configure_logging
 
-__all__ = ["DemoError", "run_demo"]
+__all__ = ["EXAMPLE", "DemoError", "run_demo"]
 
+EXAMPLE = Path("example_docs/mkdocs.yml")
 HOST = "127.0.0.1"
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
@@ -77,6 +78,10 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
             _site(Path(folder)),
         )
 
+        left_out = "The page “Without an avatar” has none, and"
+        if config_file != EXAMPLE:
+            left_out = "A page that is left out has none, and"
+
         def announce() -> None:
             say(
                 "",
@@ -84,7 +89,7 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
                 "",
                 "  1. The avatar stands at the bottom right: open it, and type a message.",
                 f"  2. Its token lives {token_life} s: watch it being refreshed through {edge}.",
-                "  3. The page “Without an avatar” has none, and asks no third party for anything.",
+                f"  3. {left_out} asks no third party for anything.",
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
             )

@@ -43,10 +43,14 @@ class Fault:
         """
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"kind must be one of {', '.join(get_args(FaultKind))}")
-        if not 0 <= self.seconds <= 60:
-            raise ValueError("seconds must be from 0 to 60")
-        if not 400 <= self.status <= 599:
-            raise ValueError("status must be from 400 to 599")
+        if not isinstance(self.seconds, (int, float)) or not 0 <= self.seconds <= 60:
+            raise ValueError("seconds must be a number from 0 to 60")
+        if not isinstance(self.status, int) or not 400 <= self.status <= 599:
+            raise ValueError("status must be a number from 400 to 599")
+        if self.retry_after is not None and not isinstance(self.retry_after, int):
+            raise ValueError("retry_after must be a whole number of seconds")
+        if not isinstance(self.location, str) or not self.location.isprintable():
+            raise ValueError("location must be a URL")
 
     async def instead_of(self, answer: dict[str, Any]) -> Response:
         """What to send in place of an honest answer."""

@@ -96,7 +96,7 @@ def test_keyboard_and_names(stage: Callable[..., Stage], visit: Visit) -> None:
     page.goto(set_up.site)
     visit.wait_until_connected()
     avatar = page.locator(visit.avatar)
-    launcher = avatar.get_by_role("button", name="Open the avatar (sandbox)")
+    launcher = avatar.get_by_role("button", name="Avatar (sandbox)")
     assert launcher.get_attribute("aria-expanded") == "false"
     assert not avatar.get_by_role("region").is_visible()
 
@@ -161,15 +161,71 @@ def test_an_endpoint_that_refuses_and_then_does_not(
     set_up.sandbox.fault = Fault("status", status=503)
     visit.page.goto(set_up.site)
     avatar = visit.page.locator(f'{visit.avatar}[data-state="error"]')
-    avatar.get_by_role("button", name="Open the avatar").click()
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
     alert = avatar.get_by_role("alert")
     assert alert.inner_text() == "The avatar cannot connect: the token endpoint answered 503."
-    assert avatar.get_by_role("button", name="Send").is_disabled()
+    assert avatar.get_by_role("button", name="Send").get_attribute("aria-disabled") == "true"
 
     set_up.sandbox.fault = None
     avatar.get_by_role("button", name="Try again").click()
     visit.wait_until_connected()
+    field = visit.page.locator(visit.avatar).get_by_role("textbox")
+    assert field.evaluate("field => field.getRootNode().activeElement === field")
     assert visit.page.locator(visit.avatar).get_by_role("alert").inner_text() == ""
+
+
+def test_a_refresh_leaves_the_focus_where_it_is(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage(token_life=2)
+    set_up.embed('toggler="false"')
+    visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+    avatar = visit.page.locator(visit.avatar)
+    send = avatar.get_by_role("button", name="Send")
+    avatar.get_by_role("textbox").fill("Half a sen")
+    send.focus()
+
+    visit.page.wait_for_selector(f'{visit.avatar}[data-state="refreshing"]')
+    visit.wait_until_connected()
+
+    assert send.evaluate("button => button.getRootNode().activeElement === button")
+    assert avatar.get_by_role("textbox").input_value() == "Half a sen"
+
+
+@pytest.mark.parametrize("size", [(640, 360), (360, 420), (360, 740)])
+def test_header_and_message_field_stay_in_sight(
+    stage: Callable[..., Stage], visit: Visit, size: tuple[int, int]
+) -> None:
+    set_up = stage()
+    set_up.embed()
+    visit.page.set_viewport_size({"width": size[0], "height": size[1]})
+    visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+    avatar = visit.page.locator(visit.avatar)
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
+
+    for part in (
+        avatar.get_by_role("button", name="Close the avatar"),
+        avatar.get_by_role("textbox"),
+        avatar.get_by_role("button", name="Avatar (sandbox)"),
+    ):
+        box = part.bounding_box()
+        assert box
+        assert box["x"] >= 0
+        assert box["y"] >= 0
+        assert box["x"] + box["width"] <= size[0]
+        assert box["y"] + box["height"] <= size[1]
+
+
+def test_an_endpoint_that_answers_something_else(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage()
+    set_up.embed()
+    visit.page.route(set_up.endpoint, lambda route: route.fulfill(body="<html>", status=200))
+    visit.page.goto(set_up.site)
+
+    avatar = visit.page.locator(f'{visit.avatar}[data-state="error"]')
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
+    alert = avatar.get_by_role("alert").inner_text()
+    assert alert == "The avatar cannot connect: the token endpoint's answer holds no tokens."
 
 
 def test_a_site_that_is_not_allowed(stage: Callable[..., Stage], visit: Visit) -> None:
@@ -178,7 +234,7 @@ def test_a_site_that_is_not_allowed(stage: Callable[..., Stage], visit: Visit) -
     visit.page.goto(set_up.site.replace("127.0.0.1", "localhost"))
 
     avatar = visit.page.locator(f'{visit.avatar}[data-state="error"]')
-    avatar.get_by_role("button", name="Open the avatar").click()
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
     assert "does not allow this site" in avatar.get_by_role("alert").inner_text()
     assert set_up.sandbox.logins == 0
 

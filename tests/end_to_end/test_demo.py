@@ -61,7 +61,7 @@ def test_the_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> 
     )
 
     avatar = page.locator(visit.avatar)
-    avatar.get_by_role("button", name="Open the avatar").click()
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
     avatar.get_by_role("textbox").fill("What is a short-lived token?")
     page.keyboard.press("Enter")
     answer = avatar.get_by_text("You wrote: “What is a short-lived token?”")
@@ -148,7 +148,7 @@ def test_the_conversation_goes_on_across_pages(demo: Demo, visit: Visit) -> None
     visit.page.goto(demo.site)
     visit.wait_until_connected()
     avatar = visit.page.locator(visit.avatar)
-    avatar.get_by_role("button", name="Open the avatar").click()
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
     avatar.get_by_role("textbox").fill("Remember me")
     avatar.get_by_role("button", name="Send").click()
     avatar.get_by_text("You wrote: “Remember me”").wait_for()

@@ -177,7 +177,12 @@ FRAGMENTS = st.lists(
             *("</style>", "<textarea>", "</textarea>", "<template>", "</template>", "</head>"),
             *("<head>", "<body>", "</body>", "</html>", "<svg>", "</svg>", "<title>", "</title>"),
             *("<p a='", '<p a="', "'>", '">', "<", ">", "</", "<!", "\n", "=", EMBED.loader),
-            *("<sentifyd-bot>", "<sentifyd-bot />", "<sentifyd-bot avatar_id=x>", "&lt;"),
+            *(
+                "<sentifyd-bot>",
+                "<sentifyd-bot />",
+                "<sentifyd-bot avatar_id=x Avatar_ID=y>",
+                "&lt;",
+            ),
         ]
     ),
     max_size=25,

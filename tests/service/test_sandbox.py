@@ -109,8 +109,15 @@ def test_faults_are_switched_over_http(sandbox_url: str, sandbox: Sandbox) -> No
     assert broken.status_code == 503
     assert off.json() == {"logins": 1, "fault": None}
     assert log_in(sandbox_url).status_code == 200
-    for wrong in ({"kind": "fire"}, {"kind": "delay", "seconds": 1e9}, {"kind": "status", "x": 1}):
-        assert requests.put(control, json=wrong, timeout=5).status_code == 400
+    mistakes: list[object] = [
+        *([], {}, {"kind": "fire"}, {"kind": "delay", "seconds": 1e9}, {"kind": "status", "x": 1}),
+        *({"kind": "status", "retry_after": "a\r\nb: c"}, {"kind": "redirect", "location": 5}),
+        {"kind": "delay", "seconds": "1"},
+    ]
+    for wrong in mistakes:
+        answer = requests.put(control, json=wrong, timeout=5)
+        assert answer.status_code == 400
+        assert "Fault" not in answer.json()["error"]
     assert sandbox.fault is None
 
 
