@@ -27,11 +27,15 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     """Puts a Sentifyd avatar on the chosen pages."""
 
     _embed: Embed
-    _count = 0
+    _count: int
 
     def on_config(self, config: MkDocsConfig) -> None:  # noqa: ARG002 - the event's signature
         """Render the tags once for all pages."""
         self._embed = build_embed(self.config)
+
+    def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
+        """Begin to count."""
+        self._count = 0
 
     @event_priority(LATE)
     def on_post_template(
@@ -57,7 +61,6 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_post_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Say how many pages have an avatar: none at all is a mistake that nothing else shows."""
         log.info("%d pages have an avatar", self._count)
-        self._count = 0
 
     def _inject(self, html: str, name: str) -> str:
         # MkDocs skips a page without text, and has to go on doing so.
