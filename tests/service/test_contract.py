@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import time
 
 import pytest
 import requests
@@ -91,14 +89,15 @@ def test_upstream_errors_keep_status_and_retry_after(service: Service, sandbox: 
     assert_error(response, 429, "upstream_rejected")
     assert response.headers["Retry-After"] == "7"
     assert response.json()["details"] == {"error": "sandbox_fault"}
-    assert "Retry-After" in response.headers["Access-Control-Expose-Headers"]
+    exposed = response.headers["Access-Control-Expose-Headers"]
+    assert {name.strip() for name in exposed.split(",")} == {"Retry-After", "X-Request-ID"}
 
 
 @pytest.mark.parametrize(
     ("body", "content_type"),
     [
         (json.dumps({"refreshToken": "abc"}), "application/json"),
-        (json.dumps({}), "application/json; charset=utf-8"),
+        (json.dumps({}), "Application/JSON; charset=utf-8"),
         ("refreshToken=abc", "application/x-www-form-urlencoded"),
         ("", "text/plain"),
     ],
@@ -141,21 +140,6 @@ def test_post_bodies_that_are_refused(
     assert sandbox.logins == 0
 
 
-def test_a_visitor_who_leaves_in_mid_body_is_no_error(
-    service: Service, capsys: pytest.CaptureFixture[str]
-) -> None:
-    host, _, port = service.base.removeprefix("http://").partition(":")
-    with socket.create_connection((host, int(port))) as visitor:
-        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
-    said = ""
-    deadline = time.monotonic() + 10
-    while "status=" not in said and time.monotonic() < deadline:
-        said += capsys.readouterr().out
-
-    assert "status=499" in said
-    assert "error" not in said
-
-
 def test_a_chunked_body_is_bounded_too(service: Service) -> None:
     chunks = (b"a" * 1000 for _ in range(10))
 
@@ -167,11 +151,19 @@ def test_a_chunked_body_is_bounded_too(service: Service) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", ["?refreshToken=", "?refreshToken=a&refreshToken=b", "?a=" + "b" * 9000]
+    "query",
+    [
+        *("?refreshToken=", "?refreshToken=a&refreshToken=b", "?a=" + "b" * 9000),
+        "?refreshToken=" + "a" * 8200,
+    ],
 )
 def test_queries_that_are_refused(service: Service, sandbox: Sandbox, query: str) -> None:
     assert_error(service.get(query), 400, "bad_request")
     assert sandbox.logins == 0
+
+
+def test_a_refresh_token_may_be_long(service: Service) -> None:
+    assert service.get("?refreshToken=" + "a" * 8000).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])

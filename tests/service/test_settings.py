@@ -68,7 +68,7 @@ def test_everything_set() -> None:
 
 def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text("from-a-file-123\n")
+    file.write_bytes(b"from-a-file-123\r\n")
 
     settings = Settings.from_env(
         {"AVATAR_API_KEY_FILE": str(file), "ALLOWED_ORIGINS": "https://a.example"}
@@ -145,6 +145,16 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL", "warning"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "json"),
         ({"VISITOR_AUTH": "jwt"}, "VISITOR_AUTH", "unset"),
+        ({"VISITOR_AUTH": "forwarded"}, "VISITOR_AUTH", "unset"),
+        ({"JWT_AUDIENCE": "docs-site"}, "JWT_AUDIENCE", "unset"),
+        ({"REDIS_URL": "redis://localhost"}, "REDIS_URL", "unset"),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8"}, "TRUSTED_PROXIES", "unset"),
+        ({"SEAL_KEYS_FILE": "/run/keys"}, "SEAL_KEYS_FILE", "unset"),
+        ({"AVATARS_FILE": "avatars.toml"}, "AVATARS_FILE", "unset"),
+        ({"AVATAR_API_KEY": "7_chars"}, "AVATAR_API_KEY", "copy the whole key"),
+        ({"SENTIFYD_BACKEND": "http://127.example.com"}, "SENTIFYD_BACKEND", "https"),
+        ({"SENTIFYD_BACKEND": "http://evil-localhost"}, "SENTIFYD_BACKEND", "https"),
+        ({"ALLOWED_ORIGINS": "https://a_b-.example"}, "ALLOWED_ORIGINS", "never send"),
         ({"SEAL_KEYS": "abcdefgh"}, "SEAL_KEYS", "unset"),
     ],
 )

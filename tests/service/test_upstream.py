@@ -68,6 +68,7 @@ def bodies(**changes: object) -> bytes:
             {"accessToken": "a", "refreshToken": "r"},
         ),
         (bodies(expires_in=True), {"accessToken": "a", "refreshToken": "r"}),
+        (bodies(expires_in=-1, token_type=""), {"accessToken": "a", "refreshToken": "r"}),
         (bodies(avatar_params={"name": "\ud800"}), {"accessToken": "a", "refreshToken": "r"}),
     ],
 )

@@ -1,0 +1,117 @@
+"""What the service writes for whoever operates it."""
+
+from __future__ import annotations
+
+import json
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.processes import Command
+
+GOOD = {
+    "AVATAR_API_KEY": "canary-key-7f3a91",
+    "ALLOWED_ORIGINS": "https://docs.example.com",
+    "SENTIFYD_BACKEND": "http://127.0.0.1:1",
+}
+
+
+class Running:
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.port = int(command.wait_for(r'"port": (\d+)')[1])
+        self.base = f"http://127.0.0.1:{self.port}"
+
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line but the first, once the service has stopped."""
+        assert self.command.stop() == 0
+        return [json.loads(line) for line in self.command.output.splitlines()[1:]]
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
+        yield Running(command)
+
+
+def test_the_first_line_tells_the_rules(running: Running) -> None:
+    first = json.loads(running.command.output.splitlines()[0])
+
+    assert (
+        first.items()
+        >= {
+            "event": "listening",
+            "host": "127.0.0.1",
+            "port": running.port,
+            "policy": "direct",
+            "allowed_origins": ["https://docs.example.com"],
+            "upstream": "http://127.0.0.1:1/api/login",
+        }.items()
+    )
+
+
+def test_a_line_a_request(running: Running) -> None:
+    sent = requests.get(f"{running.base}/livez?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
+    requests.get(f"{running.base}/x%0A%22{'y' * 500}", timeout=5)
+
+    assert sent.headers["X-Request-ID"] == "r-1"
+    assert "Server" not in sent.headers
+    first, second = running.lines()
+    assert set(first) == {
+        *("event", "level", "timestamp", "method", "path", "status", "duration_ms", "request_id")
+    }
+    assert first["event"] == "request"
+    assert (first["method"], first["path"], first["status"]) == ("GET", "/livez", 200)
+    assert first["request_id"] == "r-1"
+    assert 0 < first["duration_ms"] < 5000
+    assert second["path"].startswith("/x%0A%22y")
+    assert len(second["path"]) == 200
+    assert second["status"] == 404
+
+
+def test_a_preflight_and_a_refused_page_have_their_lines(running: Running) -> None:
+    for headers in ({"Access-Control-Request-Method": "GET"}, {}):
+        requests.options(
+            f"{running.base}/request_tokens",
+            headers={"Origin": "https://evil.example", **headers},
+            timeout=5,
+        )
+
+    assert [line["status"] for line in running.lines()] == [403, 403]
+
+
+def test_an_upstream_failure_has_a_line_of_its_own(running: Running) -> None:
+    answer = requests.get(f"{running.base}/request_tokens", timeout=5)
+
+    failure, request = running.lines()
+    assert failure["event"] == "upstream_unreachable"
+    assert failure["level"] == "error"
+    assert failure["request_id"] == request["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Running) -> None:
+    with socket.create_connection(("127.0.0.1", running.port)) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+    running.command.wait_for('"status"')
+
+    (line,) = running.lines()
+    assert (line["level"], line["status"]) == ("info", 499)
+
+
+def test_a_body_that_never_arrives_is_given_up(running: Running) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=15) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        answer = visitor.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_the_level_is_obeyed() -> None:
+    command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, LOG_LEVEL="debug")
+    with command:
+        running = Running(command)
+        requests.get(f"{running.base}/request_tokens", timeout=5)
+        assert len(running.lines()) == 2  # nothing from the libraries below
