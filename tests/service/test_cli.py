@@ -16,6 +16,7 @@ import pytest
 import requests
 
 from tests.support.processes import SCRIPTS, Command
+from tests.support.servers import RawUpstream
 
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
 
@@ -33,6 +34,22 @@ def test_serve_listens_and_stops(number: signal.Signals) -> None:
         assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
         assert command.stop(number) == 0
     assert "Traceback" not in command.output
+
+
+def test_a_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
+    def hang(_: socket.socket) -> None:
+        upstream.over.wait(60)
+
+    with RawUpstream(hang) as upstream:
+        variables = {"SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "60"}
+        with Command("sentifyd-edge", "serve", "--port", "0", **GOOD, **variables) as command:
+            port = int(command.wait_for(r'"port": (\d+)')[1])
+            with socket.create_connection(("127.0.0.1", port)) as visitor:
+                visitor.sendall(b"GET /request_tokens HTTP/1.1\r\nHost: x\r\n\r\n")
+                assert upstream.arrived.wait(10)
+                command.send(signal.SIGTERM)
+                command.send(signal.SIGTERM)
+                assert command.wait(4) == 0
 
 
 def test_a_log_that_nobody_reads_costs_no_request() -> None:

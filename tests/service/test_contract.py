@@ -215,3 +215,4 @@ def test_the_body_goes_upstream_as_documented(start_service: StartService) -> No
         {"avatar_api_key": KEY, "avatar_id": "0042"},
     ]
     assert upstream.received[0].startswith(b"POST /api/login HTTP/1.1")
+    assert b"\r\nAccept-Encoding: identity\r\n" in upstream.received[0]

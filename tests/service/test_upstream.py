@@ -158,6 +158,12 @@ def test_an_endless_answer_is_cut_off(start_service: StartService) -> None:
     assert sent < 16 * 1024 * 1024
 
 
+def test_the_largest_grant_that_is_read(start_service: StartService) -> None:
+    for size, status in ((250_000, 200), (270_000, 502)):
+        body = bodies(avatar_params={"voice": "x" * size})
+        assert call(start_service, answer_with(http_answer("200 OK", body))).status_code == status
+
+
 def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> None:
     bomb = gzip.compress(b" " * 50_000_000 + GRANT)
     assert len(bomb) < 256 * 1024
@@ -232,6 +238,23 @@ def test_one_deadline_for_the_whole_exchange(start_service: StartService, where:
         assert service.get().status_code == 200
 
 
+def test_the_deadline_holds_on_a_connection_that_was_used_before(
+    start_service: StartService,
+) -> None:
+    turn = iter(["honest", "drip", "honest"])
+
+    def behave(connection: socket.socket) -> None:
+        reply = http_answer("200 OK", GRANT)
+        if next(turn) == "drip":
+            upstream.drip(connection, reply, 0.2)
+        else:
+            connection.sendall(reply)
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url, UPSTREAM_TIMEOUT="0.6", UPSTREAM_CONCURRENCY="1")
+        assert [service.get().status_code for _ in range(3)] == [200, 504, 200]
+
+
 def test_a_dripping_sandbox(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
@@ -254,7 +277,9 @@ def test_no_free_slot_within_a_second(start_service: StartService) -> None:
         first = visitors.submit(service.get)
         assert arrived.wait(5)
 
+        began = time.monotonic()
         second = service.get()
+        assert 0.8 < time.monotonic() - began < 3
         alive = requests.get(f"{service.base}/livez", timeout=5)
         answer.set()
 

@@ -45,6 +45,7 @@ class RawUpstream:
 
     def __init__(self, behave: Callable[[socket.socket], None]) -> None:
         self.received: list[bytes] = []
+        self.arrived = threading.Event()
         self.over = threading.Event()
         self._behave = behave
         self._listener = bind("127.0.0.1", 0, "the port")
@@ -93,6 +94,7 @@ class RawUpstream:
                         return
                     data += chunk
                 self.received.append(data)
+                self.arrived.set()
                 self._behave(connection)
 
 

@@ -1,0 +1,203 @@
+"""The key travels under TLS to the right host, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import ipaddress
+import json
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from edge_service.grants import Grant
+from edge_service.sentifyd import (
+    SentifydClient,
+    UpstreamError,
+    UpstreamTooSlow,
+    UpstreamUnreachable,
+)
+from edge_service.settings import Settings
+from tests.support.servers import RawUpstream, http_answer
+
+KEY = "canary-key-7f3a91"
+GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": {}}).encode()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Key and self-signed certificate for 127.0.0.1, in one file."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.datetime.now(datetime.UTC)
+    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    built = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("tls") / "server.pem"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + built.public_bytes(serialization.Encoding.PEM)
+    )
+    return file
+
+
+class TLSUpstream:
+    """Accepts connections one after the other, and hands each to `behave` under TLS."""
+
+    def __init__(self, certificate: Path, behave: Callable[[ssl.SSLSocket], None]) -> None:
+        self.received: list[bytes] = []
+        self.over = threading.Event()
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(certificate)
+        self._behave = behave
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._thread = threading.Thread(target=self._serve)
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/api/login"
+
+    def __enter__(self) -> TLSUpstream:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over.set()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._thread.join(5)
+        self._listener.close()
+        assert not self._thread.is_alive()
+
+    def _serve(self) -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                with (
+                    suppress(OSError),
+                    connection,
+                    self._context.wrap_socket(connection, server_side=True) as secure,
+                ):
+                    request = secure.recv(65536)
+                    while request and not request.endswith(b"}"):
+                        request += secure.recv(65536)
+                    self.received.append(request)
+                    self._behave(secure)
+
+
+def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | UpstreamError]:
+    """What logins bring, one after the other, with one slot and 0.6 s for each."""
+
+    async def collect() -> list[Grant | UpstreamError]:
+        client = SentifydClient(
+            Settings(
+                api_key=KEY,
+                allowed_origins=frozenset(),
+                login_url=url,
+                upstream_timeout=0.6,
+                upstream_concurrency=1,
+            )
+        )
+        if verify is not None:
+            client._session.verify = str(verify)
+        results: list[Grant | UpstreamError] = []
+        for _ in range(times):
+            try:
+                results.append(await client.login())
+            except UpstreamError as error:
+                results.append(error)
+        client.close()
+        return results
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, collect()).result()
+
+
+@pytest.fixture
+def honest(certificate: Path) -> Iterator[TLSUpstream]:
+    def behave(connection: ssl.SSLSocket) -> None:
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    with TLSUpstream(certificate, behave) as upstream:
+        yield upstream
+
+
+def test_a_trusted_upstream_gets_the_key(honest: TLSUpstream, certificate: Path) -> None:
+    (grant,) = log_in(honest.url, certificate)
+
+    assert isinstance(grant, Grant)
+    assert KEY.encode() in honest.received[0]
+
+
+def test_an_unknown_certificate_gets_nothing(honest: TLSUpstream) -> None:
+    (error,) = log_in(honest.url, None)
+
+    assert isinstance(error, UpstreamUnreachable)
+    assert b"".join(honest.received) == b""
+
+
+def test_a_certificate_for_another_host_gets_nothing(
+    honest: TLSUpstream, certificate: Path
+) -> None:
+    (error,) = log_in(honest.url.replace("127.0.0.1", "localhost"), certificate)
+
+    assert isinstance(error, UpstreamUnreachable)
+    assert b"".join(honest.received) == b""
+
+
+def test_the_deadline_holds_under_tls(certificate: Path) -> None:
+    turn = iter([True, False])
+
+    def behave(connection: ssl.SSLSocket) -> None:
+        reply = http_answer("200 OK", GRANT)
+        for byte in reply if next(turn) else b"":
+            if upstream.over.wait(0.2):
+                return
+            connection.sendall(bytes([byte]))
+        connection.sendall(reply)
+
+    with TLSUpstream(certificate, behave) as upstream:
+        slow, after = log_in(upstream.url, certificate, times=2)
+
+    assert isinstance(slow, UpstreamTooSlow)
+    # With one slot only a thread that has ended makes room for the next.
+    assert isinstance(after, Grant)
+
+
+def test_the_deadline_holds_during_the_handshake() -> None:
+    def drip(connection: socket.socket) -> None:
+        """A TLS record that claims 16 KiB, and comes a byte at a time."""
+        upstream.drip(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 100, 0.2)
+
+    class Handshakes(RawUpstream):
+        def _serve(self, connection: socket.socket) -> None:
+            with suppress(OSError):
+                connection.recv(65536)
+                drip(connection)
+
+    with Handshakes(drip) as upstream:
+        url = upstream.url.replace("http:", "https:")
+        first, second = log_in(url, None, times=2)
+
+    # The second had a slot: the thread of the first was not left waiting in the handshake.
+    assert isinstance(first, UpstreamTooSlow)
+    assert isinstance(second, UpstreamTooSlow)
