@@ -109,6 +109,14 @@ def test_a_body_that_never_arrives_is_given_up(running: Running) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Running) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=3) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+        answer = visitor.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
 def test_the_level_is_obeyed() -> None:
     command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, LOG_LEVEL="debug")
     with command:

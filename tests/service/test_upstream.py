@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 import requests
@@ -17,6 +19,7 @@ import requests
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.sentifyd import SentifydClient, UpstreamUnreachable
 from edge_service.settings import Settings
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.service.test_contract import assert_error
@@ -373,6 +376,49 @@ def test_cookies_and_the_environment_are_ignored(
 
     assert len(requests_seen) == 2
     assert all(b"cookie" not in request.lower() for request in requests_seen)
+
+
+def in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: a browser test may have left a loop running in this one."""
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, coroutine).result()
+
+
+def test_closing_cuts_off_what_is_under_way() -> None:
+    def hang(_: socket.socket) -> None:
+        upstream.over.wait(60)
+
+    async def close_during_a_login() -> None:
+        client = SentifydClient(settings)
+        login = asyncio.create_task(client.login())
+        assert await asyncio.to_thread(upstream.arrived.wait, 5)
+        client.close()
+        with pytest.raises(UpstreamUnreachable):
+            await asyncio.wait_for(login, 5)
+
+    with RawUpstream(hang) as upstream:
+        settings = Settings(
+            api_key=KEY,
+            allowed_origins=frozenset(),
+            login_url=f"{upstream.url}/api/login",
+            upstream_timeout=60,
+        )
+        in_a_loop(close_during_a_login())
+
+
+def test_no_cookie_is_kept() -> None:
+    async def log_in() -> None:
+        client = SentifydClient(settings)
+        await client.login()
+        assert list(client._session.cookies) == []
+        client.close()
+
+    reply = http_answer("200 OK", GRANT, "Set-Cookie: session=abc; Path=/")
+    with RawUpstream(answer_with(reply)) as upstream:
+        settings = Settings(
+            api_key=KEY, allowed_origins=frozenset(), login_url=f"{upstream.url}/api/login"
+        )
+        in_a_loop(log_in())
 
 
 def test_no_thread_outlives_the_service() -> None:
