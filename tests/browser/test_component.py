@@ -184,7 +184,8 @@ def test_a_refresh_leaves_the_focus_where_it_is(stage: Callable[..., Stage], vis
     avatar.get_by_role("textbox").fill("Half a sen")
     send.focus()
 
-    visit.page.wait_for_selector(f'{visit.avatar}[data-state="refreshing"]')
+    with visit.page.expect_request(lambda request: "refreshToken=" in request.url):
+        pass
     visit.wait_until_connected()
 
     assert send.evaluate("button => button.getRootNode().activeElement === button")
