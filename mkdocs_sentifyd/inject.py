@@ -130,7 +130,10 @@ def _last_body_end(html: str) -> int | None:
     It is the real one, unless something before it was never closed. Such a page shows nothing from
     there on, and the avatar shares the fate of all else.
     """
-    end = _LAST_TAGS.match(html, max(html.rfind("</body"), html.rfind("</BODY"), 0))
+    start = html.rfind("</body")
+    if start < 0:
+        start = max(0, html.rfind("</BODY"))
+    end = _LAST_TAGS.match(html, start)
     return None if end is None or is_in_tag(html, end.start()) else end.start()
 
 
