@@ -39,8 +39,10 @@ def create_app(settings: Settings) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        yield
-        client.close()
+        try:
+            yield
+        finally:
+            client.close()
 
     app = Starlette(
         routes=[

@@ -44,13 +44,12 @@ class Grant:
         return {"tokens": tokens, "avatarParameters": self.avatar_parameters}
 
 
-def parse_grant(body: bytes) -> Grant:
-    """Read the answer to a login: wrapped in `data` or flat, snake_case or camelCase.
+def parse_grant(answer: object) -> Grant:
+    """Read the JSON answer to a login: wrapped in `data` or flat, snake_case or camelCase.
 
     Raises:
-        MalformedGrant: the body is not JSON, or a token or the parameters are missing.
+        MalformedGrant: it is not an object, or a token or the parameters are missing.
     """
-    answer = parse_json(body)
     if not isinstance(answer, dict):
         raise MalformedGrant("the answer is not a JSON object")
     data = answer["data"] if isinstance(answer.get("data"), dict) else answer

@@ -126,7 +126,12 @@ class SentifydClient:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(self._free_slot, exchange)
 
-        future = self._threads.submit(self._exchange, exchange)
+        try:
+            future = self._threads.submit(self._exchange, exchange)
+        except RuntimeError:
+            # No thread could be started; without this the slot would be lost for ever.
+            self._free_slot(exchange)
+            raise
         # The slot belongs to the thread: a caller that gives up must not free it early.
         future.add_done_callback(ended)
         try:
@@ -168,7 +173,7 @@ class SentifydClient:
     def _grant(self, response: requests.Response) -> Grant:
         status = response.status_code
         if status == 200:
-            return parse_grant(_read(response, MAX_GRANT_BYTES))
+            return parse_grant(_parsed(_read(response, MAX_GRANT_BYTES), self._key))
         if not 400 <= status <= 599:
             raise MalformedGrant("the status is neither 200 nor an error")
         retry_after = response.headers.get("Retry-After", "")
@@ -179,8 +184,18 @@ class SentifydClient:
         )
 
 
+class _Session(requests.Session):
+    """A session for which no answer is a redirect.
+
+    Even when it follows none, `send` reads a redirect's whole body, to prepare the next request.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        return None
+
+
 def _session(connections: int) -> requests.Session:
-    session = requests.Session()
+    session = _Session()
     session.trust_env = False
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = AbortableAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
@@ -215,9 +230,17 @@ def _read(response: requests.Response, most: int) -> bytes:
 def _details(response: requests.Response, key: str) -> object:
     """The JSON of an error answer with the key masked, or `None` when there is none to pass on."""
     try:
-        return _masked(parse_json(_read(response, MAX_DETAILS_BYTES)), key)
-    except (MalformedGrant, RecursionError):
+        return _parsed(_read(response, MAX_DETAILS_BYTES), key)
+    except MalformedGrant:
         return None
+
+
+def _parsed(body: bytes, key: str) -> object:
+    """The JSON of an answer, with the key masked wherever it stands."""
+    try:
+        return _masked(parse_json(body), key)
+    except RecursionError:
+        raise MalformedGrant("the answer is nested too deeply") from None
 
 
 def _masked(value: object, key: str) -> object:
@@ -227,6 +250,8 @@ def _masked(value: object, key: str) -> object:
         return [_masked(item, key) for item in value]
     if isinstance(value, dict):
         return {name.replace(key, MASK): _masked(item, key) for name, item in value.items()}
+    if isinstance(value, (int, float)) and str(value) == key:
+        return MASK
     return value
 
 

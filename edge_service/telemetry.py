@@ -57,6 +57,8 @@ def configure_logging(level: str, log_format: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
+    # uvicorn's own access log writes whole addresses, refresh tokens included.
+    logging.getLogger("uvicorn.access").disabled = True
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
@@ -143,12 +145,13 @@ class Faults:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
             answer = error if isinstance(error, ServiceError) else ServiceError()
+            request_id = scope.get("state", {}).get("request_id")
             if answer.status >= 500:
-                self._log.error(
-                    answer.code,
-                    request_id=scope.get("state", {}).get("request_id"),
-                    **({} if answer is error else describe(error)),
-                )
+                details = {} if answer is error else describe(error)
+                self._log.error(answer.code, request_id=request_id, **details)
+            elif answer.code == "upstream_rejected":
+                # As a rule the key is wrong, which no visitor can mend.
+                self._log.warning(answer.code, request_id=request_id, status=answer.status)
             if not started:
                 await answer.answer()(scope, receive, send)
 

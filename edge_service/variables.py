@@ -12,7 +12,7 @@ from urllib.parse import SplitResult, urlsplit
 
 _PLACEHOLDER = re.compile(
     r"(?i)^(?:<.*>|\$\{?\w+\}?|x+|\*+"
-    r"|.*(?:change[-_ ]?me|your[-_ ].*key|key[-_ ]?here|placeholder).*"
+    r"|.*(?:(?:change|replace)[-_ ]?me|\$\{|\{\{|your[-_ ].*key|key[-_ ]?here|placeholder).*"
     r"|(?:default|example|secret|password|api[-_]?key|avatar[-_]api[-_]key|test|none|null))$"
 )
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
@@ -24,9 +24,9 @@ def api_key(value: str) -> str:
     """The avatar's secret key."""
     if _PLACEHOLDER.match(value):
         raise ValueError("still holds a placeholder: put the avatar's own API key there")
-    if not value.isascii() or not value.isprintable() or " " in value:
+    if not value.isascii() or not value.isprintable() or re.search(r"[\s\"'`]", value):
         raise ValueError(
-            "holds white space or characters that no API key has: copy the key again, "
+            "holds quotes, white space or characters that no API key has: copy the key again, "
             "without quotes or line breaks"
         )
     if len(value) < MIN_KEY_LENGTH:
@@ -106,8 +106,10 @@ def backend(value: str) -> str:
     url = _split(text)
     if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", text):
         raise ValueError("must be an absolute URL such as https://backend.sentifyd.io")
-    if url.username is not None or url.password is not None or url.query or url.fragment:
+    if "@" in url.netloc or "?" in text or "#" in text:
         raise ValueError("must be a base URL only: no credentials, query or fragment")
+    if not _is_host(url.hostname) or url.netloc.lower() not in _spellings(url):
+        raise ValueError("must name a host, such as https://backend.sentifyd.io")
     if url.scheme == "http" and not is_loopback(url.hostname):
         raise ValueError("must be https: the API key would travel in the clear")
     return text
@@ -147,14 +149,16 @@ def _check_origin(origin: str) -> None:
     url = _split(origin)
     if url.scheme not in _DEFAULT_PORTS or not url.hostname:
         raise ValueError(f"holds something that is not an origin: {advice}")
-    if url.path or url.query or url.fragment or "@" in url.netloc:
+    if url.path or "?" in origin or "#" in origin or "@" in url.netloc:
         raise ValueError(f"holds an origin with a path, a final slash or credentials: {advice}")
     if origin != origin.lower() or not _is_host(url.hostname):
         raise ValueError(
             f"holds an origin with capitals or characters that browsers never send "
             f"(international names go in as xn--...): {advice}"
         )
-    if url.netloc.endswith(":") or url.port == _DEFAULT_PORTS[url.scheme]:
+    if origin not in {f"{url.scheme}://{spelling}" for spelling in _spellings(url)}:
+        raise ValueError(f"holds something that is not an origin: {advice}")
+    if url.port == _DEFAULT_PORTS[url.scheme]:
         raise ValueError(f"holds an origin with its default port, which no browser sends: {advice}")
 
 
@@ -167,6 +171,13 @@ def _split(value: str) -> SplitResult:
     return url
 
 
+def _spellings(url: SplitResult) -> set[str]:
+    """How host and port of a URL may be written, and nothing beside them."""
+    host = url.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return {f"{host}:{url.port}"} if url.port is not None else {host}
+
+
 def _is_host(host: str) -> bool:
     if ":" in host:
         try:
@@ -177,8 +188,11 @@ def _is_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address never leaves this machine (RFC 6761, section 6.3)."""
-    if host == "localhost" or host.endswith(".localhost"):
+    """Whether a host is this machine itself.
+
+    Names below `localhost` are not taken for that: many resolvers ask the network for them.
+    """
+    if host == "localhost":
         return True
     try:
         return ipaddress.ip_address(host).is_loopback

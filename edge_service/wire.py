@@ -41,7 +41,7 @@ class Exchange:
         finally:
             _thread.exchange = None
             with _ownership:
-                self._lifeline = None
+                self._let_go()
 
     def abort(self) -> None:
         """End the exchange at once, or do nothing when it is over or another has its connection."""
@@ -53,10 +53,21 @@ class Exchange:
     def take(self, lifeline: _Lifeline) -> None:
         """Own a connection until another exchange takes it."""
         with _ownership:
+            if lifeline is not self._lifeline:
+                self._let_go()
             lifeline.owner = self
             self._lifeline = lifeline
             if self.aborted:
                 lifeline.cut()
+
+    def holds(self, lifeline: _Lifeline) -> bool:
+        """Whether the exchange still goes over this connection."""
+        return self._lifeline is lifeline
+
+    def _let_go(self) -> None:
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None and lifeline.is_orphan:
+            lifeline.close()
 
 
 class _Lifeline:
@@ -64,6 +75,7 @@ class _Lifeline:
 
     def __init__(self, sock: socket.socket) -> None:
         self.owner: Exchange | None = None
+        self.is_orphan = False
         self._sock = sock.dup()
 
     def cut(self) -> None:
@@ -71,9 +83,16 @@ class _Lifeline:
             self._sock.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
+        """Close it now, or when its exchange is over.
+
+        http.client closes a connection that the peer will not keep as soon as the headers are in,
+        and the body is read from it all the same.
+        """
         with _ownership:
-            self.owner = None
-            self._sock.close()
+            if self.owner is not None and self.owner.holds(self):
+                self.is_orphan = True
+            else:
+                self._sock.close()
 
 
 class _Abortable(HTTPConnection):

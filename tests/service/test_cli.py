@@ -163,12 +163,16 @@ def test_the_sandbox_takes_a_key_and_does_not_repeat_it() -> None:
 
 def test_any_asgi_server_can_import_the_app() -> None:
     with Command(
-        *("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0", "--no-access-log"),
+        *("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0"),
         **GOOD,
-        LOG_FORMAT="json",
+        SENTIFYD_BACKEND="http://127.0.0.1:1",
     ) as command:
         url = command.wait_for(r"running on (http://\S+)")[1]
         assert requests.get(f"{url}/livez", timeout=5).json() == {"status": "alive"}
+        requests.get(f"{url}/request_tokens?refreshToken=canary-sent-back", timeout=5)
+        command.stop()
+    assert command.output.count("/request_tokens") == 1
+    assert "canary-sent-back" not in command.output  # although uvicorn's access log is on
 
 
 def test_an_asgi_server_gets_a_line_and_no_traceback() -> None:

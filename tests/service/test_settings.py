@@ -123,7 +123,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"ALLOWED_ORIGINS": "https://Docs.example.com"}, "ALLOWED_ORIGINS", "capitals"),
         ({"ALLOWED_ORIGINS": "https://döcs.example.com"}, "ALLOWED_ORIGINS", "xn--"),
         ({"ALLOWED_ORIGINS": "https://docs.example.com:443"}, "ALLOWED_ORIGINS", "default port"),
-        ({"ALLOWED_ORIGINS": "https://docs.example.com:"}, "ALLOWED_ORIGINS", "default port"),
+        ({"ALLOWED_ORIGINS": "https://docs.example.com:"}, "ALLOWED_ORIGINS", "not an origin"),
         ({"ALLOWED_ORIGINS": "https://docs.example.com:99999"}, "ALLOWED_ORIGINS", "port"),
         ({"ALLOWED_ORIGINS": "kanarie.example"}, "ALLOWED_ORIGINS", "not an origin"),
         ({"ALLOW_ANY_ORIGIN": "yes please"}, "ALLOW_ANY_ORIGIN", "true or false"),
@@ -132,6 +132,21 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"SENTIFYD_BACKEND": "https://u:p@b.example"}, "SENTIFYD_BACKEND", "no credentials"),
         ({"SENTIFYD_BACKEND": "https://b.example?key=1"}, "SENTIFYD_BACKEND", "query"),
         ({"SENTIFYD_BACKEND": "https://[::1"}, "SENTIFYD_BACKEND", "malformed"),
+        ({"SENTIFYD_BACKEND": "https://kanarie.example?"}, "SENTIFYD_BACKEND", "query"),
+        ({"SENTIFYD_BACKEND": "https://kanarie.example/#"}, "SENTIFYD_BACKEND", "fragment"),
+        ({"SENTIFYD_BACKEND": "https://*.kanarie.example"}, "SENTIFYD_BACKEND", "name a host"),
+        ({"SENTIFYD_BACKEND": "https://.kanarie.example"}, "SENTIFYD_BACKEND", "name a host"),
+        ({"SENTIFYD_BACKEND": "https://[::1]kanarie"}, "SENTIFYD_BACKEND", ""),
+        ({"SENTIFYD_BACKEND": "http://sandbox.localhost"}, "SENTIFYD_BACKEND", "https"),
+        ({"SENTIFYD_BACKEND": "http://10.0.0.1"}, "SENTIFYD_BACKEND", "https"),
+        ({"ALLOWED_ORIGINS": "https://kanarie.example?"}, "ALLOWED_ORIGINS", "path"),
+        ({"ALLOWED_ORIGINS": "https://[::1]kanarie"}, "ALLOWED_ORIGINS", ""),
+        ({"ALLOWED_ORIGINS": "https://kana\trie.example"}, "ALLOWED_ORIGINS", "not an origin"),
+        ({"ALLOWED_ORIGINS": "https://kanarie.example:08"}, "ALLOWED_ORIGINS", "not an origin"),
+        ({"AVATAR_API_KEY": '"canary-key-7f3a91"'}, "AVATAR_API_KEY", "without quotes"),
+        ({"AVATAR_API_KEY": "REPLACE_ME_PLEASE"}, "AVATAR_API_KEY", "placeholder"),
+        ({"AVATAR_API_KEY": "${AVATAR_API_KEY:-}"}, "AVATAR_API_KEY", "placeholder"),
+        ({"JWT_JWKS_URL": "https://kanarie.example/keys"}, "JWT_JWKS_URL", "unset"),
         ({"SENTIFYD_LOGIN_PATH": "api/kanarie"}, "SENTIFYD_LOGIN_PATH", "/api/login"),
         ({"SENTIFYD_LOGIN_PATH": "//evil.example"}, "SENTIFYD_LOGIN_PATH", "/api/login"),
         ({"AVATAR_ID": "two words"}, "AVATAR_ID", "without spaces"),
@@ -169,6 +184,6 @@ def test_one_line_names_the_variable_and_the_cure(
 
 
 def test_plain_http_is_for_this_machine_only() -> None:
-    for host in ("localhost", "127.0.0.1:8090", "[::1]:8090", "sandbox.localhost"):
+    for host in ("localhost", "127.0.0.1:8090", "[::1]:8090"):
         settings = Settings.from_env({**GOOD, "SENTIFYD_BACKEND": f"http://{host}"})
         assert settings.login_url == f"http://{host}/api/login"

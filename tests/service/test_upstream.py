@@ -132,6 +132,58 @@ def test_a_redirect_never_carries_the_key_away(start_service: StartService, stat
     assert "Location" not in response.headers
 
 
+def test_the_body_of_a_redirect_is_not_read(start_service: StartService) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://[bad\r\n\r\n")
+        while True:
+            sent += connection.send(b"a" * 65536)
+
+    assert_error(call(start_service, flood), 502, "upstream_malformed")
+    assert sent < 16 * 1024 * 1024
+
+
+def test_a_slot_is_not_lost_when_no_thread_can_be_started(
+    start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start_service(sandbox_url, UPSTREAM_CONCURRENCY="1")
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "submit", no_thread)
+        assert_error(service.get(), 500, "internal_error")
+    assert service.get().status_code == 200
+
+
+def test_a_key_that_upstream_echoes_in_a_grant_is_masked(start_service: StartService) -> None:
+    body = bodies(token_type=KEY, avatar_params={"key": KEY, KEY: [f"x{KEY}"]})
+    response = call(start_service, answer_with(http_answer("200 OK", body)))
+
+    assert response.status_code == 200
+    assert KEY not in response.text
+    assert response.json()["avatarParameters"] == {"key": "[masked]", "[masked]": ["x[masked]"]}
+
+
+def test_a_key_of_digits_is_masked_in_numbers_too(start_service: StartService) -> None:
+    reply = http_answer("401 No", b'{"sent": 12345678901}')
+    with RawUpstream(answer_with(reply)) as upstream:
+        response = start_service(upstream.url, AVATAR_API_KEY="12345678901").get()
+
+    assert response.json()["details"] == {"sent": "[masked]"}
+
+
+@pytest.mark.parametrize("depth", [300, 600, 950, 5000])
+def test_deep_nesting_is_no_error_of_ours(start_service: StartService, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    body = b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": ' + nested + b"}}"
+
+    assert call(start_service, answer_with(http_answer("200 OK", body))).status_code in (200, 502)
+
+
 def test_the_sandbox_redirects_too(service: Service, sandbox: Sandbox) -> None:
     sandbox.fault = Fault("redirect", location="/api/login")
 
@@ -212,7 +264,10 @@ def test_nobody_listens(start_service: StartService) -> None:
     assert_error(start_service(f"http://127.0.0.1:{port}").get(), 502, "upstream_unreachable")
 
 
-@pytest.mark.parametrize("where", ["silent", "in the headers", "in the body"])
+@pytest.mark.parametrize(
+    "where",
+    ["silent", "in the headers", "in the body", "in a last body", "in a body without length"],
+)
 def test_one_deadline_for_the_whole_exchange(start_service: StartService, where: str) -> None:
     """A dripping peer resets a socket's timeout with every byte; the deadline holds all the same.
 
@@ -226,8 +281,12 @@ def test_one_deadline_for_the_whole_exchange(start_service: StartService, where:
         elif where == "silent":
             upstream.over.wait(20)
         else:
-            reply = http_answer("200 OK", GRANT)
-            start = reply.index(b"\r\n\r\n") + 4 if where == "in the body" else 10
+            # http.client closes a connection that the peer will not keep before it reads the body.
+            extra = ["Connection: close"] if where == "in a last body" else []
+            reply = http_answer("200 OK", GRANT, *extra)
+            if where == "in a body without length":
+                reply = b"HTTP/1.0 200 OK\r\n\r\n" + GRANT
+            start = 10 if where == "in the headers" else reply.index(b"\r\n\r\n") + 4
             connection.sendall(reply[:start])
             upstream.drip(connection, reply[start:], 0.2)
 
@@ -353,12 +412,12 @@ def test_one_connection_serves_many_logins(start_service: StartService) -> None:
 def test_cookies_and_the_environment_are_ignored(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cookie = "Set-Cookie: session=abc; Path=/"
+    headers = ("Set-Cookie: session=abc; Path=/", "Connection: close")
     requests_seen = []
 
     def behave(connection: socket.socket) -> None:
         requests_seen.append(upstream.received[-1])
-        answer_with(http_answer("200 OK", GRANT, cookie))(connection)
+        answer_with(http_answer("200 OK", GRANT, *headers))(connection)
 
     with RawUpstream(behave) as upstream, RawUpstream(answer_with(b"")) as proxy:
         monkeypatch.setenv("HTTP_PROXY", proxy.url)
