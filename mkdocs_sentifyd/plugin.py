@@ -64,7 +64,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
 
     def _inject(self, html: str, name: str) -> str:
         # MkDocs skips a page without text, and has to go on doing so.
-        if not html.strip():
+        if not html or html.isspace():
             return html
         page = inject(html, self._embed)
         for advice in page.advice:
