@@ -135,7 +135,8 @@ def _build(config_file: Path, site_dir: Path, variables: dict[str, str]) -> None
         signal.signal(number, stop)
     with subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         [*command, "--config-file", str(config_file), "--site-dir", str(site_dir)],
-        env={**os.environ, **variables},
+        # Material's notice about its own future would bury the line that says what is wrong.
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

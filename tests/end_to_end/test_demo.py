@@ -225,12 +225,17 @@ def test_a_site_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_site_that_does_not_build(tmp_path: Path) -> None:
-    (tmp_path / "mkdocs.yml").write_text("site_name: Broken\nplugins: [sentifyd]\n")
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: Broken\ntheme: material\nplugins: [sentifyd]\n"
+    )
     (tmp_path / "docs").mkdir()
     with Command(
         *("sentifyd-edge", "demo", "--config-file", str(tmp_path / "mkdocs.yml")), **FREE_PORTS
     ) as command:
         assert command.wait() == 2
 
-    assert "option 'avatar_id': missing" in command.output
+    said = [line for line in command.output.splitlines() if line.strip()]
+    assert said[1] == "sentifyd-edge: the site does not build:"
+    assert "option 'avatar_id': missing" in said[2]
+    assert len(said) <= 4
     assert "Traceback" not in command.output
