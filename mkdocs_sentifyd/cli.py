@@ -5,12 +5,15 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from mkdocs_sentifyd.static_site import StaticSiteError, inject_site
+from mkdocs_sentifyd.site_config import SiteError
+from mkdocs_sentifyd.static_site import inject_site
 
 __all__ = ["main"]
+
+MANY_PAGES = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,18 +23,40 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line; the process' own when not given.
 
     Returns:
-        The exit status: 0, or 2 when something must be mended first (one line on stderr).
+        The exit status: 0; 1 when pages were left as they were, or a check found something; 2 when
+        something must be mended before anything can be done (one line on stderr).
     """
     options = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = options.run
     try:
-        report = inject_site(options.site_dir, options.config_file)
-    except StaticSiteError as error:
-        print(f"mkdocs-sentifyd: {error}", file=sys.stderr)  # noqa: T201 - the command line
+        return run(options)
+    except SiteError as error:
+        _tell(str(error))
         return 2
-    for advice in report.advice:
-        print(f"mkdocs-sentifyd: {advice}", file=sys.stderr)  # noqa: T201
+
+
+def _inject(options: argparse.Namespace) -> int:
+    report = inject_site(options.site_dir, options.config_file, _track)
+    for line in (*report.advice, *report.left):
+        _tell(line)
     print(f"{report.changed} of {report.pages} pages changed in {options.site_dir}")  # noqa: T201
-    return 0
+    return 1 if report.left else 0
+
+
+def _tell(line: str) -> None:
+    print(f"mkdocs-sentifyd: {line}", file=sys.stderr)  # noqa: T201 - the command line
+
+
+def _track(pages: Sequence[str]) -> Iterable[str]:
+    """Show a progress bar to a person who has to wait."""
+    if len(pages) < MANY_PAGES or not sys.stderr.isatty():
+        return pages
+    try:
+        from rich.console import Console
+        from rich.progress import track
+    except ImportError:
+        return pages
+    return track(pages, "Pages", console=Console(stderr=True), transient=True)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -48,6 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "options in the sentifyd section of mkdocs.yml. Running it again changes nothing.",
         epilog="zensical build && mkdocs-sentifyd inject site",
     )
+    inject.set_defaults(run=_inject)
     inject.add_argument("site_dir", type=Path, metavar="SITE_DIR", help="the built site")
     inject.add_argument("--config-file", type=Path, default=Path("mkdocs.yml"), help="(mkdocs.yml)")
     return parser

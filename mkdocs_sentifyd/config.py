@@ -2,33 +2,134 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
+from typing import Any
+
 from mkdocs.config import config_options as c
-from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings
+from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationError
 
-from mkdocs_sentifyd import options
+from mkdocs_sentifyd import css, options
+from mkdocs_sentifyd.attributes import Attributes
 from mkdocs_sentifyd.keys import find_api_key
+from mkdocs_sentifyd.overrides import Overrides, merged
+from mkdocs_sentifyd.patterns import Patterns
 
-__all__ = ["LoaderConfig", "SentifydConfig"]
+__all__ = [
+    *("AppearanceConfig", "BrandConfig", "LoaderConfig", "PageConfig", "PageOptionsError"),
+    "SentifydConfig",
+]
+
+# Nobody may believe that a site waits for consent when it does not.
+_NOT_YET = {"actions", "consent", "load", "preview"}
+_PUBLIC_KEY = (
+    "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: a token service keeps it "
+    "off the site (option token_endpoint)"
+)
 
 
-class LoaderConfig(Config):
+class PageOptionsError(ValueError):
+    """A page's options cannot be used; the text says how to mend it."""
+
+
+class Options(Config):
+    """Options of which a wrong name is told with the right one."""
+
+    written: Mapping[str, Any] = {}
+    """What the author wrote, without the defaults."""
+
+    def load_dict(self, patch: dict[str, Any]) -> None:
+        """Take over what the author wrote."""
+        super().load_dict(patch)
+        self.written = patch
+
+    def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
+        """Return errors and warnings, each with the option's name."""
+        known = dict(self._schema)
+        errors, warnings = super().validate()
+        told = [(name, text) for name, text in warnings if name in known]
+        for name in self.written:
+            if name not in known:
+                close = difflib.get_close_matches(str(name), known, n=1)
+                cure = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+                told.append((str(name), f"no such option: {cure}"))
+        return errors, told
+
+
+class LoaderConfig(Options):
     """The script that defines the element."""
 
-    url = options.LoaderUrl()
-    """Absolute URL of the script. Default: the documented loader."""
+    url = c.Optional(options.LoaderUrl())
+    """Absolute URL of the script. Default: the component's documented loader."""
 
-    type = c.Choice(("classic", "module"), default="classic")
-    """How the browser runs it: `classic` with `defer`, or `module`."""
+    type = c.Optional(options.OneOf("classic", "module"))
+    """How the browser runs it: `classic` with `defer`, or `module`. Default: `classic` for `bot`,
+    `module` for `realtime`."""
 
     integrity = options.Integrity()
     """Subresource Integrity hash that the script must have. Default: none."""
 
-    crossorigin = c.Optional(c.Choice(("anonymous", "use-credentials")))
+    crossorigin = c.Optional(options.OneOf("anonymous", "use-credentials"))
     """CORS mode of the request. Default: none, or `anonymous` when `integrity` is set."""
 
 
-class SentifydConfig(Config):
-    """Where the avatar stands and where it gets its tokens."""
+class BrandConfig(Options):
+    """Whose avatar it is."""
+
+    name = c.Optional(options.Text())
+    """Name that the avatar shows."""
+
+    logo = c.Optional(options.Address())
+    """Address of a picture: a URL, or a path from the root of the site."""
+
+    terms_url = c.Optional(options.Address())
+    """Address of the terms of use, in the same form."""
+
+    privacy_url = c.Optional(options.Address())
+    """Address of the privacy policy, in the same form."""
+
+
+class AppearanceConfig(Options):
+    """What it looks like."""
+
+    background = c.Optional(css.Background())
+    """CSS colour or gradient behind the avatar."""
+
+    corner_radius = c.Optional(css.Pixels())
+    """Radius of the corners, in pixels."""
+
+    canvas_width = c.Optional(css.Pixels())
+    """Width of the avatar's picture, in pixels; of an overlay also the element's own."""
+
+    canvas_height = c.Optional(css.Pixels())
+    """Height of the avatar's picture, in pixels; of an overlay also the element's own."""
+
+    widget_height = c.Optional(css.Pixels())
+    """Height of the whole widget, in pixels."""
+
+    primary_color = c.Optional(css.Colour())
+    """CSS colour of the controls. Default: the component's `#00bfdb`."""
+
+    secondary_color = c.Optional(css.Colour())
+    """CSS colour of the accents. Default: the component's `#801bea`."""
+
+    text_on_primary = c.Optional(css.Colour())
+    """CSS colour of text on the primary colour. Default: the component's `#011f28`."""
+
+    text_on_secondary = c.Optional(css.Colour())
+    """CSS colour of text on the secondary colour. Default: the component's `#ffffff`."""
+
+    def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
+        """Tell what YAML took for a comment: such a colour would just not be there."""
+        for name, value in self.written.items():
+            if value is None:
+                comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
+                return [(name, comment)], []
+        return super().validate()
+
+
+class PageConfig(Options):
+    """What one page's avatar is: an override or front matter may set any of it."""
 
     avatar_id = options.AvatarId()
     """Required. The avatar's ID, from the Sentifyd dashboard. Not the API key."""
@@ -37,21 +138,98 @@ class SentifydConfig(Config):
     """Required. Absolute URL of the token service's `/request_tokens`; `https`, or `http` for a
     loopback host."""
 
+    component = options.OneOf("bot", "realtime", default="bot")
+    """Which web component: `bot` (`<sentifyd-bot>`) or `realtime` (`<sentifyd-realtime>`)."""
+
     loader = options.Group[LoaderConfig]()
     """The script that defines the element."""
 
-    include = options.Patterns()
+    attribute_names = c.Optional(options.OneOf("documented", "kebab"))
+    """How the attributes with the credentials are spelt: `documented` (`token_endpoint`,
+    `avatar_id`) or `kebab` (`token-endpoint`, `avatar-id`). Default: `documented` for `bot`,
+    `kebab` for `realtime`."""
+
+    display = c.Optional(options.Display())
+    """`toggler` (floats at the bottom right), `embedded`, `compact` (embedded, without header and
+    footer), and for `realtime` also `overlay` (frameless) and `overlay-toggler`. Default: the
+    component's own."""
+
+    captions = c.Optional(options.Flag())
+    """Whether what the avatar says is also written. Default: the component's own."""
+
+    barge_in = c.Optional(options.Flag())
+    """Whether visitors may interrupt the avatar. Default: the component's own."""
+
+    ui_language = options.Language()
+    """Language of the controls: `en`, `fr`, `de`, `es`, `ar`, `zh`, or `auto`: the site's, where
+    the component speaks it."""
+
+    brand = options.Group[BrandConfig]()
+    """Whose avatar it is."""
+
+    appearance = options.Group[AppearanceConfig]()
+    """What it looks like."""
+
+    attributes = Attributes()
+    """Further attributes of the element, by their names. Default: none."""
+
+    public_api_key = options.PublicKey()
+    """The key of an integration without a token service, in place of `token_endpoint`. Every
+    reader of the site gets it, and a strict build fails. Default: none."""
+
+
+class SentifydConfig(PageConfig):
+    """Where avatars stand, and what they are."""
+
+    include = Patterns()
     """Pages that get the avatar: gitignore-style patterns over the source path, as a list or as a
     multi-line string. Default: every page."""
 
-    exclude = options.Patterns()
+    exclude = Patterns()
     """Pages that do not, in the same form. Default: none."""
+
+    overrides = Overrides()
+    """Other options for some pages: a list of `match`, patterns in the same form, with any of the
+    options above. Later entries win. Default: none."""
 
     not_found_page = options.Flag(default=True)
     """Whether 404.html and the theme's other static HTML templates get the avatar."""
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Refuse a secret first: no other message may come before it is off the site."""
-        if name := find_api_key(self.data):
+        if name := find_api_key(self.written):
             return [(name, options.KEY_ON_THE_SITE)], []
-        return super().validate()
+        for name in _NOT_YET & self.written.keys():
+            return [(name, ValidationError("is not supported yet: take it out"))], []
+        errors, warnings = super().validate()
+        if errors:
+            return errors, warnings
+        pages: list[PageConfig] = [self]
+        for number, override in enumerate(self.overrides, start=1):
+            try:
+                pages.append(self.page(override.options))
+            except PageOptionsError as error:
+                return [("overrides", ValidationError(f"entry {number}: {error}"))], warnings
+        if any(page.public_api_key for page in pages):
+            warnings.append(("public_api_key", _PUBLIC_KEY))
+        return errors, warnings
+
+    def page(self, *layers: Mapping[str, Any]) -> PageConfig:
+        """The options of a page.
+
+        Args:
+            layers: options as written, each laid over those before it, and all over the site's.
+
+        Raises:
+            PageOptionsError: an option is wrong.
+        """
+        names = dict(PageConfig._schema)  # noqa: SLF001 - MkDocs has no other way to ask
+        written = {name: value for name, value in self.written.items() if name in names}
+        for layer in layers:
+            written = merged(written, layer)
+        page = PageConfig(self.config_file_path)
+        page.load_dict(written)
+        errors, warnings = page.validate()
+        for name, problem in [*errors, *warnings]:
+            raise PageOptionsError(f"option '{name}': {problem}")
+        return page

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,14 +10,11 @@ from urllib.parse import urlsplit
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from mkdocs_sentifyd.config import SentifydConfig
-from mkdocs_sentifyd.options import DOCUMENTED_LOADER
+from mkdocs_sentifyd.attributes import element_attributes, follows_root
+from mkdocs_sentifyd.components import COMPONENTS
+from mkdocs_sentifyd.config import PageConfig
 
-__all__ = ["Embed", "address", "build_embed", "find_mention"]
-
-ELEMENT = "sentifyd-bot"
-# Both stand in the vendor's documentation: an author may have pasted either.
-_DOCUMENTED_LOADERS = (DOCUMENTED_LOADER, "https://cdn.sentifyd.io/element/bot.js")
+__all__ = ["Avatar", "Embed", "address", "find_mention", "make_embed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +24,21 @@ class Embed:
     Attributes:
         loader: the script tag.
         loaders: addresses of scripts that define the element; a page that has one needs no other.
+        component: name of the component, as the option has it.
         element: name of the custom element.
-        mention: found in every page that has such an element or script, and in few others.
+        mention: found in every page that has a component's element or the script, and in few
+            others.
         attributes: names, and each attribute written out with a space before it.
+        public_key: what may stand there although it is a key.
     """
 
     loader: str
     loaders: frozenset[tuple[str, str]]
+    component: str
     element: str
     mention: re.Pattern[str]
     attributes: tuple[tuple[str, str], ...]
+    public_key: str | None = None
 
     def tag(self) -> str:
         """The whole element."""
@@ -53,22 +56,63 @@ class Embed:
         )
 
 
-def build_embed(config: SentifydConfig) -> Embed:
-    """Render the tags that the options ask for."""
-    environment = Environment(
-        loader=PackageLoader("mkdocs_sentifyd"), autoescape=True, undefined=StrictUndefined
+class Avatar:
+    """An avatar that any number of pages have.
+
+    Args:
+        settings: the options of these pages.
+    """
+
+    def __init__(self, settings: PageConfig) -> None:
+        self.settings = settings
+        self._follows_root = follows_root(settings)
+        self._embeds: dict[tuple[str, str], Embed] = {}
+
+    def embed(self, language: str, root: str) -> Embed:
+        """The tags of a page.
+
+        Args:
+            language: the page's language, a code such as `de` or `pt-BR`.
+            root: the way from the page to the root of the site, empty or with a `/` at its end.
+        """
+        key = (language, root if self._follows_root else "")
+        embed = self._embeds.get(key)
+        if embed is None:
+            embed = self._embeds[key] = make_embed(self.settings, *key)
+        return embed
+
+
+def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
+    """Render the tags that the options ask for; the arguments are those of `Avatar`."""
+    component = COMPONENTS[settings.component]
+    url = settings.loader.url or component.loader
+    templates = _templates()
+    loader = templates.get_template("loader.html").render(
+        url=url,
+        type=settings.loader.type or component.loader_type,
+        integrity=settings.loader.integrity,
+        crossorigin=settings.loader.crossorigin,
     )
-    attribute = environment.get_template("attribute.html")
-    attributes = {"token_endpoint": config.token_endpoint, "avatar_id": config.avatar_id}
-    loaders = frozenset(address(url) for url in (config.loader.url, *_DOCUMENTED_LOADERS))
+    attribute = templates.get_template("attribute.html")
+    attributes = element_attributes(settings, language, root)
+    loaders = frozenset(map(address, (url, component.loader, *component.other_loaders)))
     return Embed(
-        loader=environment.get_template("loader.html").render(loader=config.loader) + "\n",
+        loader=loader + "\n",
         loaders=loaders,
-        element=ELEMENT,
-        mention=find_mention(ELEMENT, loaders),
+        component=settings.component,
+        element=component.element,
+        mention=find_mention(loaders),
         attributes=tuple(
             (name, attribute.render(name=name, value=value)) for name, value in attributes.items()
         ),
+        public_key=settings.public_api_key,
+    )
+
+
+@functools.cache
+def _templates() -> Environment:
+    return Environment(
+        loader=PackageLoader("mkdocs_sentifyd"), autoescape=True, undefined=StrictUndefined
     )
 
 
@@ -87,7 +131,9 @@ def address(url: str) -> tuple[str, str]:
     return (host if port in (None, 80, 443) else f"{host}:{port}", parts.path)
 
 
-def find_mention(element: str, loaders: Iterable[tuple[str, str]]) -> re.Pattern[str]:
-    """A pattern for pages that may have the element or one of the loaders."""
+@functools.cache
+def find_mention(loaders: frozenset[tuple[str, str]]) -> re.Pattern[str]:
+    """A pattern for pages that may have a component's element or one of the loaders."""
     hosts = "|".join(sorted({re.escape(host) for host, _ in loaders}))
-    return re.compile(f"<(?:{element}|script[^<]*(?:{hosts}))", re.IGNORECASE)
+    elements = "|".join(component.element for component in COMPONENTS.values())
+    return re.compile(f"<(?:{elements}|script[^<]*(?:{hosts}))", re.IGNORECASE)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.embed import Embed, address
 from mkdocs_sentifyd.keys import find_api_key
 from mkdocs_sentifyd.scan import UNCLOSED, Tag, is_in_tag, tags
@@ -18,6 +19,8 @@ from mkdocs_sentifyd.scan import UNCLOSED, Tag, is_in_tag, tags
 __all__ = ["Injected", "inject"]
 
 _HEAD_AND_BODY = frozenset({"head", "body"})
+_ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
+_OUTLINE = _HEAD_AND_BODY | _ELEMENTS | {"html", "script"}
 _LAST_TAGS = re.compile(r"</body\s*>\s*(?:</html\s*>\s*)?\Z", re.IGNORECASE)
 
 
@@ -42,9 +45,13 @@ def inject(html: str, embed: Embed) -> Injected:
 
     Returns:
         The page with one loader in the head and the element at the end of the body. A loader that
-        the author placed stays the only one; of an author's elements the first is completed.
+        the author placed stays the only one; of an author's elements the first is completed. A
+        page with the element of another component stays as it is.
     """
     outline = _quick_outline(html, embed) or _outline(html, embed)
+    advice = tuple(_advice(outline, embed))
+    if outline.others and not outline.elements:
+        return Injected(html, advice)
     edits: dict[int, str] = {}
     if not outline.has_loader:
         edits[outline.head_end] = embed.loader
@@ -58,7 +65,7 @@ def inject(html: str, embed: Embed) -> Injected:
         if not html.endswith(text, 0, offset):
             pieces += [html[position:offset], text]
             position = offset
-    return Injected("".join([*pieces, html[position:]]), tuple(_advice(outline.elements)))
+    return Injected("".join([*pieces, html[position:]]), advice)
 
 
 def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
@@ -69,12 +76,18 @@ def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, st
         yield element.end, end_tag
 
 
-def _advice(elements: list[Tag]) -> Iterator[str]:
-    if len(elements) > 1:
-        name = elements[0].name
-        yield f"has {len(elements)} <{name}> elements, and only the first gets the avatar: keep one"
-    for element in elements:
-        if find_api_key(element.attributes()):
+def _advice(outline: _Outline, embed: Embed) -> Iterator[str]:
+    count = len(outline.elements)
+    if count > 1:
+        yield f"has {count} <{embed.element}>, and only the first gets the avatar: keep one"
+    for element in outline.others:
+        yield (
+            f"has a <{element.name}>, but its component is {embed.component}: write "
+            f"<{embed.element}>, or set the option component for the page"
+        )
+    for element in (*outline.elements, *outline.others):
+        values = element.attributes()
+        if find_api_key({k: v for k, v in values.items() if v != embed.public_key}):
             yield (
                 f"its <{element.name}> carries what looks like the API key, and every reader gets "
                 "it: take it out, and give it to the token service as AVATAR_API_KEY"
@@ -89,6 +102,7 @@ class _Outline:
     body_end: int
     has_loader: bool = False
     elements: list[Tag] = field(default_factory=list)
+    others: list[Tag] = field(default_factory=list)
 
 
 def _quick_outline(html: str, embed: Embed) -> _Outline | None:
@@ -105,15 +119,15 @@ def _quick_outline(html: str, embed: Embed) -> _Outline | None:
 def _outline(html: str, embed: Embed) -> _Outline:
     outline = _Outline(head_end=-1, body_end=-1)
     ends = {"body": -1, "html": -1, UNCLOSED: -1}
-    for tag in tags(html, {"head", "body", "html", "script", embed.element}):
+    for tag in tags(html, _OUTLINE):
         if outline.head_end < 0 and tag.name == ("head" if tag.is_end else "body"):
             outline.head_end = tag.start
         if tag.name == UNCLOSED or (tag.is_end and tag.name in ends):
             ends[tag.name] = tag.start
         elif tag.is_end:
             continue
-        elif tag.name == embed.element:
-            outline.elements.append(tag)
+        elif tag.name in _ELEMENTS:
+            (outline.elements if tag.name == embed.element else outline.others).append(tag)
         elif tag.name == "script" and not outline.has_loader:
             outline.has_loader = _is_loader(tag.attributes().get("src", "").strip(), embed)
     if ends[UNCLOSED] >= 0 and (last := _last_body_end(html)) is not None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from urllib.parse import parse_qsl
 
-__all__ = ["find_api_key"]
+__all__ = ["find_api_key", "secret_keys"]
 
 # What the key looks like is not documented, so this goes by what secrets look like: a name that
 # says so, a prefix that services give their keys, a JWT, or a long run of mixed characters.
@@ -24,28 +26,42 @@ _KEY_VALUE = re.compile(
     r")(?![A-Za-z0-9_-])"
 )
 # Subresource hashes are long and mixed by nature, and patterns are paths of the author's own.
-_EXEMPT = {"integrity", "include", "exclude"}
+# A public key is the author's own decision, of which they are warned.
+_EXEMPT = {"integrity", "include", "exclude", "match", "public_api_key"}
 MIN_KEY_LENGTH = 8
 
 
 def find_api_key(options: Mapping[str, object]) -> str | None:
     """The name of the first option that holds, or whose name asks for, something like an API key.
 
-    The value of `AVATAR_API_KEY` in the environment is found wherever it stands.
+    A key that the environment names is found wherever it stands.
 
     Args:
         options: the plugin's options as written, unknown ones included.
     """
-    real_key = os.environ.get("AVATAR_API_KEY", "")
+    real_keys = secret_keys()
     for path, value in _leaves(options):
         name = path.rpartition(".")[2]
         if _KEY_VALUE.search(name):
             return "(a name that looks like a key)"
-        if len(real_key) >= MIN_KEY_LENGTH and real_key in value:
+        if any(key in value for key in real_keys):
             return path
         if name not in _EXEMPT and (_KEY_NAME.search(name) or _looks_like_a_key(value)):
             return path
     return None
+
+
+def secret_keys() -> tuple[str, ...]:
+    """The keys that the environment names: `AVATAR_API_KEY`, and what `AVATAR_API_KEY_FILE` holds.
+
+    One too short to be told from ordinary text is left out.
+    """
+    keys = {os.environ.get("AVATAR_API_KEY", "").strip()}
+    if file := os.environ.get("AVATAR_API_KEY_FILE"):
+        # The service says what is wrong with the file; a build has no need of it.
+        with contextlib.suppress(OSError):
+            keys.add(Path(file).read_text(encoding="utf-8", errors="replace").strip())
+    return tuple(sorted(key for key in keys if len(key) >= MIN_KEY_LENGTH))
 
 
 def _looks_like_a_key(value: str) -> bool:

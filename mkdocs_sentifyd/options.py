@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
 from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 
-if TYPE_CHECKING:
-    from pathspec.gitignore import GitIgnoreSpec
+from mkdocs_sentifyd.components import COMPONENTS, LANGUAGES, spoken
 
-__all__ = ["AvatarId", "Flag", "Group", "Integrity", "LoaderUrl", "Patterns", "TokenEndpoint"]
+__all__ = [
+    *("Address", "AvatarId", "Display", "Flag", "Group", "Integrity", "Language", "LoaderUrl"),
+    *("OneOf", "PublicKey", "Text", "TokenEndpoint"),
+]
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 
-DOCUMENTED_LOADER = "https://frontend.sentifyd.io/sentifyd-bot/main.js"
+EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
+OVERLAYS = ("overlay", "overlay-toggler")
 KEY_ON_THE_SITE = ValidationError(
     "this looks like the API key, and every reader of the site would get it: take it out of "
     "mkdocs.yml, and give it to the token service as AVATAR_API_KEY"
@@ -43,29 +46,43 @@ class AvatarId(BaseConfigOption[str]):
         return text
 
 
-class TokenEndpoint(BaseConfigOption[str]):
+class TokenEndpoint(BaseConfigOption[str | None]):
     """An absolute URL that the visitor's browser can call."""
 
-    def run_validation(self, value: object) -> str:
+    def run_validation(self, value: object) -> str | None:
         """Return the URL as written."""
-        if value is None or value == "":
+        return None if value is None else _public_url(value, EXAMPLE_ENDPOINT)
+
+    def post_validation(self, config: Config, key_name: str) -> None:
+        """See that there is one way to get in, and only one."""
+        if not config[key_name] and not config["public_api_key"]:
             raise ValidationError(
-                "missing: write the token service's URL, such as "
-                "https://tokens.example.com/request_tokens"
+                f"missing: write the token service's URL, such as {EXAMPLE_ENDPOINT}"
             )
-        return _public_url(value, "https://tokens.example.com/request_tokens")
+        if config[key_name] and config["public_api_key"]:
+            raise ValidationError(
+                "cannot stand beside public_api_key: keep this one, and the key stays off the site"
+            )
+
+
+class PublicKey(BaseConfigOption[str | None]):
+    """A key that its owner wants every reader to have."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return the key as written."""
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,512}", value):
+            raise ValidationError("must be at most 512 visible ASCII characters without spaces")
+        return value
 
 
 class LoaderUrl(BaseConfigOption[str]):
     """An absolute URL of a script."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.default = DOCUMENTED_LOADER
-
     def run_validation(self, value: object) -> str:
         """Return the URL as written."""
-        return _public_url(value, DOCUMENTED_LOADER)
+        return _public_url(value, COMPONENTS["bot"].loader)
 
 
 class Integrity(BaseConfigOption[str | None]):
@@ -86,10 +103,39 @@ class Integrity(BaseConfigOption[str | None]):
             config["crossorigin"] = "anonymous"
 
 
+class OneOf(BaseConfigOption[str]):
+    """One of several words."""
+
+    def __init__(self, *choices: str, default: str | None = None) -> None:
+        super().__init__()
+        self.choices = choices
+        self.default = default
+
+    def run_validation(self, value: object) -> str:
+        """Return the word."""
+        if value is None and self.default:
+            return str(self.default)
+        if value not in self.choices:
+            raise ValidationError(f"must be one of {', '.join(self.choices)}")
+        return str(value)
+
+
+class Display(OneOf):
+    """How the avatar stands on the page."""
+
+    def __init__(self) -> None:
+        super().__init__("toggler", "embedded", "compact", *OVERLAYS)
+
+    def post_validation(self, config: Config, key_name: str) -> None:
+        """Refuse what only the realtime component can."""
+        if config[key_name] in OVERLAYS and config["component"] != "realtime":
+            raise ValidationError(f"{config[key_name]} is for component: realtime only")
+
+
 class Flag(BaseConfigOption[bool]):
     """On or off."""
 
-    def __init__(self, *, default: bool) -> None:
+    def __init__(self, *, default: bool | None = None) -> None:
         super().__init__()
         self.default = default
 
@@ -114,28 +160,59 @@ class Group(c.SubConfig[SomeConfig], Generic[SomeConfig]):
         return super().run_validation(value)
 
 
-class Patterns(BaseConfigOption["GitIgnoreSpec | None"]):
-    """Gitignore-style patterns, as a list or as the multi-line string that `exclude_docs` takes."""
+class Language(BaseConfigOption[str]):
+    """A language that the component speaks, or `auto`."""
 
-    def run_validation(self, value: object) -> GitIgnoreSpec | None:
-        """Return the compiled patterns."""
-        if value is None:
-            return None
-        if isinstance(value, list) and all(isinstance(item, str) for item in value):
-            value = "\n".join(value)
-        if not isinstance(value, str):
-            raise ValidationError("must be a list of patterns, or a string with one on each line")
-        spec: GitIgnoreSpec = c.PathSpec().validate(value)
-        return spec
+    def __init__(self) -> None:
+        super().__init__()
+        self.default = "auto"
+
+    def run_validation(self, value: object) -> str:
+        """Return `auto`, or the component's code for the language."""
+        if value in (None, "auto"):
+            return "auto"
+        code = spoken(value) if isinstance(value, str) else None
+        if code is None:
+            quotes = "; quote it, or YAML reads a truth value" if isinstance(value, bool) else ""
+            raise ValidationError(f"must be auto or one of {', '.join(LANGUAGES)}{quotes}")
+        return code
 
 
-def _public_url(value: object, example: str) -> str:
+class Text(BaseConfigOption[str]):
+    """A line for readers."""
+
+    def run_validation(self, value: object) -> str:
+        """Return the text without the space around it."""
+        if not isinstance(value, str) or not (text := value.strip()) or not text.isprintable():
+            raise ValidationError("must be one line of text")
+        return text
+
+
+class Address(BaseConfigOption[str]):
+    """What an avatar links to or shows: on the web, or on the site itself."""
+
+    def run_validation(self, value: object) -> str:
+        """Return the address as written."""
+        example = "https://www.example.com/legal or, from the root of the site, legal/terms/"
+        if not isinstance(value, str) or not value or re.search(r"[\s\\<>\"]", value):
+            raise ValidationError(f"must be an address, such as {example}")
+        if value.startswith("//") or re.match("[a-zA-Z][a-zA-Z0-9+.-]*:", value):
+            return _public_url(value, example, fragment=True)
+        path = value.partition("#")[0].partition("?")[0]
+        if path.endswith(".md"):
+            raise ValidationError("must be the page's address as readers see it, not its source")
+        if ".." in path.split("/"):
+            raise ValidationError("must not lead out of the site: write it from the site's root")
+        return value
+
+
+def _public_url(value: object, example: str, *, fragment: bool = False) -> str:
     if not isinstance(value, str):
         raise ValidationError(f"must be an absolute URL, such as {example}")
     url = _split(value, example)
     if url.username is not None or url.password is not None:
         raise ValidationError("must not carry credentials: every reader of the site would get them")
-    if "#" in value:
+    if "#" in value and not fragment:
         raise ValidationError("must not have a fragment: take away everything from the # on")
     if url.scheme == "http" and not _is_loopback(url.hostname or ""):
         raise ValidationError("must be https: http is for a loopback host such as localhost only")

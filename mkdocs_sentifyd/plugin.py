@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
+from mkdocs.utils import is_error_template
 
 from mkdocs_sentifyd.config import SentifydConfig
-from mkdocs_sentifyd.embed import Embed, build_embed
 from mkdocs_sentifyd.inject import inject
-from mkdocs_sentifyd.selection import FrontMatterError, is_selected
+from mkdocs_sentifyd.keys import secret_keys
+from mkdocs_sentifyd.leaks import leaking_files
+from mkdocs_sentifyd.selection import FrontMatterError, Selection
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+    from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
+
+    from mkdocs_sentifyd.embed import Avatar
 
 __all__ = ["SentifydPlugin"]
 
@@ -21,52 +30,90 @@ log = get_plugin_logger("sentifyd")
 
 # After the plugins that rewrite whole pages: what they never saw they cannot spoil.
 LATE = -100
+# After those that write files when all else is done, or build the site in further languages.
+LAST = -1000
 
 
 class SentifydPlugin(BasePlugin[SentifydConfig]):
     """Puts a Sentifyd avatar on the chosen pages."""
 
-    _embed: Embed
+    _selection: Selection
+    _language: str
+    _paths: set[str]
     _count: int
+    _depth = 0
 
     def on_config(self, config: MkDocsConfig) -> None:  # noqa: ARG002 - the event's signature
-        """Render the tags once for all pages."""
-        self._embed = build_embed(self.config)
+        """Take the options as they are now; with several languages this comes once for each."""
+        self._selection = Selection(self.config)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
-        """Begin to count."""
-        self._count = 0
+        """Begin to count; a build within a build, for another language, goes on counting."""
+        if not self._depth:
+            self._count, self._paths = 0, set()
+        self._depth += 1
+
+    @event_priority(LATE)
+    def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
+        """Note what is known only now: the language, and which pages there are."""
+        self._language = str(config.theme.get("language") or config.theme.get("locale") or "")
+        pages = files.documentation_pages(inclusion=lambda _: True)
+        self._paths.update(file.src_uri for file in pages)
+        self._paths.update(config.theme.static_templates)
 
     @event_priority(LATE)
     def on_post_template(
         self, output_content: str, *, template_name: str, config: MkDocsConfig
     ) -> str:
         """Give 404.html and its like an avatar."""
-        is_page = template_name in config.theme.static_templates and template_name.endswith(".html")
-        if not (is_page and self.config.not_found_page):
+        if template_name not in config.theme.static_templates:
             return output_content
-        return self._inject(output_content, template_name)
+        avatar = self._selection.template(template_name)
+        if avatar is None or not template_name.endswith(".html"):
+            return output_content
+        root = "../" * template_name.count("/")
+        if is_error_template(template_name):
+            # It is shown at any address, so MkDocs writes its links from the root of the host.
+            root = urlsplit(config.site_url or "/").path.rstrip("/") + "/"
+        return self._inject(output_content, template_name, avatar, root)
 
     @event_priority(LATE)
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG002
         """Give a chosen page its avatar."""
         source = page.file.src_uri
         try:
-            selected = is_selected([source], page.meta, self.config)
+            avatar = self._selection.page([source], page.meta)
         except FrontMatterError as error:
             log.warning("%s: %s", source, error)
             return output
-        return self._inject(output, source) if selected else output
+        if avatar is None:
+            return output
+        return self._inject(output, source, avatar, "../" * page.url.count("/"))
 
-    def on_post_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
-        """Say how many pages have an avatar: none at all is a mistake that nothing else shows."""
+    @event_priority(LAST)
+    def on_post_build(self, *, config: MkDocsConfig) -> None:
+        """Say what became of the site as a whole."""
+        self._depth -= 1
+        if self._depth:
+            return
+        for line in self._selection.unused(self._paths):
+            log.warning("%s", line)
         log.info("%d pages have an avatar", self._count)
+        if leaks := leaking_files(Path(config.site_dir), secret_keys()):
+            raise PluginError(
+                f"the API key is in {', '.join(leaks)}, and every reader would get it: take it "
+                "out of the sources, and publish the site only then"
+            )
 
-    def _inject(self, html: str, name: str) -> str:
+    def on_build_error(self, *, error: Exception) -> None:  # noqa: ARG002
+        """Forget a build that came to nothing; `mkdocs serve` goes on to the next."""
+        self._depth = 0
+
+    def _inject(self, html: str, name: str, avatar: Avatar, root: str) -> str:
         # MkDocs skips a page without text, and has to go on doing so.
         if not html or html.isspace():
             return html
-        page = inject(html, self._embed)
+        page = inject(html, avatar.embed(self._language, root))
         for advice in page.advice:
             log.warning("%s: %s", name, advice)
         self._count += 1

@@ -1,36 +1,96 @@
-"""Which page gets an avatar."""
+"""Which page gets an avatar, and with which options."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.config import PageOptionsError, SentifydConfig
+from mkdocs_sentifyd.embed import Avatar
+from mkdocs_sentifyd.keys import find_api_key
+from mkdocs_sentifyd.options import KEY_ON_THE_SITE
 
-__all__ = ["FrontMatterError", "is_selected"]
+__all__ = ["FrontMatterError", "Selection"]
 
 
 class FrontMatterError(ValueError):
     """A page's front matter cannot be used; the text says how to mend it."""
 
 
-def is_selected(sources: Sequence[str], meta: Mapping[str, Any], config: SentifydConfig) -> bool:
-    """Whether a page gets an avatar: by front matter, else by `exclude`, else by `include`.
+class Selection:
+    """The avatars of a site's pages; pages with the same options share one.
 
     Args:
-        sources: path of the page's source below `docs_dir`, with `/` between its parts; several,
-            where it is not known which of them it is.
-        meta: the page's front matter.
-        config: the plugin's options.
-
-    Raises:
-        FrontMatterError: `sentifyd` in the front matter is neither `true` nor `false`.
+        config: the plugin's options, valid.
     """
-    switch = meta.get("sentifyd")
-    if isinstance(switch, bool):
-        return switch
-    if switch is not None:
-        raise FrontMatterError("`sentifyd` in the front matter must be true or false")
-    if config.exclude is not None and any(map(config.exclude.match_file, sources)):
-        return False
-    return config.include is None or any(map(config.include.match_file, sources))
+
+    def __init__(self, config: SentifydConfig) -> None:
+        self._config = config
+        self._avatars: dict[tuple[tuple[int, ...], str], Avatar] = {}
+
+    def page(self, sources: Sequence[str], meta: Mapping[str, Any]) -> Avatar | None:
+        """The avatar of a page.
+
+        `true` or `false` in front matter decides, else `exclude`, else `include`; a mapping in
+        front matter changes what the avatar is, not whether there is one.
+
+        Args:
+            sources: path of the page's source below `docs_dir`, with `/` between its parts;
+                several, where it is not known which of them it is.
+            meta: the page's front matter.
+
+        Returns:
+            The avatar, or `None` for a page without one.
+
+        Raises:
+            FrontMatterError: `sentifyd` in the front matter cannot be used.
+        """
+        wanted = meta.get("sentifyd")
+        if isinstance(wanted, bool):
+            return self._avatar(sources) if wanted else None
+        if wanted is not None and not isinstance(wanted, Mapping):
+            raise FrontMatterError(
+                "`sentifyd` in the front matter must be true, false or a mapping of options"
+            )
+        if wanted and (name := find_api_key(wanted)):
+            raise FrontMatterError(f"`sentifyd` in the front matter: '{name}': {KEY_ON_THE_SITE}")
+        try:
+            avatar = self._avatar(sources, wanted)
+        except PageOptionsError as error:
+            raise FrontMatterError(f"`sentifyd` in the front matter: {error}") from None
+        return avatar if self._is_chosen(sources) else None
+
+    def template(self, name: str) -> Avatar | None:
+        """The avatar of a page that the theme makes without a source, such as 404.html."""
+        return self._avatar([name]) if self._config.not_found_page else None
+
+    def unused(self, paths: Collection[str]) -> Iterator[str]:
+        """What is written for pages that are not there, a line each.
+
+        Args:
+            paths: source paths of all pages, and names of the theme's own.
+        """
+        patterns = {"include": self._config.include, "exclude": self._config.exclude}
+        for number, override in enumerate(self._config.overrides, start=1):
+            patterns[f"overrides, entry {number}"] = override.match
+        for option, written in patterns.items():
+            for line in written.unused(paths) if written else ():
+                yield f"{option}: '{line}' matches no page"
+
+    def _is_chosen(self, sources: Sequence[str]) -> bool:
+        include, exclude = self._config.include, self._config.exclude
+        if exclude is not None and exclude.match(sources):
+            return False
+        return include is None or include.match(sources)
+
+    def _avatar(self, sources: Sequence[str], front: Mapping[str, Any] | None = None) -> Avatar:
+        overrides = self._config.overrides
+        matching = tuple(
+            index for index, override in enumerate(overrides) if override.match.match(sources)
+        )
+        key = (matching, repr(front) if front else "")
+        avatar = self._avatars.get(key)
+        if avatar is None:
+            layers = [overrides[index].options for index in matching]
+            avatar = self._avatars[key] = Avatar(self._config.page(*layers, front or {}))
+        return avatar

@@ -25,8 +25,17 @@ class Page:
     def loaders(self, url: str = LOADER) -> list[Tag]:
         return [tag for tag in self.soup.find_all("script") if tag.get("src") == url]
 
-    def elements(self) -> list[Tag]:
-        return list(self.soup.find_all("sentifyd-bot"))
+    def elements(self, name: str = "sentifyd-bot") -> list[Tag]:
+        return list(self.soup.find_all(name))
+
+    def element(self, name: str = "sentifyd-bot") -> dict[str, str]:
+        """The attributes of the only element, each of which stands there once."""
+        (element,) = self.elements(name)
+        source = self.html[self.html.index(f"<{name}") :]
+        attributes = {key: str(value) for key, value in element.attrs.items()}
+        for key in attributes:
+            assert source[: source.index(f"></{name}")].count(f" {key}=") == 1
+        return attributes
 
     def assert_avatar(self, attributes: Mapping[str, str] | None = None) -> None:
         (loader,) = self.loaders()

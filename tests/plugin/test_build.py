@@ -152,7 +152,7 @@ def test_a_mistake_in_front_matter_names_the_page(build: BuildSite) -> None:
     built = build({"index.md": "# Home\n", "a/b.md": "---\nsentifyd: off please\n---\n# B\n"})
 
     assert built.status == 1
-    assert "sentifyd: a/b.md: `sentifyd` in the front matter must be true or false" in built.output
+    assert "sentifyd: a/b.md: `sentifyd` in the front matter must be true, false" in built.output
 
 
 def test_the_not_found_page_can_go_without(build: BuildSite) -> None:
@@ -191,7 +191,7 @@ def test_two_elements_on_a_page_are_told(build: BuildSite) -> None:
     built = build({"index.md": f"# Home\n\n{twice}"})
 
     assert built.status == 1
-    assert "sentifyd: index.md: has 2 <sentifyd-bot> elements" in built.output
+    assert "sentifyd: index.md: has 2 <sentifyd-bot>, and only the first" in built.output
 
 
 def test_both_documented_loaders(build: BuildSite) -> None:

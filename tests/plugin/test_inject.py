@@ -17,8 +17,9 @@ LOADER = "https://l.example/main.js"
 EMBED = Embed(
     loader=f'<script src="{LOADER}" defer></script>',
     loaders=frozenset({address(LOADER)}),
+    component="bot",
     element="sentifyd-bot",
-    mention=find_mention("sentifyd-bot", [address(LOADER)]),
+    mention=find_mention(frozenset({address(LOADER)})),
     attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
 )
 ELEMENT = '<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n'
@@ -166,7 +167,7 @@ def test_two_elements_are_counted_and_the_first_is_completed() -> None:
     result = inject(page(body="<sentifyd-bot></sentifyd-bot>" * 2), EMBED)
 
     (advice,) = result.advice
-    assert advice.startswith("has 2 <sentifyd-bot> elements")
+    assert advice.startswith("has 2 <sentifyd-bot>, and only the first")
     assert result.html.count('avatar_id="A"') == 1
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.plugin.conftest import OPTIONS, BuildSite
+from tests.plugin.conftest import BuildSite
 
 PAGES = {"index.md": "# Home\n"}
+LONG_NAME = "reference/api-key-rotation-and-other-long-names-2.md"
 HASH = "sha256-" + "A" * 43 + "="
 
 
@@ -46,6 +47,63 @@ def errors(output: str) -> list[str]:
         ({"loader": "https://l.example/main.js"}, "loader", "line of its own below it"),
         ({"not_found_page": "yes"}, "not_found_page", "must be true or false"),
         ({"token_endpoint": "https://t.example/r#"}, "token_endpoint", "fragment"),
+        ({"token_endpoint": ""}, "token_endpoint", "absolute URL"),
+        ({"component": "chat"}, "component", "must be one of bot, realtime"),
+        ({"component": ["bot"]}, "component", "must be one of bot, realtime"),
+        ({"attribute_names": "camel"}, "attribute_names", "must be one of documented, kebab"),
+        ({"display": "floating"}, "display", "toggler, embedded, compact, overlay"),
+        ({"display": "overlay"}, "display", "overlay is for component: realtime only"),
+        ({"display": "overlay-toggler"}, "display", "for component: realtime only"),
+        ({"captions": "on please"}, "captions", "must be true or false"),
+        ({"barge_in": 1}, "barge_in", "must be true or false"),
+        ({"ui_language": "nl"}, "ui_language", "must be auto or one of en, fr, de, es, ar, zh"),
+        ({"ui_language": 7}, "ui_language", "must be auto or one of"),
+        ({"ui_language": False}, "ui_language", "quote it"),
+        ({"brand": "Acme"}, "brand", "line of its own below it"),
+        ({"brand": {"name": ""}}, "brand", "'name': must be one line of text"),
+        ({"brand": {"name": "a\nb"}}, "brand", "'name': must be one line of text"),
+        ({"brand": {"logo": "http://a.example/l.svg"}}, "brand", "'logo': must be https"),
+        ({"brand": {"logo": "javascript:alert(1)"}}, "brand", "'logo': must be an absolute URL"),
+        ({"brand": {"logo": "//a.example/l.svg"}}, "brand", "'logo': must be an absolute URL"),
+        ({"brand": {"terms_url": "legal/terms.md"}}, "brand", "as readers see it"),
+        ({"brand": {"privacy_url": "../privacy/"}}, "brand", "from the site's root"),
+        ({"brand": {"privacy_url": "two words"}}, "brand", "must be an address"),
+        ({"appearance": {"primary_color": "bleu"}}, "appearance", "must be a CSS colour"),
+        ({"appearance": {"primary_color": None}}, "appearance", "needs quotes"),
+        ({"appearance": {"primary_color": "red; --x: url(/)"}}, "appearance", "CSS colour"),
+        ({"appearance": {"text_on_primary": "var(--x"}}, "appearance", "CSS colour"),
+        ({"appearance": {"secondary_color": "linear-gradient(red, blue)"}}, "appearance", "CSS"),
+        ({"appearance": {"background": "linear-gradient(red)"}}, "appearance", "or gradient"),
+        ({"appearance": {"background": "url(https://a.example)"}}, "appearance", "or gradient"),
+        ({"appearance": {"corner_radius": "1em"}}, "appearance", "whole pixels from 0 to 10000"),
+        ({"appearance": {"canvas_width": -1}}, "appearance", "whole pixels"),
+        ({"appearance": {"canvas_height": 10_001}}, "appearance", "whole pixels"),
+        ({"appearance": {"widget_height": True}}, "appearance", "whole pixels"),
+        ({"attributes": ["a"]}, "attributes", "mapping of names to values"),
+        ({"attributes": {"avatar-id": "x"}}, "attributes", "use the option avatar_id"),
+        ({"attributes": {"Token_Endpoint": "x"}}, "attributes", "use the option token_endpoint"),
+        ({"attributes": {"brand_name": "x"}}, "attributes", "use the option brand.name"),
+        ({"attributes": {"style": "x"}}, "attributes", "style sheet of the site"),
+        ({"attributes": {"onclick": "x()"}}, "attributes", "inline script"),
+        ({"attributes": {"data-a": 1, "DATA-A": 2}}, "attributes", "stands there twice"),
+        ({"attributes": {"a b": 1}}, "attributes", "Latin letters"),
+        ({"attributes": {"data-a": [1]}}, "attributes", "must be text, a number"),
+        ({"public_api_key": "anything"}, "token_endpoint", "cannot stand beside public_api_key"),
+        ({"public_api_key": ["k"]}, "public_api_key", "visible ASCII"),
+        ({"overrides": {"match": "a"}}, "overrides", "must be a list"),
+        ({"overrides": ["a/"]}, "overrides", "entry 1 must be a mapping with 'match'"),
+        ({"overrides": [{"captions": True}]}, "overrides", "entry 1 needs 'match'"),
+        ({"overrides": [{"match": []}]}, "overrides", "entry 1 needs 'match'"),
+        ({"overrides": [{"match": 3}]}, "overrides", "entry 1: 'match' must be a list"),
+        ({"overrides": [{"match": "*"}, {"match": "*", "captoins": True}]}, "overrides",
+         "entry 2: option 'captoins': no such option: did you mean captions?"),
+        ({"overrides": [{"match": "*", "exclude": "a"}]}, "overrides", "no such option"),
+        ({"overrides": [{"match": "*", "display": "overlay"}]}, "overrides",
+         "entry 1: option 'display': overlay is for component: realtime only"),
+        ({"overrides": [{"match": "*", "token_endpoint": None}]}, "overrides",
+         "entry 1: option 'token_endpoint': missing"),
+        ({"consent": "sentifyd"}, "consent", "is not supported yet"),
+        ({"load": "interaction"}, "load", "is not supported yet"),
     ],
 )  # fmt: skip
 def test_one_line_names_the_option_and_the_cure(
@@ -80,6 +138,8 @@ def test_one_line_names_the_option_and_the_cure(
         ({"token_endpoint": "https://t.example/r?key=sk-1234567890"}, "token_endpoint"),
         ({"loader": {"url": "https://l.example/main.js?k=" + "aB3" * 14}}, "loader.url"),
         ({"extra": [{"deep": "sk_live_1234567890"}]}, "extra.deep"),
+        ({"attributes": {"api-key": "anything"}}, "attributes.api-key"),
+        ({"overrides": [{"match": "*", "api_key": "anything"}]}, "overrides.api_key"),
     ],
 )
 def test_a_key_in_the_options_stops_the_build(
@@ -121,11 +181,12 @@ def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.Mo
         {"token_endpoint": "https://key-management.example.com/api-key-exchange-1/request_tokens"},
         {"avatar_id": "key-account-manager"},
         {"avatar_id": "secret-santa-bot"},
-        {"exclude": ["key-concepts/", "reference/api-key-rotation-and-other-long-names-2.md"]},
+        {"exclude": ["key-concepts/", LONG_NAME]},
     ],
 )
 def test_honest_options_are_accepted(build: BuildSite, options: dict[str, Any]) -> None:
-    built = build(PAGES, options)
+    pages = dict.fromkeys(("index.md", "key-concepts/a.md", LONG_NAME), "# Page\n")
+    built = build(pages, options)
 
     assert built.status == 0, built.output
 
@@ -134,7 +195,17 @@ def test_an_unknown_option_fails_a_strict_build(build: BuildSite) -> None:
     built = build(PAGES, {"colour": "blue"})
 
     assert built.status == 1
-    assert "Unrecognised configuration name: colour" in built.output
+    assert "'colour': no such option: there are avatar_id, token_endpoint" in built.output
+
+
+def test_a_misspelt_option_is_told_with_the_right_one(build: BuildSite) -> None:
+    for options, cure in (
+        ({"exlude": ["a.md"]}, "'exlude': no such option: did you mean exclude?"),
+        ({"brand": {"nmae": "A"}}, "did you mean name?"),
+    ):
+        built = build(PAGES, options)
+        assert built.status == 1
+        assert cure in built.output
 
 
 def test_the_plugin_without_options(build: BuildSite) -> None:
@@ -149,14 +220,3 @@ def test_disabled_by_mkdocs_own_option(build: BuildSite) -> None:
 
     assert built.status == 0
     built.page("index.html").assert_nothing_of_ours()
-
-
-def test_the_names_of_the_options() -> None:
-    """Sites depend on them."""
-    from mkdocs_sentifyd.config import LoaderConfig, SentifydConfig
-
-    assert dict(SentifydConfig._schema).keys() == {
-        *OPTIONS,
-        *("loader", "include", "exclude", "not_found_page"),
-    }
-    assert dict(LoaderConfig._schema).keys() == {"url", "type", "integrity", "crossorigin"}

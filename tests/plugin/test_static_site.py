@@ -18,6 +18,7 @@ plugins:
       token_endpoint: https://tokens.example.com/request_tokens
       exclude: [private/]
 """
+WITHOUT_PATTERNS = CONFIG.replace("      exclude: [private/]\n", "")
 PAGES = {
     "index.md": "# Home\n\n`</body>`\n",
     "own.md": "# Own\n\n<sentifyd-bot></sentifyd-bot>\n",
@@ -206,7 +207,7 @@ def test_a_disabled_plugin_changes_nothing(
         ("plugins: [sentifyd]\n", "option 'avatar_id': missing"),
         ("plugins: {sentifyd: {}}\n", "option 'avatar_id': missing"),
         ("plugins: [{sentifyd: {api_key: canary-1}}]\n", "option 'api_key': this looks like the"),
-        (CONFIG + "      colour: blue\n", "option 'colour': Unrecognised"),
+        (CONFIG + "      colour: blue\n", "option 'colour': no such option"),
         ("a: [\n", "cannot be read at line"),
         ("a: *canary-1\n", "cannot be read at line 1: mend its YAML"),
         ("plugins: [{sentifyd: {enabled: 'no'}}]\n", "'enabled' must be true or false"),
@@ -232,15 +233,16 @@ def test_a_site_that_is_not_built(tmp_path: Path, capsys: pytest.CaptureFixture[
     assert "build the site first" in capsys.readouterr().err
 
 
-def test_a_mistake_in_front_matter_names_the_page(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_mistake_in_front_matter_leaves_only_that_page(
+    site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "page.html").write_text("<html><body></body></html>")
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "page.md").write_text("---\nsentifyd: perhaps\n---\n")
-    (tmp_path / "mkdocs.yml").write_text(CONFIG)
+    site.write("site/page.html", "site/other.html", "site/third.html")
+    site.write("docs/page.md", text="---\nsentifyd: perhaps\n---\n")
+    site.write("docs/other.md", text="---\nsentifyd: {captoins: true}\n---\n")
 
-    command = ["inject", str(tmp_path / "site"), "--config-file", str(tmp_path / "mkdocs.yml")]
-    assert main(command) == 2
-    assert "page.md: `sentifyd` in the front matter" in capsys.readouterr().err
+    assert site.inject(config=WITHOUT_PATTERNS) == 1
+    assert site.changed() == {"third.html"}
+    other, page = capsys.readouterr().err.splitlines()
+    assert "page.html: `sentifyd` in the front matter must be true, false or a mapping" in page
+    assert "other.html: `sentifyd` in the front matter: option 'captoins'" in other
+    assert "did you mean captions?" in other

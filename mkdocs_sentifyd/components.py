@@ -1,0 +1,57 @@
+"""Sentifyd's web components: what each is called, and how it is loaded and addressed."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["COMPONENTS", "LANGUAGES", "Component", "spoken"]
+
+LANGUAGES = ("en", "fr", "de", "es", "ar", "zh")
+
+
+@dataclass(frozen=True, slots=True)
+class Component:
+    """A custom element.
+
+    Attributes:
+        element: its name.
+        loader: address of the script that defines it.
+        loader_type: how that script is run.
+        attribute_names: how the attributes that hold its credentials are spelt.
+        other_loaders: further addresses of the script, which an author may have pasted.
+    """
+
+    element: str
+    loader: str
+    loader_type: Literal["classic", "module"]
+    attribute_names: Literal["documented", "kebab"]
+    other_loaders: tuple[str, ...] = ()
+
+
+COMPONENTS = {
+    "bot": Component(
+        element="sentifyd-bot",
+        loader="https://frontend.sentifyd.io/sentifyd-bot/main.js",
+        loader_type="classic",
+        attribute_names="documented",
+        other_loaders=("https://cdn.sentifyd.io/element/bot.js",),
+    ),
+    "realtime": Component(
+        element="sentifyd-realtime",
+        loader="https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js",
+        loader_type="module",
+        attribute_names="kebab",
+    ),
+}
+
+
+def spoken(language: str) -> str | None:
+    """The component's code for a language, or `None` if it does not speak it.
+
+    Args:
+        language: a code with or without script and region, such as `de`, `pt-BR`, `zh_Hant_TW`.
+    """
+    code = re.split(r"[^A-Za-z]", language.strip(), maxsplit=1)[0].lower()
+    return code if code in LANGUAGES else None

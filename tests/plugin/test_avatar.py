@@ -1,0 +1,503 @@
+"""What each option makes of the element and the loader, on pages of real strict builds."""
+
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.plugin.conftest import ENDPOINT, LOADER, OPTIONS, BuildSite
+
+PAGES = {"index.md": "# Home\n", "guide/a.md": "# A\n", "guide/b.md": "# B\n"}
+CREDENTIALS = {"token_endpoint": ENDPOINT, "avatar_id": "avtr_1234abcd"}
+REALTIME = "https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js"
+KEBAB = {"token-endpoint": ENDPOINT, "avatar-id": "avtr_1234abcd"}
+
+
+@pytest.mark.parametrize(
+    ("options", "attributes"),
+    [
+        ({}, {}),
+        ({"display": None, "captions": None, "barge_in": None, "brand": None}, {}),
+        ({"display": "toggler"}, {"toggler": "true"}),
+        ({"display": "embedded"}, {"toggler": "false"}),
+        ({"display": "compact"}, {"toggler": "false", "compact": "true"}),
+        ({"captions": True}, {"enable-captions": "true"}),
+        ({"captions": False, "barge_in": True}, {"enable-captions": "false", "barge-in": "true"}),
+        ({"ui_language": "en"}, {"ui-language": "en"}),
+        ({"ui_language": "de-CH"}, {"ui-language": "de"}),
+        ({"ui_language": "zh_Hant_TW"}, {"ui-language": "zh"}),
+        (
+            {
+                "brand": {
+                    "name": 'Ümlaut & "Söhne"',
+                    "logo": "https://cdn.example/l.svg?a=1&b=2",
+                    "terms_url": "/terms#top",
+                    "privacy_url": "https://a.example/privacy#b",
+                }
+            },
+            {
+                "brand-name": 'Ümlaut & "Söhne"',
+                "brand-logo": "https://cdn.example/l.svg?a=1&b=2",
+                "terms-href": "/terms#top",
+                "privacy-href": "https://a.example/privacy#b",
+            },
+        ),
+        (
+            {
+                "appearance": {
+                    "background": "linear-gradient(160deg, #fff, 30%, rgb(0 0 0 / 50%))",
+                    "corner_radius": 0,
+                    "canvas_width": "320px",
+                    "canvas_height": "240",
+                    "widget_height": 600,
+                }
+            },
+            {
+                "avatar-background": "linear-gradient(160deg, #fff, 30%, rgb(0 0 0 / 50%))",
+                "corner-radius": "0",
+                "canvas-width": "320",
+                "canvas-height": "240",
+                "chatbot-height": "600",
+            },
+        ),
+        (
+            {
+                "appearance": {
+                    "background": "Teal",
+                    "primary_color": "#00bfdb",
+                    "secondary_color": "var(--md-accent-fg-color, #801bea)",
+                    "text_on_primary": "color-mix(in oklch, black 80%, white)",
+                    "text_on_secondary": "oklch(from white l c h / 90%)",
+                }
+            },
+            {
+                "avatar-background": "Teal",
+                "style": "--primary-color: #00bfdb; "
+                "--secondary-color: var(--md-accent-fg-color, #801bea); "
+                "--text-color-primary-bg: color-mix(in oklch, black 80%, white); "
+                "--text-color-secondary-bg: oklch(from white l c h / 90%)",
+            },
+        ),
+        (
+            {"attributes": {"terms-accepted": True, "Data-X": 3, "title": "a b", "id": None}},
+            {"terms-accepted": "true", "data-x": "3", "title": "a b"},
+        ),
+    ],
+)
+def test_options_become_attributes(
+    build: BuildSite, options: dict[str, Any], attributes: dict[str, str]
+) -> None:
+    built = build(PAGES, options)
+
+    assert built.status == 0, built.output
+    for path in ("index.html", "guide/a/index.html", "404.html"):
+        page = built.page(path)
+        assert page.element() == {**CREDENTIALS, **attributes}
+        assert [tag.attrs for tag in page.loaders()] == [{"src": LOADER, "defer": ""}]
+
+
+def test_the_realtime_component_has_its_own_loader_and_spelling(build: BuildSite) -> None:
+    page = build(PAGES, {"component": "realtime"}).page("index.html")
+
+    assert page.element("sentifyd-realtime") == KEBAB
+    assert [tag.attrs for tag in page.loaders(REALTIME)] == [{"src": REALTIME, "type": "module"}]
+    assert page.loaders() == []
+    assert page.elements() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "names"),
+    [
+        ({"attribute_names": "kebab"}, ["token-endpoint", "avatar-id"]),
+        ({"attribute_names": "documented"}, ["token_endpoint", "avatar_id"]),
+        (
+            {"component": "realtime", "attribute_names": "documented"},
+            ["token_endpoint", "avatar_id"],
+        ),
+    ],
+)
+def test_the_spelling_can_be_chosen(
+    build: BuildSite, options: dict[str, Any], names: list[str]
+) -> None:
+    page = build(PAGES, options).page("index.html")
+
+    assert list(page.element(f"sentifyd-{options.get('component', 'bot')}")) == names
+
+
+@pytest.mark.parametrize(
+    ("display", "look", "toggler", "style"),
+    [
+        ("overlay", {}, "false", "display: block; width: 360px; max-width: 100%; height: 480px"),
+        (
+            "overlay-toggler",
+            {"canvas_width": 200, "canvas_height": 300, "primary_color": "teal"},
+            "true",
+            "display: block; width: 200px; max-width: 100%; height: 300px; --primary-color: teal",
+        ),
+    ],
+)
+def test_an_overlay_gives_its_host_a_size(
+    build: BuildSite, display: str, look: dict[str, Any], toggler: str, style: str
+) -> None:
+    options = {"component": "realtime", "display": display, "appearance": look}
+    element = build(PAGES, options).page("index.html").element("sentifyd-realtime")
+
+    assert element["style"] == style
+    assert (element["overlay"], element["toggler"]) == ("true", toggler)
+
+
+def test_a_loader_of_the_authors_own_for_realtime_is_a_module(build: BuildSite) -> None:
+    own = "https://static.example.com/avatar.js"
+    options = {"component": "realtime", "loader": {"url": own}}
+    page = build(PAGES, options).page("index.html")
+
+    assert [tag.attrs for tag in page.loaders(own)] == [{"src": own, "type": "module"}]
+
+
+@pytest.mark.parametrize(
+    ("theme", "language"),
+    [
+        ({"name": "mkdocs", "locale": "de"}, "de"),
+        ({"name": "mkdocs", "locale": "pt_BR"}, None),
+        ({"name": "mkdocs"}, None),
+        ({"name": "readthedocs", "locale": "zh_TW"}, "zh"),
+        ({"name": "material", "language": "fr"}, "fr"),
+        ({"name": "material", "language": "zh-Hant"}, "zh"),
+        ({"name": "material", "language": "en"}, None),
+        ({"name": "material", "language": "nl"}, None),
+    ],
+)
+def test_the_controls_follow_the_language_of_the_theme(
+    build: BuildSite, theme: dict[str, str], language: str | None
+) -> None:
+    built = build(PAGES, theme=theme)
+
+    assert built.status == 0, built.output
+    for path in ("index.html", "404.html"):
+        assert built.page(path).element().get("ui-language") == language
+    fixed = build(PAGES, {"ui_language": "es"}, theme=theme)
+    assert fixed.page("index.html").element()["ui-language"] == "es"
+
+
+@pytest.mark.parametrize("directory_urls", [True, False])
+def test_addresses_on_the_site_are_right_at_every_depth(
+    build: BuildSite, directory_urls: bool
+) -> None:
+    pages = {**PAGES, "guide/deep/c.md": "# C\n"}
+    options = {"brand": {"logo": "assets/logo.svg", "terms_url": "https://a.example/"}}
+    built = build(
+        pages,
+        options,
+        use_directory_urls=directory_urls,
+        site_url="https://docs.example.com/product/",
+        theme="readthedocs",
+    )
+
+    logo = built.site / "assets" / "logo.svg"
+    for path in built.site.rglob("*.html"):
+        element = built.page(path.relative_to(built.site).as_posix()).element()
+        assert element["terms-href"] == "https://a.example/"
+        if path.name == "404.html":
+            assert element["brand-logo"] == "/product/assets/logo.svg"
+        else:
+            assert (path.parent / element["brand-logo"]).resolve() == logo
+
+
+def test_overrides_lay_one_over_another(build: BuildSite) -> None:
+    options = {
+        "captions": True,
+        "appearance": {"primary_color": "teal", "corner_radius": 4},
+        "overrides": [
+            {"match": ["guide/", "404.html"], "display": "embedded", "brand": {"name": "Guide"}},
+            {"match": "*\n!index.md\n!a.md\n", "appearance": {"primary_color": "navy"}},
+            {"match": "/guide/b.md", "captions": None, "display": "compact"},
+        ],
+    }
+    built = build({**PAGES, "c.md": "# C\n"}, options)
+
+    assert built.status == 0, built.output
+    base = {**CREDENTIALS, "corner-radius": "4"}
+    teal, navy = ({"style": f"--primary-color: {name}"} for name in ("teal", "navy"))
+    assert {path: built.page(path).element() for path in ELEMENTS} == {
+        "index.html": {**base, **teal, "enable-captions": "true"},
+        "c/index.html": {**base, **navy, "enable-captions": "true"},
+        "guide/a/index.html": {
+            **base,
+            **teal,
+            "enable-captions": "true",
+            "toggler": "false",
+            "brand-name": "Guide",
+        },
+        "guide/b/index.html": {
+            **base,
+            **navy,
+            "toggler": "false",
+            "compact": "true",
+            "brand-name": "Guide",
+        },
+        "404.html": {
+            **base,
+            **navy,
+            "enable-captions": "true",
+            "toggler": "false",
+            "brand-name": "Guide",
+        },
+    }
+
+
+ELEMENTS = ["index.html", "c/index.html", "guide/a/index.html", "guide/b/index.html", "404.html"]
+
+
+def test_each_section_can_have_an_avatar_of_its_own(build: BuildSite) -> None:
+    other = "https://tokens.example.com/request_tokens/guide"
+    options = {
+        "overrides": [
+            {"match": "guide/", "avatar_id": "avtr_guide", "token_endpoint": other},
+            {"match": "guide/b.md", "component": "realtime"},
+        ]
+    }
+    built = build(PAGES, options)
+
+    assert built.page("index.html").element() == CREDENTIALS
+    guide = {"token_endpoint": other, "avatar_id": "avtr_guide"}
+    assert built.page("guide/a/index.html").element() == guide
+    realtime = built.page("guide/b/index.html")
+    assert realtime.element("sentifyd-realtime") == {
+        name.replace("_", "-"): value for name, value in guide.items()
+    }
+    assert realtime.elements() == []
+
+
+def test_another_component_does_not_get_the_loader_of_the_first(build: BuildSite) -> None:
+    own = "https://static.example.com/bot.js"
+    options = {
+        "loader": {"url": own},
+        "attribute_names": "documented",
+        "overrides": [{"match": "guide/", "component": "realtime"}],
+    }
+    page = build(PAGES, options).page("guide/a/index.html")
+
+    assert len(page.loaders(REALTIME)) == 1
+    assert page.loaders(own) == []
+    assert page.element("sentifyd-realtime") == KEBAB
+
+
+def test_front_matter_wins_over_overrides_and_leaves_the_choice_to_the_patterns(
+    build: BuildSite,
+) -> None:
+    front = "---\nsentifyd:\n  captions: false\n  brand: {name: Page}\n---\n"
+    pages = {**PAGES, "guide/a.md": f"{front}# A\n", "private.md": f"{front}# Private\n"}
+    options = {
+        "exclude": ["private.md"],
+        "overrides": [{"match": "guide/", "captions": True, "brand": {"terms_url": "/t"}}],
+    }
+    built = build(pages, options)
+
+    assert built.status == 0, built.output
+    assert built.page("guide/a/index.html").element() == {
+        **CREDENTIALS,
+        "enable-captions": "false",
+        "brand-name": "Page",
+        "terms-href": "/t",
+    }
+    built.page("private/index.html").assert_nothing_of_ours()
+
+
+def test_material_meta_files_count_as_front_matter(build: BuildSite) -> None:
+    pages = {
+        **PAGES,
+        "guide/.meta.yml": "sentifyd:\n  captions: true\n",
+        "guide/b.md": "---\nsentifyd: {barge_in: true}\n---\n# B\n",
+        "off/.meta.yml": "sentifyd: false\n",
+        "off/c.md": "# C\n",
+    }
+    built = build(pages, theme="material", plugins=["meta", {"sentifyd": OPTIONS}])
+
+    assert built.status == 0, built.output
+    captions = {**CREDENTIALS, "enable-captions": "true"}
+    assert built.page("guide/a/index.html").element() == captions
+    assert built.page("guide/b/index.html").element() == {**captions, "barge-in": "true"}
+    built.page("off/c/index.html").assert_nothing_of_ours()
+    assert built.page("index.html").element() == CREDENTIALS
+
+
+@pytest.mark.parametrize(
+    ("front", "said"),
+    [
+        ("{captoins: true}", "option 'captoins': no such option: did you mean captions?"),
+        ("{brand: {nmae: x}}", "option 'brand': Sub-option 'nmae': no such option: did you mean"),
+        ("{display: overlay}", "option 'display': overlay is for component: realtime only"),
+        ("{exclude: [a]}", "option 'exclude': no such option"),
+        ("[captions]", "must be true, false or a mapping of options"),
+        ("{api_key: canary-1}", "'api_key': this looks like the API key"),
+        ("{token_endpoint: 'http://a.example/canary-1'}", "option 'token_endpoint': must be https"),
+    ],
+)
+@pytest.mark.parametrize("file", ["guide/b.md", "guide/.meta.yml"])
+def test_a_mistake_in_front_matter_is_told_with_the_page(
+    build: BuildSite, front: str, said: str, file: str
+) -> None:
+    if file == "guide/b.md":
+        pages = {**PAGES, file: f"---\nsentifyd: {front}\n---\n# B\n"}
+    else:
+        pages = {**PAGES, file: f"sentifyd: {front}\n"}
+    built = build(pages, theme="material", plugins=["meta", {"sentifyd": OPTIONS}])
+
+    assert built.status == 1
+    (line,) = [line for line in built.output.splitlines() if "guide/b.md" in line]
+    assert line.startswith("WARNING")
+    assert said in line
+    assert "canary" not in built.output
+    built.page("guide/b/index.html").assert_nothing_of_ours()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"exclude": ["guide/", "gudie/"]}, "exclude: 'gudie/' matches no page"),
+        ({"include": "*\n# a comment\n\n!privat.md\n"}, "include: '!privat.md' matches no page"),
+        (
+            {"overrides": [{"match": "guide/"}, {"match": ["index.md", "/a.md"]}]},
+            "overrides, entry 2: '/a.md' matches no page",
+        ),
+    ],
+)
+def test_a_pattern_that_matches_no_page_fails_a_strict_build(
+    build: BuildSite, options: dict[str, Any], said: str
+) -> None:
+    built = build(PAGES, options)
+
+    assert built.status == 1
+    assert [line for line in built.output.splitlines() if "matches no page" in line] == [
+        f"WARNING -  sentifyd: {said}"
+    ]
+
+
+def test_patterns_may_be_for_pages_that_only_serve_builds(build: BuildSite) -> None:
+    pages = {**PAGES, "drafts/d.md": "# D\n", "theirs/e.md": "# E\n"}
+    options = {"exclude": ["drafts/", "theirs/"]}
+    built = build(pages, options, draft_docs="drafts/", exclude_docs="theirs/")
+
+    assert built.status == 0, built.output
+
+
+def test_a_public_key_stands_in_for_the_endpoint_and_is_told_loudly(build: BuildSite) -> None:
+    options = {**OPTIONS, "public_api_key": "pk_canary_1234567890"}
+    del options["token_endpoint"]
+    plugins = ["search", {"sentifyd": options}]
+    built = build(PAGES, plugins=plugins, strict=False)
+
+    assert built.status == 0, built.output
+    assert "EVERY READER OF THE SITE GETS THIS KEY" in built.output
+    assert "canary" not in built.output
+    element = built.page("index.html").element()
+    assert element == {"avatar_id": "avtr_1234abcd", "api-key": "pk_canary_1234567890"}
+    assert build(PAGES, plugins=plugins).status == 1
+
+
+def test_another_avatar_does_not_inherit_the_public_key(build: BuildSite) -> None:
+    options = {**OPTIONS, "public_api_key": "pk_canary_1234567890"}
+    del options["token_endpoint"]
+    guide = {"match": "guide/", "avatar_id": "avtr_guide", "token_endpoint": ENDPOINT}
+    built = build(PAGES, plugins=[{"sentifyd": {**options, "overrides": [guide]}}], strict=False)
+
+    element = built.page("guide/a/index.html").element()
+    assert element == {"token_endpoint": ENDPOINT, "avatar_id": "avtr_guide"}
+
+    del guide["token_endpoint"]
+    built = build(PAGES, plugins=[{"sentifyd": {**options, "overrides": [guide]}}], strict=False)
+    assert built.status == 1
+    assert "entry 1: option 'token_endpoint': missing" in built.output
+
+
+def test_an_authors_element_gets_what_it_lacks(build: BuildSite) -> None:
+    options = {
+        "display": "compact",
+        "captions": True,
+        "appearance": {"primary_color": "teal"},
+        "attributes": {"data-a": "ours"},
+    }
+    mine = '<sentifyd-bot toggler="true" style="color: red" data-a="mine"></sentifyd-bot>'
+    built = build({"index.md": f"# Home\n\n<div>{mine}</div>\n"}, options)
+
+    assert built.page("index.html").element() == {
+        **CREDENTIALS,
+        "compact": "true",
+        "enable-captions": "true",
+        "toggler": "true",
+        "style": "color: red",
+        "data-a": "mine",
+    }
+
+
+def test_an_element_of_the_other_component_is_told_and_left_alone(build: BuildSite) -> None:
+    mine = "<sentifyd-realtime></sentifyd-realtime>"
+    pages = {
+        **PAGES,
+        "guide/a.md": f"# A\n\n{mine}\n",
+        "guide/b.md": f"---\nsentifyd: {{component: realtime}}\n---\n# B\n\n{mine}\n",
+    }
+    built = build(pages)
+
+    assert built.status == 1
+    assert "guide/a.md: has a <sentifyd-realtime>, but its component is bot" in built.output
+    page = built.page("guide/a/index.html")
+    assert page.elements() == []
+    assert page.loaders() == []
+    assert page.element("sentifyd-realtime") == {}
+    assert built.page("guide/b/index.html").element("sentifyd-realtime") == KEBAB
+
+
+@pytest.mark.parametrize("variable", ["AVATAR_API_KEY", "AVATAR_API_KEY_FILE"])
+def test_a_build_fails_when_the_key_of_the_service_is_in_the_site(
+    build: BuildSite,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    variable: str,
+) -> None:
+    key = "canary-77aa/b"
+    (tmp_path / "docs" / "canary-77aa" / "b").mkdir(parents=True)
+    (tmp_path / "docs" / "canary-77aa" / "b" / "page.txt").write_text("x")
+    (tmp_path / "docs" / "wide.txt").write_bytes(key.encode("utf-16"))
+    (tmp_path / "docs" / "packed.gz").write_bytes(gzip.compress(key.encode()))
+    (tmp_path / "docs" / "not-packed.gz").write_bytes(b"no gzip")
+    (tmp_path / "docs" / "large.bin").write_bytes(b"x" * ((1 << 20) - 5) + key.encode())
+    pages = {
+        "index.md": "# Home\n",
+        "plain.md": f"# Plain\n\n{key}\n",
+        "script.js": "k = 'canary-77aa%2Fb'",
+        f"{variable}.txt": key,
+    }
+    (tmp_path / "key").write_text(f"{key}\n")
+    wanted = [
+        # MkDocs tells the same error only once in a process, so each variable has a file more.
+        *(
+            "***/page.txt",
+            f"{variable}.txt",
+            "large.bin",
+            "packed.gz",
+            "plain/index.html",
+            "script.js",
+        ),
+        *("search/search_index.json", "wide.txt"),
+    ]
+
+    monkeypatch.setenv(variable, str(tmp_path / "key") if variable.endswith("_FILE") else key)
+
+    built = build(pages, strict=False)
+
+    assert built.status == 1
+    assert f"the API key is in {', '.join(wanted)}, and every reader" in built.output
+    assert "canary" not in built.output
+    assert "Traceback" not in built.output
+
+
+def test_a_clean_site_is_built_where_the_key_is_known(
+    build: BuildSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
+
+    assert build(PAGES).status == 0
