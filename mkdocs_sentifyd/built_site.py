@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from mkdocs.utils import meta
 from mkdocs.utils.yaml import yaml_load
@@ -93,8 +94,11 @@ class BuiltSite:
         """
         lang = _LANGUAGE.search(html, 0, HEAD_SIZE)
         language = lang[1] if lang else ""
+        root = "../" * path.count("/")
         if path.rpartition("/")[2] == "404.html":
             self._paths.add(path)
+            # It is shown at any address, so its links begin at the root of the host.
+            root = urlsplit(self._config.site_url or "/").path.rstrip("/") + "/"
             avatar = self._selection.template(path)
         else:
             names = _with_suffixes(chain(_names(path), _translations(path, language)))
@@ -103,7 +107,7 @@ class BuiltSite:
             sources = [source] if source else [*_with_suffixes(_names(path)), path]
             self._paths.update(sources)
             avatar = self._selection.page(sources, self._front_matter(source) if source else {})
-        return avatar.embed(language, "../" * path.count("/")) if avatar else None
+        return avatar.embed(language, root) if avatar else None
 
     def unused(self) -> list[str]:
         """What the options say of pages that are not there, once every page has been asked for."""

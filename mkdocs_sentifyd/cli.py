@@ -1,14 +1,19 @@
-"""`mkdocs-sentifyd`: the plugin's work on a site that something else built."""
+"""`mkdocs-sentifyd`: the plugin's work on a built site, and a check of it."""
 
 from __future__ import annotations
 
 import argparse
 import importlib.metadata
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from mkdocs_sentifyd.site_config import SiteError
+from mkdocs.config.base import ValidationError
+
+from mkdocs_sentifyd.keys import MIN_KEY_LENGTH, secret_keys
+from mkdocs_sentifyd.options import TokenEndpoint
+from mkdocs_sentifyd.site_config import SiteConfig, SiteError, read_config
 from mkdocs_sentifyd.static_site import inject_site
 
 __all__ = ["main"]
@@ -43,6 +48,61 @@ def _inject(options: argparse.Namespace) -> int:
     return 1 if report.left else 0
 
 
+def _check(options: argparse.Namespace) -> int:
+    try:
+        from mkdocs_sentifyd.check import check_site
+        from mkdocs_sentifyd.check_endpoint import check_endpoint
+        from mkdocs_sentifyd.check_report import print_json, print_report
+    except ImportError as error:
+        raise SiteError(
+            f"check needs the package {error.name}: pip install 'mkdocs-sentifyd[check]'"
+        ) from None
+    config = read_config(options.config_file)
+    keys = [*secret_keys(), *_key_of(options.key_file)]
+    endpoints = _endpoints(options, config)
+    origin = _origin(options, config) if endpoints else ""
+    check = check_site(options.site_dir, config, keys, _track)
+    for url in endpoints:
+        check.findings += check_endpoint(url, origin, keys)
+    (print_json if options.json else print_report)(check)
+    return 1 if any(finding.severity == "error" for finding in check.findings) else 0
+
+
+def _key_of(file: Path | None) -> Iterator[str]:
+    if file is not None:
+        try:
+            key = file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise SiteError(f"{file} cannot be read: name a file that holds the key") from None
+        if len(key) < MIN_KEY_LENGTH:
+            raise SiteError(f"{file} holds too little to be a key")
+        yield key
+
+
+def _endpoints(options: argparse.Namespace, config: SiteConfig) -> list[str]:
+    """The endpoint that the command line names, or all that the configuration does."""
+    if options.endpoint is None or config.options is None:
+        return []
+    if options.endpoint:
+        try:
+            return [str(TokenEndpoint().validate(options.endpoint))]
+        except ValidationError as error:
+            raise SiteError(f"--endpoint {error}") from None
+    pages = [config.options, *(config.options.page(o.options) for o in config.options.overrides)]
+    urls = dict.fromkeys(page.token_endpoint for page in pages)
+    return [url for url in urls if url]
+
+
+def _origin(options: argparse.Namespace, config: SiteConfig) -> str:
+    parts = urlsplit(options.origin or config.site_url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise SiteError(
+            "the endpoint is called from the site's origin: name it with --origin, such as "
+            "https://docs.example.com, or set site_url in mkdocs.yml"
+        )
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
 def _tell(line: str) -> None:
     print(f"mkdocs-sentifyd: {line}", file=sys.stderr)  # noqa: T201 - the command line
 
@@ -74,6 +134,39 @@ def _parser() -> argparse.ArgumentParser:
         epilog="zensical build && mkdocs-sentifyd inject site",
     )
     inject.set_defaults(run=_inject)
-    inject.add_argument("site_dir", type=Path, metavar="SITE_DIR", help="the built site")
-    inject.add_argument("--config-file", type=Path, default=Path("mkdocs.yml"), help="(mkdocs.yml)")
+    check = commands.add_parser(
+        "check",
+        help="check a built site, and its token endpoint",
+        description="Compare every page of a built site with the sentifyd section of mkdocs.yml, "
+        "search every file for the API key, and call the token endpoint as a browser would. The "
+        "exit status is 1 if there is something to mend.",
+        epilog="mkdocs build && mkdocs-sentifyd check site --endpoint",
+    )
+    check.set_defaults(run=_check)
+    for command in (inject, check):
+        command.add_argument("site_dir", type=Path, metavar="SITE_DIR", help="the built site")
+        command.add_argument(
+            "--config-file",
+            type=Path,
+            default=Path("mkdocs.yml"),
+            metavar="FILE",
+            help="(mkdocs.yml)",
+        )
+    check.add_argument(
+        "--endpoint",
+        nargs="?",
+        const="",
+        metavar="URL",
+        help="also call this token endpoint; without a URL, those of the configuration",
+    )
+    check.add_argument(
+        "--origin", metavar="URL", help="origin that the site is served from (that of site_url)"
+    )
+    check.add_argument(
+        "--key-file",
+        type=Path,
+        metavar="FILE",
+        help="holds the API key to search for (AVATAR_API_KEY and AVATAR_API_KEY_FILE count too)",
+    )
+    check.add_argument("--json", action="store_true", help="print the findings as JSON")
     return parser

@@ -29,6 +29,7 @@ class Embed:
         mention: found in every page that has a component's element or the script, and in few
             others.
         attributes: names, and each attribute written out with a space before it.
+        values: names, and the value of each.
         public_key: what may stand there although it is a key.
     """
 
@@ -38,6 +39,7 @@ class Embed:
     element: str
     mention: re.Pattern[str]
     attributes: tuple[tuple[str, str], ...]
+    values: tuple[tuple[str, str], ...] = ()
     public_key: str | None = None
 
     def tag(self) -> str:
@@ -53,6 +55,17 @@ class Embed:
         spelt = {name.replace("-", "_") for name in present}
         return "".join(
             text for name, text in self.attributes if name.replace("-", "_") not in spelt
+        )
+
+    def is_loader(self, source: str) -> bool:
+        """Whether a script defines the element, fetched from its host or from a copy on the site.
+
+        Args:
+            source: the script's `src`.
+        """
+        copy = source.partition("assets/external/")[2]
+        return address(source) in self.loaders or (
+            copy != "" and address(f"//{copy}") in self.loaders
         )
 
 
@@ -105,6 +118,7 @@ def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
         attributes=tuple(
             (name, attribute.render(name=name, value=value)) for name, value in attributes.items()
         ),
+        values=tuple(attributes.items()),
         public_key=settings.public_api_key,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mkdocs_sentifyd.components import COMPONENTS
-from mkdocs_sentifyd.embed import Embed, address
+from mkdocs_sentifyd.embed import Embed
 from mkdocs_sentifyd.keys import find_api_key
 from mkdocs_sentifyd.scan import UNCLOSED, Tag, is_in_tag, tags
 
@@ -129,7 +129,7 @@ def _outline(html: str, embed: Embed) -> _Outline:
         elif tag.name in _ELEMENTS:
             (outline.elements if tag.name == embed.element else outline.others).append(tag)
         elif tag.name == "script" and not outline.has_loader:
-            outline.has_loader = _is_loader(tag.attributes().get("src", "").strip(), embed)
+            outline.has_loader = embed.is_loader(tag.attributes().get("src", "").strip())
     if ends[UNCLOSED] >= 0 and (last := _last_body_end(html)) is not None:
         ends["body"] = last
     outline.body_end = next((end for end in ends.values() if end >= 0), len(html))
@@ -149,11 +149,3 @@ def _last_body_end(html: str) -> int | None:
         start = max(0, html.rfind("</BODY"))
     end = _LAST_TAGS.match(html, start)
     return None if end is None or is_in_tag(html, end.start()) else end.start()
-
-
-def _is_loader(source: str, embed: Embed) -> bool:
-    """Whether a script defines the element, fetched from its host or from a copy on the site."""
-    copy = source.partition("assets/external/")[2]
-    return address(source) in embed.loaders or (
-        copy != "" and address(f"//{copy}") in embed.loaders
-    )

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-__all__ = ["find_api_key", "secret_keys"]
+__all__ = ["find_api_key", "find_named_key", "secret_keys"]
 
 # What the key looks like is not documented, so this goes by what secrets look like: a name that
 # says so, a prefix that services give their keys, a JWT, or a long run of mixed characters.
@@ -24,6 +24,11 @@ _KEY_VALUE = re.compile(
     r"|(?=[A-Za-z_-]*[0-9])(?=[a-z0-9_-]*[A-Z])(?=[A-Z0-9_-]*[a-z])[A-Za-z0-9_-]{30,}"
     r"|[0-9a-fA-F]{40,}"
     r")(?![A-Za-z0-9_-])"
+)
+_NAMED_KEY = re.compile(
+    r"(?:avatar|sentifyd)[-_]?(?:api[-_]?)?key(?:[\\\"'\s]|&#?\w+;){0,8}[:=]"
+    r"(?:[\\\"'\s]|&#?\w+;){0,8}([A-Za-z0-9_.-]{12,})",
+    re.IGNORECASE,
 )
 # Subresource hashes are long and mixed by nature, and patterns are paths of the author's own.
 # A public key is the author's own decision, of which they are warned.
@@ -62,6 +67,21 @@ def secret_keys() -> tuple[str, ...]:
         with contextlib.suppress(OSError):
             keys.add(Path(file).read_text(encoding="utf-8", errors="replace").strip())
     return tuple(sorted(key for key in keys if len(key) >= MIN_KEY_LENGTH))
+
+
+def find_named_key(text: str, public_key: str = "") -> bool:
+    """Whether a text names an API key of Sentifyd with a value that is no placeholder.
+
+    Args:
+        text: of any kind: code, JSON, HTML, prose.
+        public_key: a value that may stand there.
+    """
+    for match in _NAMED_KEY.finditer(text):
+        value = match[1]
+        # Placeholders are words, and words have few digits.
+        if value != public_key and sum(map(str.isdigit, value)) > 1:
+            return True
+    return False
 
 
 def _looks_like_a_key(value: str) -> bool:

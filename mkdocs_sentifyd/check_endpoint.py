@@ -1,0 +1,224 @@
+"""Checking a token endpoint by calling it as a visitor's browser would (Fetch Standard, CORS)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+
+from mkdocs_sentifyd.findings import Finding, Severity
+
+__all__ = ["check_endpoint"]
+
+# Reserved for examples (RFC 2606), so that no site can be meant.
+FOREIGN_ORIGIN = "https://foreign.example"
+TIMEOUT = (5.0, 15.0)
+MAX_ANSWER = 1 << 20
+_STATUS_CURES = {
+    401: "sign in first: it answers known visitors only, whom this check cannot be",
+    403: "add the site's origin to ALLOWED_ORIGINS of the token service",
+    404: "correct the path in token_endpoint",
+    405: "have it answer GET",
+    429: "wait, or raise its rate limit for the address that this check comes from",
+}
+
+
+def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
+    """Call a token endpoint as an avatar of the site would, and as a page of another site.
+
+    It costs two logins, and a third where foreign origins are not refused.
+
+    Args:
+        url: absolute address of the endpoint.
+        origin: the site's, such as `https://docs.example.com`.
+        keys: API keys that no answer may hold.
+
+    Returns:
+        What to mend, without any token.
+    """
+    with requests.Session() as session:
+        return list(_Endpoint(url, origin, keys, session).check())
+
+
+class _Endpoint:
+    def __init__(
+        self, url: str, origin: str, keys: Sequence[str], session: requests.Session
+    ) -> None:
+        self._url = url
+        self._origin = origin
+        self._keys = keys
+        self._session = session
+        self._is_same_origin = _origin_of(url) == origin
+
+    def check(self) -> Iterator[Finding]:
+        try:
+            yield from self._preflight()
+            refresh_token = yield from self._grant("endpoint", {})
+            if refresh_token:
+                yield from self._grant("endpoint-refresh", {"refreshToken": refresh_token})
+            yield from self._foreign_origin(FOREIGN_ORIGIN)
+            yield from self._foreign_origin("null")
+        except requests.Timeout:
+            yield self._finding(
+                "endpoint-unreachable", "does not answer in time", "see that the service runs"
+            )
+        except requests.RequestException as error:
+            # The library's own text holds the address, and with it the refresh token.
+            yield self._finding(
+                "endpoint-unreachable",
+                f"cannot be reached ({type(error).__name__})",
+                "see that the service runs, that the name resolves, and that its certificate holds",
+            )
+
+    def _preflight(self) -> Iterator[Finding]:
+        if self._is_same_origin:
+            return
+        answer = self._call("OPTIONS", self._origin, {}, {"Access-Control-Request-Method": "GET"})
+        # A browser follows no redirect here.
+        if not 200 <= answer.status_code < 300:
+            yield self._finding(
+                "endpoint-preflight",
+                f"answers the browser's preflight with {answer.status_code}",
+                "have it answer OPTIONS for the site's origin, without asking for credentials",
+            )
+        elif not self._allows(answer, self._origin):
+            yield self._cors("the browser's preflight")
+
+    def _grant(self, kind: str, query: Mapping[str, str]) -> Generator[Finding, None, str | None]:
+        """Get tokens, and return the refresh token."""
+        answer = self._call("GET", self._origin, query)
+        call = "a refresh" if query else "a first call"
+        content = self._content(answer)
+        if any(key in content for key in self._keys):
+            yield self._finding(
+                f"{kind}-key",
+                f"answers {call} with the API key itself",
+                "take it offline at once, and have Sentifyd replace the key",
+            )
+        if not (self._is_same_origin or self._allows(answer, self._origin)):
+            yield self._cors(call)
+        if answer.status_code != 200:
+            yield self._finding(
+                f"{kind}-status",
+                f"answers {call} with {answer.status_code}",
+                _STATUS_CURES.get(answer.status_code, "see the log of the token service"),
+            )
+            return None
+        if "no-store" not in answer.headers.get("Cache-Control", "").lower():
+            yield self._finding(
+                f"{kind}-cacheable",
+                f"lets caches keep the tokens of {call}",
+                "have it send Cache-Control: no-store",
+            )
+        allowed = answer.headers.get("Access-Control-Allow-Origin", "*")
+        if allowed != "*" and "origin" not in answer.headers.get("Vary", "").lower():
+            yield self._finding(
+                f"{kind}-vary",
+                f"does not say that its answer to {call} depends on the origin",
+                "have it send Vary: Origin",
+                Severity.WARNING,
+            )
+        refresh_token, problem = _read_grant(content)
+        if problem:
+            yield self._finding(
+                f"{kind}-payload",
+                f"answers {call} with something else than tokens: {problem}",
+                'have it answer {"tokens": {"accessToken", "refreshToken"}, "avatarParameters"}',
+            )
+        return refresh_token
+
+    def _foreign_origin(self, origin: str) -> Iterator[Finding]:
+        answer = self._call("GET", origin, {})
+        name = "an opaque origin (null)" if origin == "null" else "a foreign origin"
+        if self._allows(answer, origin):
+            yield self._finding(
+                "endpoint-foreign-origin",
+                f"lets {name} read its answer, so that any site can use the avatar",
+                "name the site's origins exactly in ALLOWED_ORIGINS, without *",
+            )
+        elif answer.ok:
+            yield self._finding(
+                "endpoint-foreign-login",
+                f"answers {name} with {answer.status_code}: a browser hides it, but a login is "
+                "spent",
+                "refuse origins before asking Sentifyd for tokens",
+                Severity.WARNING,
+            )
+
+    def _call(
+        self,
+        method: str,
+        origin: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        is_own = self._is_same_origin and origin == self._origin
+        sent = {
+            "Accept": "*/*",
+            "User-Agent": "mkdocs-sentifyd check",
+            "Sec-Fetch-Dest": "empty",
+            "Sec-Fetch-Mode": "cors",
+            "Sec-Fetch-Site": "same-origin" if is_own else "cross-site",
+            **({} if is_own else {"Origin": origin}),
+            **(headers or {}),
+        }
+        return self._session.request(
+            method,
+            self._url,
+            params=dict(query),
+            headers=sent,
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        )
+
+    def _content(self, answer: requests.Response) -> str:
+        content = b""
+        for chunk in answer.iter_content(1 << 14):
+            content += chunk
+            if len(content) > MAX_ANSWER:
+                break
+        return content.decode("utf-8", "replace")
+
+    def _allows(self, answer: requests.Response, origin: str) -> bool:
+        return answer.headers.get("Access-Control-Allow-Origin") in (origin, "*")
+
+    def _cors(self, call: str) -> Finding:
+        return self._finding(
+            "endpoint-cors",
+            f"does not let {self._origin} read its answer to {call}",
+            "add this origin to ALLOWED_ORIGINS of the token service",
+        )
+
+    def _finding(
+        self, code: str, what: str, cure: str, severity: Severity = Severity.ERROR
+    ) -> Finding:
+        return Finding(code, self._url, what, cure, severity)
+
+
+def _origin_of(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}".lower()
+
+
+def _read_grant(content: str) -> tuple[str | None, str]:
+    """The refresh token of an answer, and what is wrong with the answer."""
+    try:
+        answer: Any = json.loads(content)
+    except ValueError:
+        return None, "not JSON"
+    tokens = answer.get("tokens") if isinstance(answer, dict) else None
+    if not isinstance(tokens, dict):
+        return None, "no tokens"
+    for name in ("accessToken", "refreshToken"):
+        if not isinstance(tokens.get(name), str) or not tokens[name]:
+            return None, f"no {name}"
+    if not isinstance(answer.get("avatarParameters"), dict):
+        return tokens["refreshToken"], "no avatarParameters"
+    life = tokens.get("expiresIn", 1)
+    if isinstance(life, bool) or not isinstance(life, (int, float)) or life <= 0:
+        return tokens["refreshToken"], "expiresIn is no number of seconds"
+    return tokens["refreshToken"], ""

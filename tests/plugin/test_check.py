@@ -1,0 +1,518 @@
+"""`mkdocs-sentifyd check`: every planted fault is found, and nothing else."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edge_service.app import create_app
+from edge_service.sandbox.app import Sandbox, create_sandbox
+from edge_service.settings import Settings
+from mkdocs_sentifyd.cli import main
+from tests.plugin.conftest import BuildSite
+from tests.support.servers import serving
+
+ORIGIN = "https://docs.example.com"
+KEY = "canary-77aa-key"
+QUOTED = """
+<!-- <sentifyd-bot></sentifyd-bot> -->
+
+<textarea><sentifyd-bot></sentifyd-bot></textarea>
+
+<template><sentifyd-bot></sentifyd-bot></template>
+
+<noscript><sentifyd-bot></sentifyd-bot></noscript>
+
+`AVATAR_API_KEY=your-avatar-api-key` and `avatar_api_key: "YOUR-API-KEY-HERE-2"`
+"""
+PAGES = {
+    "index.md": f"# Home\n{QUOTED}",
+    "a.md": "# A\n",
+    "own.md": "# Own\n\n<div><sentifyd-bot></sentifyd-bot></div>\n",
+    "off.md": f"---\nsentifyd: false\n---\n# Off\n{QUOTED}",
+    "private/b.md": "# B\n",
+    "logo.svg": "<svg/>",
+}
+OPTIONS = {"exclude": ["private/"], "brand": {"logo": "logo.svg", "terms_url": "a/"}}
+
+
+class Found(NamedTuple):
+    """What a check said."""
+
+    status: int
+    codes: set[tuple[str, str]]
+    output: str
+
+
+Check = Callable[..., Found]
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+    """Check the site that was built, and read the findings as a program would."""
+
+    def run(*arguments: str) -> Found:
+        capsys.readouterr()
+        config = str(tmp_path / "mkdocs.yml")
+        command = ["check", str(tmp_path / "site"), "--config-file", config, "--json", *arguments]
+        status = main(command)
+        output = "".join(capsys.readouterr())
+        # A service of the same test writes its log before it.
+        report = json.loads(output[output.index("{\n") :])
+        assert report["ok"] is (status == 0)
+        for finding in report["findings"]:
+            assert finding["what"]
+            assert finding["cure"]
+        codes = {(finding["code"], finding["where"]) for finding in report["findings"]}
+        return Found(status, codes, output)
+
+    return run
+
+
+def test_a_site_of_the_plugin_has_nothing_to_mend(
+    build: BuildSite, check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for theme in ("mkdocs", "readthedocs", "material"):
+        site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site
+        assert check().codes == set()
+
+    capsys.readouterr()
+    assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 0
+    said = capsys.readouterr().out
+    assert said == "6 pages, 4 with an avatar: nothing to mend\n"
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def plant(site: Path) -> None:
+        text = (site / path).read_text()
+        assert old in text
+        (site / path).write_text(text.replace(old, new))
+
+    return plant
+
+
+def write(path: str, content: str) -> Callable[[Path], None]:
+    def plant(site: Path) -> None:
+        (site / path).write_text(content)
+
+    return plant
+
+
+LOADER = '<script src="https://frontend.sentifyd.io/sentifyd-bot/main.js" defer></script>'
+REALTIME = "https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js"
+A = "a/index.html"
+OFF = "off/index.html"
+FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "the loader was lost": (edit(A, LOADER, ""), "loader-missing", A),
+    "the loader is there twice": (edit(A, LOADER, LOADER * 2), "loader-repeated", A),
+    "the element was lost": (
+        edit(A, "<sentifyd-bot", "<p hidden"),
+        "element-missing",
+        A,
+    ),
+    "the element is there twice": (
+        edit(A, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
+        "element-repeated",
+        A,
+    ),
+    "a page that was switched off has an element": (
+        edit(OFF, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
+        "unexpected-avatar",
+        OFF,
+    ),
+    "a page that was switched off loads the script": (
+        edit(OFF, "</head>", f"{LOADER}</head>"),
+        "unexpected-avatar",
+        OFF,
+    ),
+    "an attribute stands there twice": (
+        edit(A, "<sentifyd-bot ", '<sentifyd-bot avatar_id="x" AVATAR_ID="y" '),
+        "attribute-repeated",
+        A,
+    ),
+    "a credential stands there in both spellings": (
+        edit(A, "<sentifyd-bot ", '<sentifyd-bot avatar-id="avtr_1234abcd" '),
+        "attribute-repeated",
+        A,
+    ),
+    "an attribute was lost": (edit(A, 'avatar_id="avtr_1234abcd"', ""), "attribute-missing", A),
+    "the other component is there too": (
+        edit(A, "</body>", "<sentifyd-realtime></sentifyd-realtime></body>"),
+        "other-component",
+        A,
+    ),
+    "the loader of the other component is there too": (
+        edit(A, "</head>", f"<script type=module src={REALTIME}></script></head>"),
+        "other-component",
+        A,
+    ),
+    "the element carries a key": (
+        edit(A, "<sentifyd-bot ", '<sentifyd-bot api-key="anything" '),
+        "key-on-element",
+        A,
+    ),
+    "the picture was lost": (
+        edit(A, 'brand-logo="../logo.svg"', 'brand-logo="../lost.svg"'),
+        "address-broken",
+        A,
+    ),
+    "the key is on a page": (edit(A, "<h1", f"<!-- {KEY} --><h1"), "key-in-site", A),
+    "the key is in a script": (write("x.js", f"k='{KEY}'"), "key-in-site", "x.js"),
+    "the key is the name of a file": (write(f"{KEY}.txt", ""), "key-in-site", "***.txt"),
+    "a key is named in a script": (
+        write("x.js", "const AVATAR_API_KEY = 'qWe9rTy7uIo5pAs3'"),
+        "key-like",
+        "x.js",
+    ),
+    "a key is named in a code sample": (
+        edit(A, "<h1", '<code><span class="n">"avatar_api_key"</span>: "9f8e7d6c5b4a"</code><h1'),
+        "key-like",
+        A,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    plant, code, where = FAULTS[fault]
+    site = build(PAGES, OPTIONS).site
+    monkeypatch.setenv("AVATAR_API_KEY", KEY)
+    assert check().status == 0
+    plant(site)
+
+    found = check()
+
+    assert found.status == 1
+    assert found.codes - {("attribute-differs", A)} == {(code, where)}
+    assert "canary" not in found.output
+
+
+def test_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    on_a_page = [fault for fault in FAULTS.values() if fault[2] == A][:8]
+    pages = {f"p{number}.md": "# Page\n" for number in range(len(on_a_page))}
+    site = build({**PAGES, **pages}, OPTIONS).site
+    (tmp_path / "key").write_text(KEY)
+    planted = set()
+    whole = (site / A).read_bytes()
+    for number, (plant, code, _) in enumerate(on_a_page):
+        plant(site)
+        (site / A).rename(site / f"p{number}" / "index.html")
+        (site / A).write_bytes(whole)
+        planted.add((code, f"p{number}/index.html"))
+    for name in ("the key is in a script", "the key is the name of a file"):
+        plant, code, where = FAULTS[name]
+        plant(site)
+        planted.add((code, where))
+
+    found = check("--key-file", str(tmp_path / "key"))
+
+    assert len(planted) == 10
+    assert {(code, where) for code, where in found.codes if code != "attribute-differs"} == planted
+    assert KEY not in found.output
+    assert found.status == 1
+
+
+def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Check) -> None:
+    own = '# Own\n\n<div><sentifyd-bot avatar_id="x"></sentifyd-bot></div>\n'
+    options = {**OPTIONS, "exclude": ["private/", "prviate/"]}
+    build({**PAGES, "own.md": own}, options, strict=False)
+
+    found = check()
+
+    assert found.codes == {
+        ("attribute-differs", "own/index.html"),
+        ("pattern-unused", "mkdocs.yml"),
+    }
+    assert found.status == 0
+
+
+def test_tags_of_an_older_configuration_are_told(
+    build: BuildSite, check: Check, tmp_path: Path
+) -> None:
+    build(PAGES, OPTIONS)
+    config = tmp_path / "mkdocs.yml"
+    config.write_text(config.read_text().replace("avtr_1234abcd", "avtr_new"))
+
+    found = check()
+
+    assert ("attribute-differs", A) in found.codes
+    assert ("attribute-differs", OFF) not in found.codes
+
+
+def test_a_site_without_any_avatar_is_told(build: BuildSite, check: Check) -> None:
+    site = build({"index.md": "# Home\n"}, {"include": [], "not_found_page": False}).site
+
+    assert check().codes == {("no-avatar", str(site))}
+
+
+def test_a_disabled_plugin_wants_no_avatars(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    build(PAGES, OPTIONS)
+    config = tmp_path / "mkdocs.yml"
+    config.write_text("plugins: [{sentifyd: {enabled: false}}]")
+
+    assert {code for code, _ in check().codes} == {"unexpected-avatar"}
+
+
+def test_a_public_key_is_a_warning_where_it_is_meant_to_be(build: BuildSite, check: Check) -> None:
+    options = {"avatar_id": "avtr_1", "public_api_key": "pk_canary_1234567890"}
+    built = build(PAGES, plugins=[{"sentifyd": options}], strict=False)
+    assert built.status == 0
+
+    found = check()
+
+    assert found.codes == {("public-key", "mkdocs.yml")}
+    assert found.status == 0
+
+
+def test_people_read_each_kind_of_finding_once(
+    build: BuildSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = build({f"p{number}.md": "# Page\n" for number in range(9)}).site
+    for file in site.rglob("*.html"):
+        file.write_text(file.read_text().replace(LOADER, ""))
+
+    assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 1
+    title, what, cure, _, summary = capsys.readouterr().out.splitlines()
+    assert title == "error  loader-missing"
+    assert what.startswith("  404.html, p0/index.html, p1/index.html, p2/index.html, p3/")
+    assert what.endswith(" and 5 more: has no loader of an avatar")
+    assert cure.startswith("  -> build the site again")
+    assert summary == "10 pages, 10 with an avatar: 10 errors, no warnings"
+
+
+@contextmanager
+def endpoint(
+    answer: Callable[[Request], Response], preflight: Callable[[Request], Response] | None = None
+) -> Iterator[str]:
+    """A token endpoint of somebody else's making."""
+
+    def route(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return (preflight or answer)(request)
+        return answer(request)
+
+    app = Starlette(routes=[Route("/tokens", route, methods=["GET", "OPTIONS"])])
+    with serving(app) as url:
+        yield f"{url}/tokens"
+
+
+GRANT: dict[str, Any] = {
+    "tokens": {"accessToken": "canary-a", "refreshToken": "canary-r"},
+    "avatarParameters": {},
+}
+HEADERS = {
+    "Access-Control-Allow-Origin": ORIGIN,
+    "Cache-Control": "no-store",
+    "Vary": "Origin",
+}
+
+
+def answer(
+    content: object = GRANT,
+    status: int = 200,
+    *,
+    refresh: object = None,
+    headers: Mapping[str, str | None] = MappingProxyType({}),
+) -> Callable[[Request], Response]:
+    """Answer the site's origin as asked, and refuse all others."""
+    sent = {name: value for name, value in {**HEADERS, **headers}.items() if value is not None}
+
+    def respond(request: Request) -> Response:
+        if request.headers.get("Origin") != ORIGIN:
+            return JSONResponse({}, 403)
+        is_refresh = request.query_params.get("refreshToken") == "canary-r"
+        wanted = refresh if is_refresh and refresh is not None else content
+        if isinstance(wanted, bytes):
+            return Response(wanted, status, sent)
+        return JSONResponse(wanted, status, sent)
+
+    return respond
+
+
+def any_origin(request: Request) -> Response:
+    """What a careless sample does."""
+    origin = request.headers.get("Origin", "*")
+    return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": origin})
+
+
+def no_origin_check(_: Request) -> Response:
+    return JSONResponse(GRANT, headers=HEADERS)
+
+
+def tokens(**changed: object) -> dict[str, Any]:
+    return {**GRANT, "tokens": {**GRANT["tokens"], **changed}}
+
+
+CORS = "Access-Control-Allow-Origin"
+ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
+    "all is well": (answer(), set()),
+    "all is well, with a lifetime": (answer(tokens(expiresIn=60, tokenType="Bearer")), set()),
+    "the origin is not allowed": (answer(headers={CORS: None}), {"endpoint-cors"}),
+    "another origin is allowed": (
+        answer(headers={CORS: "https://docs.example.org"}),
+        {"endpoint-cors"},
+    ),
+    "it fails": (
+        answer({"error": "x"}, 502),
+        {"endpoint-preflight", "endpoint-status"},
+    ),
+    "it redirects": (
+        answer(status=307, headers={"Location": "/elsewhere"}),
+        {"endpoint-preflight", "endpoint-status"},
+    ),
+    "tokens are cached": (
+        answer(headers={"Cache-Control": "max-age=60"}),
+        {"endpoint-cacheable", "endpoint-refresh-cacheable"},
+    ),
+    "caches mix up origins": (
+        answer(headers={"Vary": "Accept"}),
+        {"endpoint-vary", "endpoint-refresh-vary"},
+    ),
+    "no JSON": (answer(b"<html>"), {"endpoint-payload"}),
+    "a list": (answer([1]), {"endpoint-payload"}),
+    "the documented upstream answer": (
+        answer({"data": {"access_token": "canary-a"}}),
+        {"endpoint-payload"},
+    ),
+    "no refresh token": (answer(tokens(refreshToken=None)), {"endpoint-payload"}),
+    "no parameters": (
+        answer({"tokens": GRANT["tokens"]}),
+        {"endpoint-payload", "endpoint-refresh-payload"},
+    ),
+    "an odd lifetime": (
+        answer(tokens(expiresIn="60")),
+        {"endpoint-payload", "endpoint-refresh-payload"},
+    ),
+    "refreshing fails": (answer(refresh={"error": "x"}), {"endpoint-refresh-payload"}),
+    "the key is in it": (
+        answer({**GRANT, "avatarParameters": {"k": KEY}}),
+        {"endpoint-key", "endpoint-refresh-key"},
+    ),
+    "any origin": (any_origin, {"endpoint-foreign-origin"}),
+    "any origin by a star": (
+        lambda _: JSONResponse(GRANT, headers={**HEADERS, CORS: "*"}),
+        {"endpoint-foreign-origin"},
+    ),
+    "origins are left to the browser": (no_origin_check, {"endpoint-foreign-login"}),
+}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_an_endpoint_is_called_as_a_browser_would(
+    build: BuildSite, check: Check, tmp_path: Path, name: str
+) -> None:
+    respond, codes = ENDPOINTS[name]
+    build({"index.md": "# Home\n"})
+    (tmp_path / "key").write_text(KEY)
+    with endpoint(respond) as url:
+        found = check("--endpoint", url, "--origin", ORIGIN, "--key-file", str(tmp_path / "key"))
+
+    assert found.codes == {(code, url) for code in codes}
+    only_warnings = codes <= {"endpoint-foreign-login", "endpoint-vary", "endpoint-refresh-vary"}
+    assert found.status == (0 if only_warnings else 1)
+    assert "canary" not in found.output
+
+
+def test_a_preflight_that_asks_for_credentials_is_found(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+    for preflight, code in (
+        (lambda _: Response(status_code=401), "endpoint-preflight"),
+        (lambda _: Response(status_code=204), "endpoint-cors"),
+    ):
+        with endpoint(answer(), preflight) as url:
+            assert check("--endpoint", url, "--origin", ORIGIN).codes == {(code, url)}
+
+
+def test_an_endpoint_of_the_same_origin_needs_no_cors(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+
+    def same_origin(request: Request) -> Response:
+        if "Origin" in request.headers or request.headers["Sec-Fetch-Site"] != "same-origin":
+            return JSONResponse({}, 403)
+        return JSONResponse(GRANT, headers={"Cache-Control": "no-store"})
+
+    with endpoint(same_origin) as url:
+        assert check("--endpoint", url, "--origin", f"{url}/guide/").codes == set()
+
+
+def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    with serving(create_sandbox(Sandbox(KEY))) as upstream:
+        settings = Settings(
+            api_key=KEY,
+            allowed_origins=frozenset({ORIGIN}),
+            login_url=f"{upstream}/api/login",
+        )
+        with serving(create_app(settings)) as service:
+            url = f"{service}/request_tokens"
+            build({"index.md": "# Home\n"}, {"token_endpoint": url}, site_url=f"{ORIGIN}/x/")
+            (tmp_path / "key").write_text(KEY)
+            assert check("--endpoint", "--key-file", str(tmp_path / "key")).codes == set()
+            other = check("--endpoint", "--origin", "https://www.example.com")
+
+    assert {code for code, _ in other.codes} == {
+        *("endpoint-preflight", "endpoint-cors", "endpoint-status"),
+    }
+
+
+def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> None:
+    with endpoint(answer()) as first, endpoint(answer({})) as second:
+        overrides = [{"match": "a.md", "avatar_id": "other", "token_endpoint": second}]
+        options = {"token_endpoint": first, "overrides": overrides}
+        build({"index.md": "# Home\n", "a.md": "# A\n"}, options, site_url=ORIGIN)
+        assert check("--endpoint").codes == {("endpoint-payload", second)}
+
+
+def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+    with endpoint(answer()) as url:
+        pass
+
+    assert check("--endpoint", url, "--origin", ORIGIN).codes == {("endpoint-unreachable", url)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--endpoint", "tokens"], "--endpoint must be an absolute URL"),
+        (["--endpoint"], "name it with --origin"),
+        (["--endpoint", "--origin", "docs.example.com"], "name it with --origin"),
+        (["--key-file", "nowhere"], "nowhere cannot be read"),
+        (["--config-file", "nowhere.yml"], "nowhere.yml is not there"),
+    ],
+)
+def test_what_cannot_be_checked_is_told_in_one_line(
+    build: BuildSite, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    site = build({"index.md": "# Home\n"}).site
+    config = ["--config-file", str(site.parent / "mkdocs.yml")]
+    capsys.readouterr()
+
+    assert main(["check", str(site), *config, *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize("package", ["bs4", "requests", "rich.console"])
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("mkdocs_sentifyd.check")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+
+    assert main(["check", "site"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("pip install 'mkdocs-sentifyd[check]'")
