@@ -1,94 +1,191 @@
-"""What the plugin adds to a build: CPU time with it, divided by CPU time without it.
+"""Whole builds with the plugin, and with each of its peers instead, divided by the plain build.
 
-Builds of the same generated site run in turn, each in a process of its own, so that whatever else
-the machine does meets both alike. Only the ratios mean anything on another machine.
+All builds of a round begin together and share one processor, which their kernel hands from one to
+the next every few milliseconds. Whatever else the machine does then slows all alike, while builds
+that run one after the other are slowed by chance: plain against plain, the ratio of single rounds
+strayed about three times as far. Each build's own CPU time is counted, not that of its rounds.
+
+Two measures of CPU time:
+
+- `CPU`: of a whole build, divided by that of the plain build in the same round. It has all that a
+  plugin causes anywhere, and the noise of two builds.
+- `inside`: time inside the plugin (import, options, event handlers), divided by the rest of the
+  very same build. Steady, but blind to what the plugin makes others do.
 """
 
 from __future__ import annotations
 
-import argparse
+import json
 import os
-import random
-import resource
+import shutil
 import statistics
 import subprocess
-import sys
-import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
 
-WORDS = (
-    "avatar",
-    "token",
-    "page",
-    "reader",
-    "key",
-    "service",
-    "theme",
-    "build",
-    "answer",
-    "script",
-)
-PLUGIN = """\
-  - sentifyd:
-      avatar_id: avtr_1234abcd
-      token_endpoint: https://tokens.example.com/request_tokens
-"""
+from benchmarks.environment import ROOT
+from benchmarks.figures import Table, share_covered, summary
+from benchmarks.sites import PLAIN, VARIANTS, Variant
+
+__all__ = ["Builder", "Size", "growth_table", "measure_size", "size_table"]
 
 
-def write_site(folder: Path, pages: int, theme: str) -> None:
-    chance = random.Random(7)
-    for number in range(pages):
-        page = folder / "docs" / f"section-{number % 20}" / f"page-{number}.md"
-        page.parent.mkdir(parents=True, exist_ok=True)
-        parts = [f"# Page {number}"]
-        for heading in range(8):
-            parts.append(f"## Heading {heading}")
-            parts.append(" ".join(chance.choices(WORDS, k=120)))
-            parts.append("```python\n" + "\n".join(f"x{i} = {i}" for i in range(10)) + "\n```")
-        page.write_text("\n\n".join(parts))
-    config = f"site_name: Benchmark\ntheme: {theme}\nplugins:\n  - search\n"
-    (folder / "without.yml").write_text(config)
-    (folder / "with.yml").write_text(config + PLUGIN)
+class Build(NamedTuple):
+    """One build.
+
+    Attributes:
+        cpu: seconds, in user mode and in the kernel.
+        memory: most that was resident, in KiB.
+        load: those of the seconds that went into the plugin's import and options.
+        events: those that went into its event handlers.
+    """
+
+    cpu: float
+    memory: int
+    load: float
+    events: float
 
 
-def cpu_seconds(folder: Path, variant: str) -> float:
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    subprocess.run(
-        [*command, "-f", str(folder / f"{variant}.yml"), "-d", str(folder / variant)],
-        check=True,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+Round = dict[Variant, Build]
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--pages", type=int, default=300)
-    parser.add_argument("--rounds", type=int, default=7)
-    options = parser.parse_args()
-    print(f"{options.pages} pages, {options.rounds} rounds, CPU time")
-    print(f"{'theme':<12}{'without':>10}{'with':>10}{'ratio':>9}   lowest to highest ratio")
-    for theme in ("mkdocs", "material"):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            write_site(folder, options.pages, theme)
-            cpu_seconds(folder, "with")  # fills the caches of the file system and of Python
-            times: list[tuple[float, float]] = []
-            for number in range(options.rounds):
-                order = ("without", "with") if number % 2 else ("with", "without")
-                seconds = {variant: cpu_seconds(folder, variant) for variant in order}
-                times.append((seconds["without"], seconds["with"]))
-        ratios = [with_it / without for without, with_it in times]
-        medians = [statistics.median(column) for column in zip(*times, strict=True)]
-        print(
-            f"{theme:<12}{medians[0]:>9.2f}s{medians[1]:>9.2f}s{statistics.median(ratios):>9.3f}"
-            f"   {min(ratios):.3f} to {max(ratios):.3f}"
+@dataclass(frozen=True, slots=True)
+class Size:
+    """The rounds with a site of one size."""
+
+    pages: int
+    rounds: Sequence[Round]
+
+
+class Builder:
+    """The process that all builds are children of."""
+
+    def __init__(self, programs: Path, warm_up: Path) -> None:
+        """Start it; a plain build of a small site shows it what builds import."""
+        # The last one: the first serves more of the machine's interrupts.
+        cpu = max(os.sched_getaffinity(0))
+        config_file = warm_up / f"{PLAIN.name}.yml"
+        self._process = subprocess.Popen(
+            [programs / "python", "-m", "benchmarks.builder", str(cpu), config_file],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONHASHSEED": "0", "NO_MKDOCS_2_WARNING": "1"},
         )
 
+    def __enter__(self) -> Self:
+        return self
 
-if __name__ == "__main__":
-    main()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.communicate()
+
+    def build(self, folder: Path, variants: Sequence[Variant]) -> Round:
+        """Build a site in several variants at once."""
+        for variant in variants:
+            shutil.rmtree(folder / variant.name, ignore_errors=True)
+        jobs = [(str(folder / f"{variant.name}.yml"), variant.plugin) for variant in variants]
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(jobs) + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise SystemExit("a build failed")
+        builds = [Build(**build) for build in json.loads(answer)]
+        return dict(zip(variants, builds, strict=True))
+
+    def check(self, folder: Path) -> None:
+        """Build every variant once, and see that its plugin did its work."""
+        self.build(folder, VARIANTS)
+        for variant in VARIANTS[1:]:
+            for name, expected in ((variant.name, True), (PLAIN.name, False)):
+                page = folder / name / "index.html"
+                if (variant.mark in page.read_text(encoding="utf-8")) is not expected:
+                    raise SystemExit(f"{variant.name} did not do what it is measured for")
+
+
+def measure_size(builder: Builder, folder: Path, pages: int, rounds: int, *, in_turn: bool) -> Size:
+    """Rounds of all variants; the order in which they begin moves on from round to round.
+
+    Args:
+        builder: the process to build in.
+        folder: the site, with its configurations.
+        pages: how many it has.
+        rounds: how often.
+        in_turn: whether each build waits for the one before it to end.
+    """
+    found: list[Round] = []
+    for number in range(rounds):
+        first = number % len(VARIANTS)
+        order = VARIANTS[first:] + VARIANTS[:first]
+        if in_turn:
+            one: Round = {}
+            for variant in order:
+                one |= builder.build(folder, [variant])
+        else:
+            one = builder.build(folder, order)
+        found.append(one)
+    return Size(pages, found)
+
+
+def size_table(theme: str, size: Size) -> Table:
+    rows = []
+    for variant in VARIANTS[1:]:
+        pairs = [(one[variant], one[PLAIN]) for one in size.rounds]
+        cpu = summary([with_it.cpu / plain.cpu for with_it, plain in pairs])
+        memory = summary([with_it.memory / plain.memory for with_it, plain in pairs])
+        inside = summary([_inside(with_it) for with_it, _ in pairs])
+        rows.append([variant.name, *cpu.cells(), *memory.cells(), *inside.cells()[:2]])
+    cpu_plain = statistics.median(one[PLAIN].cpu for one in size.rounds)
+    memory_plain = statistics.median(one[PLAIN].memory for one in size.rounds)
+    count = len(size.rounds)
+    return Table(
+        f"Theme {theme}, {size.pages} pages, {count} rounds; plain build: {cpu_plain:.1f} s CPU, "
+        f"{memory_plain / 1024:.0f} MiB; interval of the median: {share_covered(count):.0%}",
+        ["", "CPU", "rounds", "interval", "memory", "rounds", "interval", "inside", "rounds"],
+        rows,
+    )
+
+
+def _inside(build: Build) -> float:
+    plugin = build.load + build.events
+    return 1 + plugin / (build.cpu - plugin)
+
+
+def growth_table(theme: str, small: Size, large: Size) -> Table:
+    """What a page costs on a small site and on a large one: the same, if cost is linear."""
+    rows = []
+    for variant in VARIANTS[1:]:
+        cells = [variant.name]
+        for cost in (_cost_inside, _cost_added):
+            each = [cost(size, variant) for size in (small, large)]
+            cells += [*(f"{value:.0f} us" for value in each), f"{each[1] / each[0]:.2f}"]
+        rows.append(cells)
+    sizes = [f"{size.pages} pages" for size in (small, large)]
+    header = [""]
+    for measure in ("handlers", "added"):
+        header += [*(f"{measure}, {size}" for size in sizes), "ratio"]
+    return Table(
+        f"Theme {theme}, CPU time per page: in the plugin's event handlers, and added to the "
+        "whole build",
+        header,
+        rows,
+    )
+
+
+def _cost_inside(size: Size, variant: Variant) -> float:
+    return statistics.median(one[variant].events for one in size.rounds) / size.pages * 1e6
+
+
+def _cost_added(size: Size, variant: Variant) -> float:
+    added = [one[variant].cpu - one[PLAIN].cpu for one in size.rounds]
+    return statistics.median(added) / size.pages * 1e6

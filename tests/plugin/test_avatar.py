@@ -475,8 +475,8 @@ def test_a_build_fails_when_the_key_of_the_service_is_in_the_site(
     wanted = [
         # MkDocs tells the same error only once in a process, so each variable has a file more.
         *(
-            "***/page.txt",
             f"{variable}.txt",
+            "***/page.txt",
             "large.bin",
             "packed.gz",
             "plain/index.html",
