@@ -44,6 +44,25 @@
       box-shadow: 0 8px 30px rgb(0 0 0 / 0.22);
     }
     .panel[hidden] { display: none; }
+    .stage { display: none; overflow: hidden; }
+    .stage svg { display: block; width: 100%; height: 100%; }
+    .logo { height: 32px; max-width: 96px; }
+    .logo[hidden] { display: none; }
+    .legal { display: flex; gap: 13px; }
+    .legal a { color: inherit; }
+    :host([data-staged]) .stage { display: block; }
+    :host([data-staged]) header svg { display: none; }
+    :host([compact="true"]) header, :host([compact="true"]) footer { display: none; }
+    :host([compact="true"]) .log { margin-top: 6.5px; }
+    /* What hides the header must not hide what this is. */
+    .mark { display: none; margin: 6.5px 13px; width: fit-content; }
+    :host(:is([compact="true"], [overlay="true"])) .mark { display: block; }
+    /* Frameless: the avatar alone, as large as its host. */
+    :host([overlay="true"]) { max-width: none; }
+    :host([overlay="true"]) .panel { width: 100%; height: 100%; margin: 0; border: 0; box-shadow: none; background: none; }
+    :host([overlay="true"]) :is(header, footer, .log) { display: none; }
+    :host([overlay="true"]) .stage { display: block; flex: 1; width: auto; height: auto; }
+    :host([overlay="true"][data-floating]) .panel { height: calc(100% - 76px); margin-bottom: 12px; }
     /* A short window keeps header and message field in sight: the conversation gives way. */
     :host([data-floating]) .panel { max-height: calc(100dvh - 108px); }
     .panel > * { flex: none; }
@@ -93,10 +112,13 @@
   const MARKUP = `
     <section class="panel" id="panel" role="region" aria-labelledby="name" hidden>
       <header>${FACE}
+        <img class="logo" alt="" hidden>
         <div class="title"><strong id="name">Avatar</strong><span class="badge">Sandbox, not Sentifyd</span></div>
         <button class="close" type="button" aria-label="Close the avatar">×</button>
       </header>
+      <div class="stage">${FACE}</div>
       <div class="log" role="log" aria-label="Conversation" tabindex="0"></div>
+      <span class="badge mark">Not Sentifyd: a sandbox</span>
       <form>
         <input name="text" maxlength="1000" autocomplete="off" aria-label="Message to the avatar" placeholder="Type a message">
         <button type="submit" aria-disabled="true">Send</button>
@@ -106,6 +128,7 @@
         <div class="error" role="alert"></div>
         <button class="retry" type="button" hidden>Try again</button>
         <dl class="parameters"></dl>
+        <div class="legal"></div>
       </footer>
     </section>
     <button class="launcher" type="button" aria-label="Avatar (sandbox)" aria-expanded="false" aria-controls="panel">${FACE}</button>`;
@@ -116,6 +139,15 @@
     connected: "Connected.",
     refreshing: "The token has expired: asking for a new one…",
     error: "",
+  };
+
+  const WORDS = {
+    en: { placeholder: "Type a message", send: "Send", terms: "Terms", privacy: "Privacy" },
+    fr: { placeholder: "Écrivez un message", send: "Envoyer", terms: "Conditions", privacy: "Confidentialité" },
+    de: { placeholder: "Nachricht schreiben", send: "Senden", terms: "Nutzungsbedingungen", privacy: "Datenschutz" },
+    es: { placeholder: "Escribe un mensaje", send: "Enviar", terms: "Condiciones", privacy: "Privacidad" },
+    ar: { placeholder: "اكتب رسالة", send: "إرسال", terms: "الشروط", privacy: "الخصوصية" },
+    zh: { placeholder: "输入消息", send: "发送", terms: "条款", privacy: "隐私" },
   };
 
   // Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
@@ -149,8 +181,18 @@
     #auth = null;
     #conversation = [];
 
+    static observedAttributes = [
+      "ui-language", "brand-name", "brand-logo", "terms-href", "privacy-href", "avatar-background",
+      "corner-radius", "canvas-width", "canvas-height", "chatbot-height",
+    ];
+
+    attributeChangedCallback() {
+      if (this.shadowRoot) this.#dress();
+    }
+
     connectedCallback() {
       if (!this.shadowRoot) this.#build();
+      this.#dress();
       this.toggleAttribute("data-floating", this.getAttribute("toggler") !== "false");
       this.#setOpen(!this.hasAttribute("data-floating") || storage.read(this.#key("showChatbot")) === true);
       this.#auth = storage.read(this.#key("authData"));
@@ -193,6 +235,43 @@
         event.preventDefault();
         this.#say();
       });
+    }
+
+    /** Show what the attributes say of brand, look and language. */
+    #dress() {
+      const words = WORDS[this.getAttribute("ui-language")] ?? WORDS.en;
+      const panel = this.#$(".panel");
+      panel.lang = this.getAttribute("ui-language") ?? "en";
+      panel.dir = panel.lang === "ar" ? "rtl" : "ltr";
+      this.#$("input").placeholder = words.placeholder;
+      this.#$("form button").textContent = words.send;
+      this.#$(".legal").replaceChildren(
+        ...["terms", "privacy"].filter((name) => this.hasAttribute(`${name}-href`)).map((name) => {
+          const link = document.createElement("a");
+          link.href = this.getAttribute(`${name}-href`);
+          link.textContent = words[name];
+          return link;
+        }),
+      );
+      const logo = this.#$(".logo");
+      logo.hidden = !this.hasAttribute("brand-logo");
+      if (!logo.hidden) logo.src = this.getAttribute("brand-logo");
+      this.#showName();
+      const pixels = (name) => (this.hasAttribute(name) ? `${Number(this.getAttribute(name))}px` : "");
+      panel.style.borderRadius = pixels("corner-radius");
+      panel.style.height = pixels("chatbot-height");
+      const stage = this.#$(".stage").style;
+      stage.background = this.getAttribute("avatar-background") ?? "";
+      stage.width = pixels("canvas-width");
+      stage.height = pixels("canvas-height") || "160px";
+      this.toggleAttribute(
+        "data-staged",
+        ["avatar-background", "canvas-width", "canvas-height"].some((name) => this.hasAttribute(name)),
+      );
+    }
+
+    #showName() {
+      this.#$("#name").textContent = this.getAttribute("brand-name") ?? this.#auth?.avatarParameters.name ?? "Avatar";
     }
 
     #setOpen(open, byVisitor = false) {
@@ -342,7 +421,7 @@
     }
 
     #showParameters(parameters) {
-      this.#$("#name").textContent = parameters.name;
+      this.#showName();
       const { exp, jti = "" } = claims(this.#auth.token);
       const rows = {
         Token: `${jti.slice(0, 8)}, good until ${new Date(exp * 1000).toLocaleTimeString()}`,
