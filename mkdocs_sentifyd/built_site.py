@@ -16,6 +16,7 @@ from mkdocs.utils.yaml import yaml_load
 from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.embed import Embed
 from mkdocs_sentifyd.overrides import merged
+from mkdocs_sentifyd.scan import is_whole_page
 from mkdocs_sentifyd.selection import Selection
 from mkdocs_sentifyd.site_config import SiteConfig, SiteError
 
@@ -24,8 +25,6 @@ __all__ = ["BuiltSite", "is_page", "page_files", "read_page"]
 _SUFFIXES = (".html", ".htm")
 # Where generators keep the source of a page: MkDocs and Hugo, Sphinx.
 _SOURCE_SUFFIXES = (".md", ".rst")
-# A file without any of these is a fragment, or a proof of ownership for a search engine.
-_WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)[\s>]", re.IGNORECASE)
 _REDIRECT = re.compile(r"<meta[^>]+http-equiv=[\"']?refresh", re.IGNORECASE)
 _LANGUAGE = re.compile(
     r"<html\s(?:[^>]*?\s)?lang\s*=\s*[\"']?([A-Za-z]{2,3}\b[A-Za-z0-9_-]*)", re.IGNORECASE
@@ -58,7 +57,7 @@ def read_page(file: Path) -> str:
 
 def is_page(html: str) -> bool:
     """Whether a file is a page for readers: no fragment, no redirect, nothing in UTF-16."""
-    if not _WHOLE_PAGE.search(html) or "\0" in html:
+    if not is_whole_page(html) or "\0" in html:
         return False
     may_redirect = "efresh" in html or "EFRESH" in html
     return not (may_redirect and _REDIRECT.search(html))

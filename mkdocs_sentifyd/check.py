@@ -36,6 +36,7 @@ _LOADERS = {
     for url in (component.loader, *component.other_loaders)
 }
 _REPEATED = "repeated attributes"
+_CREDENTIALS = {"token_endpoint", "token-endpoint", "api-key"}
 _ADDRESSES = ("brand-logo", "terms-href", "privacy-href")
 _REBUILD = "build the site again, or run `mkdocs-sentifyd inject` on a fresh build of it"
 MAX_TEXT_SIZE = 16 << 20
@@ -126,10 +127,13 @@ class _Page:
         loaders = [tag for tag in self._scripts if address(_source(tag)) in _LOADERS]
         for tag in (*self._elements, *loaders):
             kind = "the loader" if tag.name == "script" else f"a <{tag.name}>"
+            # An author's own tag alone gets nobody anywhere: it has no way in, and no script.
+            is_bare = not loaders and not _CREDENTIALS & tag.attrs.keys()
             yield self._finding(
                 "unexpected-avatar",
                 f"has {kind}, although the configuration keeps avatars off this page",
                 f"{_REBUILD}; or change exclude or the page's front matter",
+                Severity.WARNING if is_bare else Severity.ERROR,
             )
 
     def with_avatar(self, embed: Embed) -> Iterator[Finding]:

@@ -72,14 +72,17 @@ def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, st
     yield element.name_end, embed.missing(element.attributes())
     # HTML knows no self-closing element: the rest of the page would become its content.
     end_tag = f"</{embed.element}>"
-    if element.source.endswith("/") and not html.startswith(end_tag, element.end):
+    if element.is_self_closing and not html.startswith(end_tag, element.end):
         yield element.end, end_tag
 
 
 def _advice(outline: _Outline, embed: Embed) -> Iterator[str]:
     count = len(outline.elements)
     if count > 1:
-        yield f"has {count} <{embed.element}>, and only the first gets the avatar: keep one"
+        yield (
+            f"has {count} <{embed.element}>, and only the first gets the avatar: keep one; where "
+            "they are excerpts of other pages, move them below `<!-- more -->` there"
+        )
     for element in outline.others:
         yield (
             f"has a <{element.name}>, but its component is {embed.component}: write "

@@ -15,6 +15,7 @@ from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.inject import inject
 from mkdocs_sentifyd.keys import secret_keys
 from mkdocs_sentifyd.leaks import leaking_files
+from mkdocs_sentifyd.scan import is_whole_page
 from mkdocs_sentifyd.selection import FrontMatterError, Selection
 
 if TYPE_CHECKING:
@@ -57,8 +58,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
         """Note what is known only now: the language, and which pages there are."""
         self._language = str(config.theme.get("language") or config.theme.get("locale") or "")
-        pages = files.documentation_pages(inclusion=lambda _: True)
-        self._paths.update(file.src_uri for file in pages)
+        self._paths.update(file.src_uri for file in files.documentation_pages())
         self._paths.update(config.theme.static_templates)
 
     @event_priority(LATE)
@@ -69,7 +69,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if template_name not in config.theme.static_templates:
             return output_content
         avatar = self._selection.template(template_name)
-        if avatar is None or not template_name.endswith(".html"):
+        # Some themes keep fragments among them.
+        if avatar is None or not is_whole_page(output_content):
             return output_content
         root = "../" * template_name.count("/")
         if is_error_template(template_name):
@@ -96,7 +97,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         self._depth -= 1
         if self._depth:
             return
-        for line in self._selection.unused(self._paths):
+        for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
         log.info("%d pages have an avatar", self._count)
         if leaks := leaking_files(Path(config.site_dir), secret_keys()):
@@ -108,6 +109,13 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_build_error(self, *, error: Exception) -> None:  # noqa: ARG002
         """Forget a build that came to nothing; `mkdocs serve` goes on to the next."""
         self._depth = 0
+
+    def _unused(self, docs_dir: Path) -> list[str]:
+        """Patterns for pages that are not there, and not only left out of this build."""
+        if not list(self._selection.unused(self._paths)):
+            return []
+        sources = (file.relative_to(docs_dir).as_posix() for file in docs_dir.rglob("*.md"))
+        return list(self._selection.unused(self._paths.union(sources)))
 
     def _inject(self, html: str, name: str, avatar: Avatar, root: str) -> str:
         # MkDocs skips a page without text, and has to go on doing so.

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from html import unescape
 from typing import NamedTuple
 
-__all__ = ["UNCLOSED", "Tag", "is_in_tag", "tags"]
+__all__ = ["UNCLOSED", "Tag", "is_in_tag", "is_whole_page", "tags"]
 
 _ATTRIBUTE = r"""
     (?P<name>[^\t\n\f\r />][^\t\n\f\r />=]*+)
@@ -41,6 +41,8 @@ _RAW = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE) for name 
 # Nothing ends this one (HTML Standard, section 13.2.5.5).
 _RAW["plaintext"] = re.compile(r"(?!)")
 UNCLOSED = "#unclosed"
+# A file without any of these is a fragment, or a proof of ownership for a search engine.
+_WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)[\s>]", re.IGNORECASE)
 
 
 class Tag(NamedTuple):
@@ -64,6 +66,11 @@ class Tag(NamedTuple):
     def end(self) -> int:
         """Offset behind its `>`."""
         return self.name_end + len(self.source) + 1
+
+    @property
+    def is_self_closing(self) -> bool:
+        """Whether it ends in a slash that belongs to no attribute's value."""
+        return _is_self_closing(self.source)
 
     def attributes(self) -> dict[str, str]:
         """Lower-case names and unescaped values; of a repeated name the first, as in browsers."""
@@ -101,10 +108,10 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
             templates = max(0, templates + (-1 if slash else 1))
         elif not templates and name in names:
             yield Tag(name, bool(slash), start, match.end("name"), source)
-        if name in ("svg", "math") and not source.endswith("/"):
+        if name in ("svg", "math") and not _is_self_closing(source):
             foreign = max(0, foreign + (-1 if slash else 1))
         # Only in SVG and MathML may such an element close itself.
-        if name in _RAW and not slash and not (foreign and source.endswith("/")):
+        if name in _RAW and not slash and not (foreign and _is_self_closing(source)):
             end = _end_of_raw_text(html, name, position)
             if end is None:
                 break
@@ -115,9 +122,21 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
         yield Tag(UNCLOSED, False, template_start if templates else start, start, "")
 
 
+def is_whole_page(html: str) -> bool:
+    """Whether a text is a page, and no fragment of one."""
+    return _WHOLE_PAGE.search(html) is not None
+
+
 def is_in_tag(html: str, offset: int) -> bool:
     """Whether a construct that begins before an offset and has no `>` yet reaches over it."""
     return _CONSTRUCT.search(html, html.rfind(">", 0, offset) + 1, offset) is not None
+
+
+def _is_self_closing(source: str) -> bool:
+    if not source.endswith("/"):
+        return False
+    attributes = list(_EACH_ATTRIBUTE.finditer(source))
+    return not attributes or attributes[-1].end() < len(source)
 
 
 def _end_of_raw_text(html: str, name: str, position: int) -> int | None:

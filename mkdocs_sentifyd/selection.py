@@ -61,8 +61,14 @@ class Selection:
         return avatar if self._is_chosen(sources) else None
 
     def template(self, name: str) -> Avatar | None:
-        """The avatar of a page that the theme makes without a source, such as 404.html."""
-        return self._avatar([name]) if self._config.not_found_page else None
+        """The avatar of a page that the theme makes without a source, such as 404.html.
+
+        `not_found_page` decides, and `exclude`; `include` is for pages that have a source.
+        """
+        exclude = self._config.exclude
+        if not self._config.not_found_page or (exclude is not None and exclude.match([name])):
+            return None
+        return self._avatar([name])
 
     def unused(self, paths: Collection[str]) -> Iterator[str]:
         """What is written for pages that are not there, a line each.

@@ -162,6 +162,26 @@ def test_the_not_found_page_can_go_without(build: BuildSite) -> None:
     built.page("index.html").assert_avatar()
 
 
+def test_the_not_found_page_can_be_excluded(build: BuildSite) -> None:
+    built = build({"index.md": "# Home\n"}, {"exclude": ["404.html"]})
+
+    assert built.status == 0, built.output
+    built.page("404.html").assert_nothing_of_ours()
+    built.page("index.html").assert_avatar()
+
+
+def test_fragments_among_the_themes_templates_are_left_alone(
+    build: BuildSite, tmp_path: Path
+) -> None:
+    fragment = '<meta name="theme" content="1">'
+    (tmp_path / "custom").mkdir()
+    (tmp_path / "custom" / "version.html").write_text(fragment)
+    theme = {"name": "mkdocs", "custom_dir": "custom", "static_templates": ["version.html"]}
+    built = build({"index.md": "# Home\n"}, theme=theme)
+
+    assert (built.site / "version.html").read_text() == fragment
+
+
 def test_static_templates_of_the_theme(build: BuildSite) -> None:
     built = build({"index.md": "# Home\n"}, theme="readthedocs", site_url="https://a.example/")
 

@@ -127,7 +127,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
         A,
     ),
     "a page that was switched off has an element": (
-        edit(OFF, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
+        edit(OFF, "</body>", '<sentifyd-bot token-endpoint="https://a"></sentifyd-bot></body>'),
         "unexpected-avatar",
         OFF,
     ),
@@ -227,14 +227,16 @@ def test_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> N
 
 def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Check) -> None:
     own = '# Own\n\n<div><sentifyd-bot avatar_id="x"></sentifyd-bot></div>\n'
+    off = "---\nsentifyd: false\n---\n# Off\n\n<sentifyd-bot></sentifyd-bot>\n"
     options = {**OPTIONS, "exclude": ["private/", "prviate/"]}
-    build({**PAGES, "own.md": own}, options, strict=False)
+    build({**PAGES, "own.md": own, "off.md": off}, options, strict=False)
 
     found = check()
 
     assert found.codes == {
         ("attribute-differs", "own/index.html"),
         ("pattern-unused", "mkdocs.yml"),
+        ("unexpected-avatar", OFF),
     }
     assert found.status == 0
 

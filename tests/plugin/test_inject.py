@@ -112,6 +112,9 @@ def test_pages_of_other_shapes(html: str, expected: str) -> None:
          '<sentifyd-bot token_endpoint="T" avatar_id="A"\n  toggler=false>'),
         ("<Sentifyd-Bot avatar-id=mine />",
          '<Sentifyd-Bot token_endpoint="T" avatar-id=mine /></sentifyd-bot>'),
+        ("<sentifyd-bot terms-href=https://a.example/>text</sentifyd-bot>",
+         '<sentifyd-bot token_endpoint="T" avatar_id="A" terms-href=https://a.example/>'
+         "text</sentifyd-bot>"),
         ("<sentifyd-bot/> text",
          '<sentifyd-bot token_endpoint="T" avatar_id="A"/></sentifyd-bot> text'),
         ("<sentifyd-bot AVATAR_ID='x'TOKEN_ENDPOINT=y>",

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.matrix.environments import Environment, InstallError, make_environment
+from tests.matrix.sites import Site
+
+
+def _environment(name: str, *, with_project: bool) -> Environment:
+    try:
+        return make_environment(name, with_project=with_project)
+    except InstallError as error:
+        message = f"cannot install {name}: {error}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+
+
+@pytest.fixture(scope="session", params=["mkdocs", "properdocs"])
+def generator(request: pytest.FixtureRequest) -> Environment:
+    """Each generator that runs MkDocs plugins, with the working tree installed."""
+    return _environment(request.param, with_project=True)
+
+
+@pytest.fixture(scope="session")
+def zensical() -> Environment:
+    return _environment("zensical", with_project=False)
+
+
+@pytest.fixture(scope="session")
+def sphinx() -> Environment:
+    return _environment("sphinx", with_project=False)
+
+
+@pytest.fixture
+def site(generator: Environment, tmp_path: Path) -> Site:
+    return Site(generator, tmp_path)

@@ -1,0 +1,116 @@
+"""Sites that a generator builds in a process of its own, and what became of their pages."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from mkdocs_sentifyd.cli import main
+from tests.matrix.environments import Environment
+from tests.plugin.conftest import OPTIONS, Page
+
+MATERIAL: Mapping[str, object] = {"name": "material", "font": False}
+OFF = "---\nsentifyd: false\n---\n\n"
+INLINE = "Before.\n\n<sentifyd-bot></sentifyd-bot>\n\nAfter.\n"
+# No build may depend on what is out there: nothing listens here, so every download fails at once.
+NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9") | {"NO_PROXY": ""}
+
+Attributes = Mapping[str, str]
+
+
+class Site:
+    """A folder with an mkdocs.yml and pages, and the environment that builds it."""
+
+    def __init__(self, environment: Environment, folder: Path) -> None:
+        self.environment = environment
+        self.folder = folder
+        self.output = folder / "site"
+
+    def write(self, files: Mapping[str, str]) -> None:
+        for name, text in files.items():
+            file = self.folder / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text, encoding="utf-8")
+
+    def configure(
+        self,
+        plugins: Sequence[object] = (),
+        options: Mapping[str, object] | None = None,
+        **settings: object,
+    ) -> None:
+        """Write mkdocs.yml; our plugin stands first, where its events come before all others'."""
+        config = {
+            "site_name": "Test",
+            "site_url": "https://docs.example.com/",
+            "theme": MATERIAL,
+            "plugins": [{"sentifyd": {**OPTIONS, **(options or {})}}, *plugins],
+            **settings,
+        }
+        self.write({"mkdocs.yml": yaml.safe_dump(config, sort_keys=False)})
+
+    def build(self, *arguments: str) -> str:
+        """What a strict build says, which has to succeed."""
+        status, said = self.try_build("--strict", *arguments)
+        assert status == 0, said
+        return said
+
+    def try_build(self, *arguments: str) -> tuple[int, str]:
+        """The exit status of a build, and what it said."""
+        # ProperDocs would rather have a file of its own name, unless it is told.
+        command = [self.environment.name, "build", "--config-file=mkdocs.yml", *arguments]
+        result = self.environment.run(*command, folder=self.folder, **NO_NETWORK)
+        return result.returncode, result.stdout
+
+    def run(self, *command: str) -> None:
+        """A command of the environment, which has to succeed."""
+        result = self.environment.run(*command, folder=self.folder, **NO_NETWORK)
+        assert result.returncode == 0, result.stdout
+
+    def inject(self) -> None:
+        """`mkdocs-sentifyd inject`, out of the environment that the tests run in."""
+        config_file = str(self.folder / "mkdocs.yml")
+        assert main(["inject", str(self.output), "--config-file", config_file]) == 0
+
+    def commit(self) -> None:
+        """Put all files into a new git repository."""
+        self.git("init", "--quiet", "--initial-branch=main")
+        self.git("config", "user.name", "Test")
+        self.git("config", "user.email", "test@example.com")
+        self.git("add", "--all")
+        self.git("commit", "--quiet", "--message=Write")
+
+    def git(self, *arguments: str) -> None:
+        variables = self.environment.variables()
+        subprocess.run(["git", *arguments], cwd=self.folder, env=variables, check=True)
+
+    def page(self, path: str) -> Page:
+        return Page((self.output / path).read_text(encoding="utf-8"))
+
+    def pages_with_avatar(self, attributes: Mapping[str, Attributes] | None = None) -> set[str]:
+        return pages_with_avatar(self.output, attributes)
+
+
+def pages_with_avatar(folder: Path, attributes: Mapping[str, Attributes] | None = None) -> set[str]:
+    """Which rendered pages have the avatar, after a look that each has all of it or nothing.
+
+    Args:
+        folder: of the built site.
+        attributes: by page, those of an element that has others than the options ask for.
+    """
+    chosen = set()
+    for file in sorted(folder.rglob("*.html")):
+        path = file.relative_to(folder).as_posix()
+        page = Page(file.read_text(encoding="utf-8"))
+        try:
+            if "sentifyd" in page.html:
+                page.assert_avatar((attributes or {}).get(path))
+                chosen.add(path)
+            else:
+                page.assert_nothing_of_ours()
+        except Exception as error:
+            error.add_note(f"on the page {path}")
+            raise
+    return chosen

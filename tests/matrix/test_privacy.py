@@ -1,0 +1,88 @@
+"""Beside Material's privacy plugin, which downloads what it finds and fails where it cannot.
+
+It does its work before ours, so it never finds our tags; it does find what authors write.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.matrix.sites import Site
+from tests.plugin.conftest import ENDPOINT, LOADER, OPTIONS
+
+# Material's own script names this one.
+THEIRS = "unpkg.com/*"
+COPY = "assets/external/frontend.sentifyd.io/sentifyd-bot/main.js"
+
+SOURCES = {
+    "markdown": (f'# Home\n\n<script src="{LOADER}" defer></script>\n', []),
+    "extra_javascript": ("# Home\n", [LOADER]),
+}
+
+
+@pytest.fixture(params=SOURCES)
+def own_loader(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
+    """A home page and an `extra_javascript`, one of which has an author's own loader."""
+    return SOURCES[request.param]
+
+
+def _configure(site: Site, own_loader: tuple[str, list[str]], *exclude: str) -> None:
+    text, scripts = own_loader
+    site.write({"docs/index.md": text})
+    privacy = {"privacy": {"assets_exclude": [THEIRS, *exclude]}}
+    site.configure([privacy], extra_javascript=scripts)
+
+
+def test_our_tags_need_no_setting_of_privacy(site: Site) -> None:
+    logo = "https://example.com/logo.png"
+    terms = "https://example.com/terms"
+    element = f'<sentifyd-bot brand-logo="{logo}" terms-href="{terms}"></sentifyd-bot>'
+    site.write({"docs/index.md": "# Home\n", "docs/inline.md": f"# Inline\n\n{element}\n"})
+    site.configure([{"privacy": {"assets_exclude": [THEIRS]}}])
+
+    said = site.build()
+
+    assert "Downloading" not in said
+    inline = {**OPTIONS, "brand-logo": logo, "terms-href": terms}
+    assert site.pages_with_avatar({"inline/index.html": inline}) == {
+        *("index.html", "inline/index.html", "404.html")
+    }
+
+
+def test_an_authors_own_loader_is_downloaded(site: Site, own_loader: tuple[str, list[str]]) -> None:
+    _configure(site, own_loader)
+
+    status, said = site.try_build("--strict")
+
+    assert status == 1
+    assert said.count("WARNING") == 1
+    assert f"Couldn't retrieve {LOADER}" in said
+
+
+def test_assets_exclude_leaves_an_authors_own_loader_alone(
+    site: Site, own_loader: tuple[str, list[str]]
+) -> None:
+    _configure(site, own_loader, "frontend.sentifyd.io/*")
+
+    said = site.build()
+
+    assert "Downloading" not in said
+    page = site.page("index.html")
+    assert len(page.loaders()) == len(page.elements()) == 1
+
+
+def test_a_downloaded_copy_stays_the_only_loader(
+    site: Site, own_loader: tuple[str, list[str]]
+) -> None:
+    _configure(site, own_loader)
+    site.write({f".cache/plugin/privacy/{COPY}": "// the loader\n"})
+
+    site.build()
+
+    assert (site.output / COPY).is_file()
+    page = site.page("index.html")
+    sources = [tag.get("src") for tag in page.soup.find_all("script")]
+    assert sources.count(COPY) == 1
+    assert page.loaders() == []
+    (element,) = page.elements()
+    assert element["token_endpoint"] == ENDPOINT

@@ -1,0 +1,48 @@
+"""Every page of a site, whatever theme it has."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.matrix.sites import INLINE, OFF, Site
+
+SEARCH_PAGE = {"search.html"}
+# What a theme renders beside the pages and 404.html.
+THEMES: dict[str, set[str]] = {
+    "mkdocs": set(),
+    "readthedocs": SEARCH_PAGE,
+    "material": set(),
+    "cerulean": set(),
+    "cinder": set(),
+    "dracula": SEARCH_PAGE,
+    "ivory": SEARCH_PAGE,
+    "shadcn": set(),
+    # Its theme_version.html is a piece of a page.
+    "terminal": set(),
+}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+def test_every_page_of_a_theme(site: Site, theme: str) -> None:
+    site.write(
+        {
+            "docs/index.md": "# Home\n\n## First\n\nText.\n",
+            "docs/guide/page.md": "# Page\n\nText.\n",
+            "docs/guide/inline.md": f"# Inline\n\n{INLINE}",
+            "docs/guide/off.md": f"{OFF}# Off\n",
+            "docs/private/page.md": "# Private\n",
+        }
+    )
+    site.configure(["search"], {"exclude": ["private/"]}, theme={"name": theme})
+    # One of the themes reads the history.
+    site.commit()
+
+    site.build()
+
+    assert site.pages_with_avatar() == {
+        "index.html",
+        "guide/page/index.html",
+        "guide/inline/index.html",
+        "404.html",
+        *THEMES[theme],
+    }
