@@ -16,7 +16,7 @@ from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import FaultKind
 from edge_service.settings import _NOT_YET, Settings
-from mkdocs_sentifyd.config import LoaderConfig, SentifydConfig
+from mkdocs_sentifyd.config import AppearanceConfig, BrandConfig, LoaderConfig, SentifydConfig
 
 
 class Recorder(UserDict[str, str]):
@@ -56,8 +56,11 @@ def test_every_variable_is_documented(root: Path, page: str) -> None:
 @pytest.mark.parametrize("page", ["README.md", "example_docs/docs/reference/options.md"])
 def test_every_option_is_documented(root: Path, page: str) -> None:
     text = (root / page).read_text()
-    names = options(SentifydConfig) - {"loader"}
-    names |= {f"loader.{name}" for name in options(LoaderConfig)}
+    groups = {"loader": LoaderConfig, "brand": BrandConfig, "appearance": AppearanceConfig}
+    names = options(SentifydConfig) - groups.keys()
+    for group, config in groups.items():
+        names |= {f"{group}.{name}" for name in options(config)}
+    assert len(names) > 30
     assert [name for name in names if f"`{name}`" not in text] == []
 
 
@@ -65,6 +68,21 @@ def test_every_code_is_documented(root: Path) -> None:
     text = (root / "example_docs/docs/reference/answers.md").read_text()
     assert len(codes()) > 10
     assert [code for code in codes() if f"`{code}`" not in text] == []
+
+
+def test_every_finding_is_documented(root: Path) -> None:
+    text = (root / "example_docs/docs/reference/commands.md").read_text()
+    package = root / "mkdocs_sentifyd"
+    sources = [(package / f"check{part}.py").read_text() for part in ("", "_endpoint")]
+    found = {
+        code.replace("{kind}", "endpoint")
+        for code in re.findall(r'inding\(\s*f?"((?:\{kind\}|[a-z])[a-z-]+)"', "".join(sources))
+    }
+    found |= {
+        f"{name}-{what}" for name in ("loader", "element") for what in ("missing", "repeated")
+    }
+    assert len(found) > 20
+    assert [code for code in found if f"`{code}`" not in text] == []
 
 
 def test_every_route_and_fault_is_documented(root: Path) -> None:
