@@ -1,16 +1,20 @@
 """Whole builds with the plugin, and with each of its peers instead, divided by the plain build.
 
-All builds of a round begin together and share one processor, which their kernel hands from one to
-the next every few milliseconds. Whatever else the machine does then slows all alike, while builds
-that run one after the other are slowed by chance: plain against plain, the ratio of single rounds
-strayed about three times as far. Each build's own CPU time is counted, not that of its rounds.
+All builds of a round begin together and share one processor, which the kernel hands from one to
+the next every few milliseconds: what else the machine does then slows all alike. With builds one
+after the other, which `--in-turn` does, plain divided by plain strays at least three times as far.
+The price is that each finds the caches of the processor colder, which costs plugins a little more
+than it costs the rest. CPU time is that of a build's own process.
 
 Two measures of CPU time:
 
 - `CPU`: of a whole build, divided by that of the plain build in the same round. It has all that a
   plugin causes anywhere, and the noise of two builds.
-- `inside`: time inside the plugin (import, options, event handlers), divided by the rest of the
-  very same build. Steady, but blind to what the plugin makes others do.
+- `inside`: one plus the time inside the plugin (import, options, event handlers) divided by the
+  rest of the very same build. Steady, but blind to what the plugin makes others do.
+
+Peak memory is that of a build's own process too, with what it inherits from the one it was forked
+from, as if it had imported that itself.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -61,6 +62,7 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
         allowed_origins=frozenset({site, site.replace(HOST, "localhost")}),
     )
     configure_logging("warning", "console")
+    stopped = _heed_signals()
     with tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:
         say("Building the site ...")
         _build(
@@ -71,6 +73,7 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
                 "SENTIFYD_TOKEN_ENDPOINT": f"{edge}/request_tokens",
                 "SITE_URL": f"{site}/",
             },
+            stopped,
         )
         apps = (
             create_sandbox(Sandbox(key, token_life)),
@@ -122,17 +125,21 @@ def _bind_all() -> list[socket.socket]:
     return sockets
 
 
-def _build(config_file: Path, site_dir: Path, variables: dict[str, str]) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
-    stopped = False
+def _heed_signals() -> threading.Event:
+    """An event that a signal to stop sets.
 
-    def stop(*_: object) -> None:
-        # Raising here could lose the process between its start and the handling of its end.
-        nonlocal stopped
-        stopped = True
-
+    Raising an exception instead could lose the build between its start and the handling of its end.
+    """
+    stopped = threading.Event()
     for number in STOP_SIGNALS:
-        signal.signal(number, stop)
+        signal.signal(number, lambda *_: stopped.set())
+    return stopped
+
+
+def _build(
+    config_file: Path, site_dir: Path, variables: dict[str, str], stopped: threading.Event
+) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
     with subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         [*command, "--config-file", str(config_file), "--site-dir", str(site_dir)],
         # Material's notice about its own future would bury the line that says what is wrong.
@@ -143,7 +150,7 @@ def _build(config_file: Path, site_dir: Path, variables: dict[str, str]) -> None
         text=True,
     ) as process:
         output = None
-        while output is None and not stopped:
+        while output is None and not stopped.is_set():
             with suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=0.1)
         process.kill()
