@@ -36,4 +36,4 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
-	$(BIN)/python benchmarks/build.py
+	$(BIN)/python -m benchmarks
