@@ -20,7 +20,7 @@ from mkdocs_sentifyd.scan import is_whole_page
 from mkdocs_sentifyd.selection import Selection
 from mkdocs_sentifyd.site_config import SiteConfig, SiteError
 
-__all__ = ["BuiltSite", "is_page", "page_files", "read_page"]
+__all__ = ["BuiltSite", "is_page", "page_files", "read_file"]
 
 _SUFFIXES = (".html", ".htm")
 # Where generators keep the source of a page: MkDocs and Hugo, Sphinx.
@@ -29,6 +29,7 @@ _REDIRECT = re.compile(r"<meta[^>]+http-equiv=[\"']?refresh", re.IGNORECASE)
 _LANGUAGE = re.compile(
     r"<html\s(?:[^>]*?\s)?lang\s*=\s*[\"']?([A-Za-z]{2,3}\b[A-Za-z0-9_-]*)", re.IGNORECASE
 )
+# What is looked for in a head stands near its beginning.
 HEAD_SIZE = 4096
 
 
@@ -50,17 +51,17 @@ def _html_files(folder: str, prefix: str) -> Iterator[str]:
                 yield path
 
 
-def read_page(file: Path) -> str:
-    """The text of a file; what is not UTF-8 survives writing it back in the same way."""
-    return file.read_bytes().decode("utf-8", "surrogateescape")
+def read_file(path: str) -> bytes:
+    """The content of a file."""
+    with open(path, "rb", buffering=0) as stream:
+        return stream.readall()
 
 
 def is_page(html: str) -> bool:
     """Whether a file is a page for readers: no fragment, no redirect, nothing in UTF-16."""
     if not is_whole_page(html) or "\0" in html:
         return False
-    may_redirect = "efresh" in html or "EFRESH" in html
-    return not (may_redirect and _REDIRECT.search(html))
+    return _REDIRECT.search(html, 0, HEAD_SIZE) is None
 
 
 class BuiltSite:
@@ -73,6 +74,7 @@ class BuiltSite:
 
     def __init__(self, config: SiteConfig, options: SentifydConfig) -> None:
         self._config = config
+        self._docs_dir = str(config.docs_dir)
         self._sources = set(_files(config.docs_dir))
         self._selection = Selection(options)
         self._paths: set[str] = set()
@@ -82,7 +84,7 @@ class BuiltSite:
 
         Args:
             path: of the page below the site's folder, with `/` between its parts.
-            html: its text.
+            html: its text, of which only the ASCII counts.
 
         Returns:
             The tags, or `None` for a page without an avatar.
@@ -116,9 +118,9 @@ class BuiltSite:
     def _front_matter(self, source: str) -> dict[str, Any]:
         """What the page's source says of the avatar, over what its folders say."""
         own: dict[str, Any] = {}
-        text = read_page(self._config.docs_dir / source).removeprefix("\ufeff")
-        if "sentifyd" in text:
-            _, own = meta.get_data(text)
+        content = read_file(f"{self._docs_dir}/{source}")
+        if b"sentifyd" in content:
+            _, own = meta.get_data(content.decode("utf-8-sig", "replace"))
         found: dict[str, Any] = {}
         for data in (*self._folder_matter(source), own):
             found = merged(found, {"sentifyd": data["sentifyd"]} if "sentifyd" in data else {})

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from mkdocs_sentifyd.built_site import BuiltSite, is_page, page_files, read_page
+from mkdocs_sentifyd.built_site import BuiltSite, is_page, page_files, read_file
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.embed import Embed, address
 from mkdocs_sentifyd.findings import Finding, Severity
@@ -76,7 +76,7 @@ def check_site(
     result = SiteCheck()
     site = BuiltSite(config, config.options) if config.options is not None else None
     for path in track(page_files(site_dir)):
-        html = read_page(site_dir / path)
+        html = read_file(f"{site_dir}/{path}").decode("utf-8", "replace")
         if not is_page(html):
             continue
         result.pages += 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -119,12 +118,20 @@ def _track(pages: Sequence[str]) -> Iterable[str]:
     return track(pages, "Pages", console=Console(stderr=True), transient=True)
 
 
+class _Version(argparse.Action):
+    """Reading the version costs as much as all else at the start, so only who asks pays for it."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"{parser.prog} {version('mkdocs-sentifyd')}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="mkdocs-sentifyd", description="A Sentifyd avatar on a static site."
     )
-    version = importlib.metadata.version("mkdocs-sentifyd")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     inject = commands.add_parser(
         "inject",

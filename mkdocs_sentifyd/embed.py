@@ -14,7 +14,7 @@ from mkdocs_sentifyd.attributes import element_attributes, follows_root
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.config import PageConfig
 
-__all__ = ["Avatar", "Embed", "address", "find_mention", "make_embed"]
+__all__ = ["Avatar", "Embed", "address", "host_pattern", "make_embed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +26,7 @@ class Embed:
         loaders: addresses of scripts that define the element; a page that has one needs no other.
         component: name of the component, as the option has it.
         element: name of the custom element.
-        mention: found in every page that has a component's element or the script, and in few
-            others.
+        hosts: matches the names of the hosts that the loaders come from.
         attributes: names, and each attribute written out with a space before it.
         values: names, and the value of each.
         public_key: what may stand there although it is a key.
@@ -37,7 +36,7 @@ class Embed:
     loaders: frozenset[tuple[str, str]]
     component: str
     element: str
-    mention: re.Pattern[str]
+    hosts: re.Pattern[str]
     attributes: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, str], ...] = ()
     public_key: str | None = None
@@ -114,13 +113,19 @@ def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
         loaders=loaders,
         component=settings.component,
         element=component.element,
-        mention=find_mention(loaders),
+        hosts=host_pattern(loaders),
         attributes=tuple(
-            (name, attribute.render(name=name, value=value)) for name, value in attributes.items()
+            (name, _ascii(attribute.render(name=name, value=value)))
+            for name, value in attributes.items()
         ),
         values=tuple(attributes.items()),
         public_key=settings.public_api_key,
     )
+
+
+def _ascii(text: str) -> str:
+    """The same text with character references, which is right in every encoding of a page."""
+    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
 
 
 @functools.cache
@@ -146,8 +151,6 @@ def address(url: str) -> tuple[str, str]:
 
 
 @functools.cache
-def find_mention(loaders: frozenset[tuple[str, str]]) -> re.Pattern[str]:
-    """A pattern for pages that may have a component's element or one of the loaders."""
-    hosts = "|".join(sorted({re.escape(host) for host, _ in loaders}))
-    elements = "|".join(component.element for component in COMPONENTS.values())
-    return re.compile(f"<(?:{elements}|script[^<]*(?:{hosts}))", re.IGNORECASE)
+def host_pattern(loaders: frozenset[tuple[str, str]]) -> re.Pattern[str]:
+    """A pattern for the names of the hosts that loaders come from."""
+    return re.compile("|".join(sorted({re.escape(host) for host, _ in loaders})), re.IGNORECASE)

@@ -6,7 +6,6 @@ only for the places where the tags go.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -14,14 +13,14 @@ from typing import NamedTuple
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.embed import Embed
 from mkdocs_sentifyd.keys import find_api_key
-from mkdocs_sentifyd.scan import UNCLOSED, Tag, is_in_tag, tags
+from mkdocs_sentifyd.scan import UNCLOSED, Tag, tags
+from mkdocs_sentifyd.shortcuts import end_of_body, end_of_head, may_have_avatar
 
 __all__ = ["Injected", "inject"]
 
 _HEAD_AND_BODY = frozenset({"head", "body"})
 _ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
 _OUTLINE = _HEAD_AND_BODY | _ELEMENTS | {"html", "script"}
-_LAST_TAGS = re.compile(r"</body\s*>\s*(?:</html\s*>\s*)?\Z", re.IGNORECASE)
 
 
 class Injected(NamedTuple):
@@ -110,9 +109,12 @@ class _Outline:
 
 def _quick_outline(html: str, embed: Embed) -> _Outline | None:
     """The outline without reading all, for a page that has no avatar and ends as pages do."""
-    body_end = _last_body_end(html)
-    if body_end is None or embed.mention.search(html):
+    body_end = end_of_body(html)
+    if body_end is None or may_have_avatar(html, embed.hosts):
         return None
+    head_end = end_of_head(html)
+    if head_end is not None:
+        return _Outline(head_end, body_end)
     for tag in tags(html, _HEAD_AND_BODY):
         if tag.name == ("head" if tag.is_end else "body"):
             return _Outline(tag.start, body_end)
@@ -133,22 +135,9 @@ def _outline(html: str, embed: Embed) -> _Outline:
             (outline.elements if tag.name == embed.element else outline.others).append(tag)
         elif tag.name == "script" and not outline.has_loader:
             outline.has_loader = embed.is_loader(tag.attributes().get("src", "").strip())
-    if ends[UNCLOSED] >= 0 and (last := _last_body_end(html)) is not None:
+    if ends[UNCLOSED] >= 0 and (last := end_of_body(html)) is not None:
         ends["body"] = last
     outline.body_end = next((end for end in ends.values() if end >= 0), len(html))
     if outline.head_end < 0:
         outline.head_end = outline.body_end
     return outline
-
-
-def _last_body_end(html: str) -> int | None:
-    """Offset of the `</body>` that nothing but `</html>` follows.
-
-    It is the real one, unless something before it was never closed. Such a page shows nothing from
-    there on, and the avatar shares the fate of all else.
-    """
-    start = html.rfind("</body")
-    if start < 0:
-        start = max(0, html.rfind("</BODY"))
-    end = _LAST_TAGS.match(html, start)
-    return None if end is None or is_in_tag(html, end.start()) else end.start()

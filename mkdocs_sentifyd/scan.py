@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from html import unescape
 from typing import NamedTuple
 
-__all__ = ["UNCLOSED", "Tag", "is_in_tag", "is_whole_page", "tags"]
+__all__ = ["TAG", "UNCLOSED", "Tag", "is_in_tag", "is_whole_page", "tags"]
 
 _ATTRIBUTE = r"""
     (?P<name>[^\t\n\f\r />][^\t\n\f\r />=]*+)
@@ -26,7 +26,7 @@ _ANY_ATTRIBUTE = _ATTRIBUTE.replace("?P<name>", "?:").replace("?P<value>", "?:")
 _CONSTRUCT = re.compile(r"<(?=[a-zA-Z/!?])")
 # A real comment, or what a browser takes for one: `<!x>`, `<?x>`, `</ x>`.
 _COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>)|<(?:!(?!--)|\?|/(?![a-zA-Z]))[^>]*+>", re.DOTALL)
-_TAG = re.compile(
+TAG = re.compile(
     rf"""<(/?)(?P<name>[a-zA-Z][^\t\n\f\r />]*+)
     ((?:[\t\n\f\r /]++|{_ANY_ATTRIBUTE})*+)>""",
     re.VERBOSE,
@@ -92,7 +92,7 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
     position = templates = template_start = foreign = 0
     while construct := _CONSTRUCT.search(html, position):
         start = construct.start()
-        match = _TAG.match(html, start)
+        match = TAG.match(html, start)
         if match is None:
             comment = _COMMENT.match(html, start)
             if comment is None:

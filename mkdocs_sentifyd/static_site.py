@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mkdocs_sentifyd.built_site import BuiltSite, is_page, page_files, read_page
+from mkdocs_sentifyd.built_site import BuiltSite, is_page, page_files, read_file
 from mkdocs_sentifyd.inject import inject
 from mkdocs_sentifyd.selection import FrontMatterError
 from mkdocs_sentifyd.site_config import SiteError, read_config
@@ -59,7 +60,7 @@ def inject_site(site_dir: Path, config_file: Path, track: Track = iter) -> Repor
         return report
     site = BuiltSite(config, config.options)
     for path in track(files):
-        file = site_dir / path
+        file = os.path.join(site_dir, path)
         try:
             _inject_page(file, path, site, report)
         except OSError as error:
@@ -68,8 +69,10 @@ def inject_site(site_dir: Path, config_file: Path, track: Track = iter) -> Repor
     return report
 
 
-def _inject_page(file: Path, path: str, site: BuiltSite, report: Report) -> None:
-    before = read_page(file)
+def _inject_page(file: str, path: str, site: BuiltSite, report: Report) -> None:
+    # One character a byte: what matters in a page is ASCII, whatever its encoding, and so are the
+    # tags; all else comes back as it was.
+    before = read_file(file).decode("latin-1")
     if not is_page(before):
         return
     try:
@@ -82,19 +85,21 @@ def _inject_page(file: Path, path: str, site: BuiltSite, report: Report) -> None
     page = inject(before, embed)
     report.advice += [f"{path}: {advice}" for advice in page.advice]
     if page.html != before:
-        _replace(file, page.html.encode("utf-8", "surrogateescape"))
+        _replace(file, page.html.encode("latin-1"))
         report.changed += 1
 
 
-def _replace(file: Path, content: bytes) -> None:
+def _replace(file: str, content: bytes) -> None:
     """Write beside the file and rename, so that no reader ever sees half a page."""
+    folder, name = os.path.split(file)
     # Hidden, and not a page: another run leaves it alone, whatever becomes of this one.
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    beside = f"{folder}/.{name}.{os.getpid()}"
     try:
-        with beside.open("xb") as stream:
+        with open(beside, "xb", buffering=0) as stream:
             stream.write(content)
-        beside.chmod(file.stat().st_mode)
-        beside.replace(file)
+        os.chmod(beside, os.stat(file).st_mode)
+        os.replace(beside, file)
     except BaseException:
-        beside.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(beside)
         raise

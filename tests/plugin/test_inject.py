@@ -9,9 +9,10 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mkdocs_sentifyd.embed import Embed, address, find_mention
+from mkdocs_sentifyd.embed import Embed, address, host_pattern
 from mkdocs_sentifyd.inject import _outline, _quick_outline, inject
 from mkdocs_sentifyd.scan import UNCLOSED, tags
+from mkdocs_sentifyd.shortcuts import end_of_head, may_have_avatar
 
 LOADER = "https://l.example/main.js"
 EMBED = Embed(
@@ -19,7 +20,7 @@ EMBED = Embed(
     loaders=frozenset({address(LOADER)}),
     component="bot",
     element="sentifyd-bot",
-    mention=find_mention(frozenset({address(LOADER)})),
+    hosts=host_pattern(frozenset({address(LOADER)})),
     attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
 )
 ELEMENT = '<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n'
@@ -215,12 +216,76 @@ def test_twice_is_the_same_as_once_in_a_whole_page(body: str) -> None:
     assert inject(once.html, EMBED).html == once.html
 
 
-@given(FRAGMENTS)
-def test_the_short_cut_finds_the_same_places(body: str) -> None:
-    html = page(body=body)
+HEADS = st.lists(
+    st.sampled_from(
+        [
+            *(
+                "<meta charset=utf-8>",
+                '<link rel="x" href=a/b>',
+                "<META NAME='x'>",
+                "<base/>",
+                "\n",
+            ),
+            *(
+                "<title>",
+                "</title>",
+                "</title >",
+                "a < b",
+                "<script>",
+                "</script>",
+                "<script src=x />",
+            ),
+            *("<style media>", "</style>", "<!--", "-->", "<noscript>", "</noscript>", "</head>"),
+            *(
+                "<body>",
+                "<template>",
+                "</template>",
+                '<meta a="<',
+                '">',
+                "<meta a = b>",
+                "<",
+                "&lt;",
+            ),
+            *("<scripts>", "<links>", "text", "<meta =>", '<meta "x">', "<svg><title/></svg>"),
+        ]
+    ),
+    max_size=12,
+).map("".join)
+
+
+@given(HEADS, FRAGMENTS, st.sampled_from(["<html>", "<HTML lang='de'>", "", "<html lang=de >\n"]))
+def test_the_short_cut_finds_the_same_places(head: str, body: str, html_tag: str) -> None:
+    html = page(head=head, body=body).replace("<html>", html_tag, 1)
     quick = _quick_outline(html, EMBED)
 
     assert quick is None or quick == _outline(html, EMBED)
+
+
+SCRIPTS = [
+    '<script data-a="a<b" src="https://l.example/main.js">',
+    "<script src=https://l&#46;example/main.js>",
+    "<ScRiPt\nSRC='//L.example/main.js'\tdefer>",
+    "<script src=https://l.example/main.js",
+]
+
+
+@pytest.mark.parametrize("tag", [*SCRIPTS, "<SENTIFYD-BOT>", "<sentifyd-Realtime\na=b>"])
+def test_the_short_cut_misses_no_avatar(tag: str) -> None:
+    filler = '<script src="other.js"></script><p class="scripted">&amp;<sentifyd>'
+    assert may_have_avatar(f"{filler}{tag}{filler}", EMBED.hosts)
+    assert not may_have_avatar(filler * 2, EMBED.hosts)
+
+
+def test_the_short_cut_is_taken_on_pages_of_themes() -> None:
+    """Whatever it does not understand costs several times as much."""
+    head = (
+        '\n<meta charset="utf-8"> <link rel=icon href="../a.png"/><title>A > B</title>\n'
+        "<style>:root{--a:1}</style><script>__md = (a, b) => a < b && `c`;</script>"
+    )
+    html = page(head=head, body="<h1>Text</h1>")
+
+    assert end_of_head(html) == html.index("</head>")
+    assert _quick_outline(html, EMBED) == _outline(html, EMBED)
 
 
 @given(FRAGMENTS)

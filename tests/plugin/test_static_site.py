@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -160,7 +161,7 @@ def test_a_page_that_cannot_be_written_is_named(
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "replace", full)
+    monkeypatch.setattr(os, "replace", full)
     assert site.inject() == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("site/page.html: No space left on device")
