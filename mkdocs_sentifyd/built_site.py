@@ -110,10 +110,19 @@ class BuiltSite:
             avatar = self._selection.page(sources, self._front_matter(source) if source else {})
         return avatar.embed(language, root) if avatar else None
 
-    def unused(self) -> list[str]:
-        """What the options say of pages that are not there, once every page has been asked for."""
+    def take_paths(self) -> set[str]:
+        """The names under which a pattern may have meant the pages since the last call."""
+        paths, self._paths = self._paths, set()
+        return paths
+
+    def unused(self, paths: set[str]) -> list[str]:
+        """What the options say of pages that are not there.
+
+        Args:
+            paths: what `take_paths` has returned for all pages.
+        """
         sources = {name for name in self._sources if name.endswith(_SOURCE_SUFFIXES)}
-        return list(self._selection.unused(self._paths | sources))
+        return list(self._selection.unused(paths | sources))
 
     def _front_matter(self, source: str) -> dict[str, Any]:
         """What the page's source says of the avatar, over what its folders say."""

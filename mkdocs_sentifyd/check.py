@@ -22,7 +22,7 @@ from mkdocs_sentifyd.keys import find_api_key, find_named_key
 from mkdocs_sentifyd.leaks import leaking_files, site_files
 from mkdocs_sentifyd.selection import FrontMatterError
 from mkdocs_sentifyd.site_config import SiteConfig, SiteError
-from mkdocs_sentifyd.static_site import Track
+from mkdocs_sentifyd.static_site import Progress
 
 __all__ = ["SiteCheck", "check_site"]
 
@@ -58,7 +58,10 @@ class SiteCheck:
 
 
 def check_site(
-    site_dir: Path, config: SiteConfig, keys: Sequence[str], track: Track = iter
+    site_dir: Path,
+    config: SiteConfig,
+    keys: Sequence[str],
+    progress: Progress = lambda *_: None,
 ) -> SiteCheck:
     """Compare a built site with what its configuration says.
 
@@ -66,7 +69,7 @@ def check_site(
         site_dir: folder of the built site.
         config: what mkdocs.yml says.
         keys: API keys that must not be anywhere in the site.
-        track: shows progress over the paths of the pages.
+        progress: told from time to time.
 
     Raises:
         SiteError: the folder or a file that holds front matter cannot be read.
@@ -75,7 +78,9 @@ def check_site(
         raise SiteError(f"{site_dir} is not a folder: build the site first")
     result = SiteCheck()
     site = BuiltSite(config, config.options) if config.options is not None else None
-    for path in track(page_files(site_dir)):
+    files = page_files(site_dir)
+    for number, path in enumerate(files):
+        progress(number, len(files))
         html = read_file(f"{site_dir}/{path}").decode("utf-8", "replace")
         if not is_page(html):
             continue
@@ -99,7 +104,7 @@ def check_site(
                 "correct the pattern, or take it out",
                 Severity.WARNING,
             )
-            for line in site.unused()
+            for line in site.unused(site.take_paths())
         ]
     if config.options is not None and not result.avatars:
         result.findings.append(

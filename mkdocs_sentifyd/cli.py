@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from mkdocs.config.base import ValidationError
@@ -13,7 +15,10 @@ from mkdocs.config.base import ValidationError
 from mkdocs_sentifyd.keys import MIN_KEY_LENGTH, secret_keys
 from mkdocs_sentifyd.options import TokenEndpoint
 from mkdocs_sentifyd.site_config import SiteConfig, SiteError, read_config
-from mkdocs_sentifyd.static_site import inject_site
+from mkdocs_sentifyd.static_site import Progress, inject_site
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
 
 __all__ = ["main"]
 
@@ -37,10 +42,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SiteError as error:
         _tell(str(error))
         return 2
+    except KeyboardInterrupt:
+        _tell("stopped; running it again does the rest")
+        return 130
 
 
 def _inject(options: argparse.Namespace) -> int:
-    report = inject_site(options.site_dir, options.config_file, _track)
+    with _progress() as progress:
+        report = inject_site(options.site_dir, options.config_file, progress)
     for line in (*report.advice, *report.left):
         _tell(line)
     print(f"{report.changed} of {report.pages} pages changed in {options.site_dir}")  # noqa: T201
@@ -60,7 +69,8 @@ def _check(options: argparse.Namespace) -> int:
     keys = [*secret_keys(), *_key_of(options.key_file)]
     endpoints = _endpoints(options, config)
     origin = _origin(options, config) if endpoints else ""
-    check = check_site(options.site_dir, config, keys, _track)
+    with _progress() as progress:
+        check = check_site(options.site_dir, config, keys, progress)
     for url in endpoints:
         check.findings += check_endpoint(url, origin, keys)
     (print_json if options.json else print_report)(check)
@@ -106,16 +116,34 @@ def _tell(line: str) -> None:
     print(f"mkdocs-sentifyd: {line}", file=sys.stderr)  # noqa: T201 - the command line
 
 
-def _track(pages: Sequence[str]) -> Iterable[str]:
-    """Show a progress bar to a person who has to wait."""
-    if len(pages) < MANY_PAGES or not sys.stderr.isatty():
-        return pages
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Show a bar to a person who has to wait; it is gone when all is done."""
+    bar = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None and total >= MANY_PAGES and sys.stderr.isatty():
+            with suppress(ImportError):
+                bar = _bar(total)
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
     try:
-        from rich.console import Console
-        from rich.progress import track
-    except ImportError:
-        return pages
-    return track(pages, "Pages", console=Console(stderr=True), transient=True)
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar(total: int) -> RichProgress:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
+    bar = RichProgress(console=Console(stderr=True), transient=True)
+    bar.add_task("Pages", total=total)
+    bar.start()
+    return bar
 
 
 class _Version(argparse.Action):
@@ -124,7 +152,8 @@ class _Version(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
 
-        parser.exit(message=f"{parser.prog} {version('mkdocs-sentifyd')}\n")
+        print(f"{parser.prog} {version('mkdocs-sentifyd')}")  # noqa: T201 - the command line
+        parser.exit()
 
 
 def _parser() -> argparse.ArgumentParser:

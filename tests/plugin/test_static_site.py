@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import pty
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from mkdocs_sentifyd import static_site
 from mkdocs_sentifyd.cli import main
 from tests.plugin.conftest import BuildSite, Page
 
@@ -247,3 +253,160 @@ def test_a_mistake_in_front_matter_leaves_only_that_page(
     assert "page.html: `sentifyd` in the front matter must be true, false or a mapping" in page
     assert "other.html: `sentifyd` in the front matter: option 'captoins'" in other
     assert "did you mean captions?" in other
+
+
+MANY = 1200
+
+
+def test_a_large_site_is_shared_among_processes(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static_site, "_processors", lambda: 2)
+    pages = [f"p{number:04}" for number in range(MANY)]
+    site.write(*(f"site/{name}.html" for name in pages))
+    site.write("docs/p0700.md", text="---\nsentifyd: false\n---\n")
+    site.write("docs/p0003.md", "docs/p1190.md", text="---\nsentifyd: perhaps\n---\n")
+    twice = PAGE.replace("Text", "<sentifyd-bot></sentifyd-bot>" * 2)
+    site.write("site/p0004.html", "site/p1191.html", text=twice)
+
+    assert site.inject(config=WITHOUT_PATTERNS + "      exclude: [p0010.html, nowhere/]\n") == 1
+    off = {"p0700.html", "p0003.html", "p1190.html", "p0010.html"}
+    assert site.changed() == {f"{name}.html" for name in pages} - off
+    said = capsys.readouterr()
+    assert said.out.startswith(f"{MANY - len(off)} of {MANY} pages changed")
+    told = [line.removeprefix("mkdocs-sentifyd: ").split(":")[0] for line in said.err.splitlines()]
+    assert told == ["p0004.html", "p1191.html", "exclude", "p0003.html", "p1190.html"]
+
+
+def test_a_mistake_in_one_of_the_processes_is_one_line(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(static_site, "_processors", lambda: 2)
+    site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
+
+    def full(source: str, target: str) -> None:
+        if target.endswith("p0600.html"):
+            raise OSError(28, "No space left on device")
+        Path(source).rename(target)
+
+    monkeypatch.setattr(os, "replace", full)
+    assert site.inject(config=WITHOUT_PATTERNS) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("site/p0600.html: No space left on device")
+    assert multiprocessing.active_children() == []
+    assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
+
+
+def test_a_person_who_waits_sees_how_far_it_is(site: Site) -> None:
+    site.write(*(f"site/p{number:04}.html" for number in range(250)))
+    (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
+    terminal, other_end = pty.openpty()
+    command = [sys.executable, "-c", "from mkdocs_sentifyd.cli import main; exit(main())"]
+    arguments = ["inject", "site"]
+    result = subprocess.run(
+        [*command, *arguments], cwd=site.folder, stderr=other_end, stdout=subprocess.PIPE, text=True
+    )
+    os.close(other_end)
+    shown = os.read(terminal, 65536).decode()
+    os.close(terminal)
+
+    assert result.stdout == "250 of 250 pages changed in site\n"
+    assert "Pages" in shown
+    assert "100%" in shown
+    # Nobody watches a pipe.
+    again = subprocess.run([*command, *arguments], cwd=site.folder, capture_output=True, text=True)
+    assert again.stdout == "0 of 250 pages changed in site\n"
+    assert again.stderr == ""
+
+
+def test_stopping_is_told_in_one_line(
+    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.write("site/a.html", "site/b.html")
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", stop)
+    assert site.inject(config=WITHOUT_PATTERNS) == 130
+    assert capsys.readouterr().err == "mkdocs-sentifyd: stopped; running it again does the rest\n"
+    assert sorted(file.name for file in (site.folder / "site").iterdir()) == ["a.html", "b.html"]
+
+
+def test_pages_in_any_encoding_keep_their_bytes(site: Site) -> None:
+    """What the tags add is ASCII, and so it is right in all of them."""
+    head = '<meta charset="{}"><title>Grüße, 日本</title>'
+    for charset in ("utf-8", "shift_jis", "gb18030"):
+        page = PAGE.replace("<head>", "<head>" + head.format(charset))
+        page = page if charset != "shift_jis" else page.replace("üß", "u")
+        site.write(f"site/{charset}.html", text=page.encode(charset))
+    config = WITHOUT_PATTERNS + "      brand: {name: 'Grüße, 日本'}\n"
+
+    assert site.inject(config=config) == 0
+    for charset in ("utf-8", "shift_jis", "gb18030"):
+        text = (site.folder / "site" / f"{charset}.html").read_bytes().decode(charset)
+        assert "日本</title>" in text
+        assert Page(text).element()["brand-name"] == "Grüße, 日本"
+
+
+def test_sources_of_translations_are_found(site: Site) -> None:
+    def page(language: str) -> str:
+        return PAGE.replace("<html>", f'<html lang="{language}">')
+
+    for path, language in (
+        ("de/folder/index.html", "de"),
+        ("folder/index.html", "en"),
+        ("de/suffix/index.html", "de"),
+        ("suffix/index.html", "en"),
+        ("pt-BR/suffix/index.html", "pt-BR"),
+        ("de/both/index.html", "de"),
+    ):
+        site.write(f"site/{path}", text=page(language))
+    off = "---\nsentifyd: false\n---\n"
+    site.write("docs/de/folder.md", "docs/suffix.en.md", "docs/suffix.pt-BR.md", text=off)
+    site.write("docs/both.md", text=off)
+    site.write("docs/en/folder.md", text="---\nsentifyd: {captions: true}\n---\n")
+    site.write("docs/suffix.de.md", text="")
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assert site.changed() == {"folder/index.html", "de/suffix/index.html"}
+    element = Page((site.folder / "site/folder/index.html").read_text()).element()
+    assert element["enable-captions"] == "true"
+    element = Page((site.folder / "site/de/suffix/index.html").read_text()).element()
+    assert element["ui-language"] == "de"
+
+
+def test_meta_files_count_where_their_plugin_is_listed(site: Site) -> None:
+    site.write("site/a/deep/p/index.html", "site/a/on/index.html", "site/b/index.html")
+    site.write("docs/a/deep/p.md", text="")
+    site.write("docs/a/.meta.yml", text="sentifyd: false\n")
+    site.write("docs/a/on.md", text="---\nsentifyd: true\n---\n")
+    config = WITHOUT_PATTERNS.replace("plugins:", "plugins:\n  - meta")
+
+    assert site.inject(config=config) == 0
+    assert site.changed() == {"a/on/index.html", "b/index.html"}
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assert "a/deep/p/index.html" in site.changed()
+
+
+def test_a_public_key_is_told_and_stays_the_only_way_in(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write("site/a.html")
+    endpoint = "      token_endpoint: https://tokens.example.com/request_tokens\n"
+    config = WITHOUT_PATTERNS.replace(endpoint, "      public_api_key: pk_canary_1234567890\n")
+
+    for _ in range(2):
+        assert site.inject(config=config) == 0
+        (line,) = capsys.readouterr().err.splitlines()
+        assert "EVERY READER OF THE SITE GETS THIS KEY" in line
+        assert "canary" not in line
+    text = (site.folder / "site" / "a.html").read_text()
+    assert Page(text).element() == {"avatar_id": "avtr_1234abcd", "api-key": "pk_canary_1234567890"}
+
+
+def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert not stopped.value.code
+    assert re.fullmatch(r"mkdocs-sentifyd \d+\.\d+\.\d+\n", capsys.readouterr().out)
