@@ -75,7 +75,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         root = "../" * template_name.count("/")
         if is_error_template(template_name):
             # It is shown at any address, so MkDocs writes its links from the root of the host.
-            root = urlsplit(config.site_url or "/").path.rstrip("/") + "/"
+            root = urlsplit(config.site_url or "/").path
         return self._inject(output_content, template_name, avatar, root)
 
     @event_priority(LATE)

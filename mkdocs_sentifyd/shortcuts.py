@@ -20,7 +20,7 @@ def _both_cases(name: str) -> str:
 
 
 _ELEMENTS = "|".join(_both_cases(component.element[1:]) for component in COMPONENTS.values())
-_CANDIDATE = re.compile(f"<[sS](?:{_ELEMENTS}|({_both_cases('cript')})(?=[\\t\\n\\f\\r />]))")
+_CANDIDATE = re.compile(f"<[sS](?:{_ELEMENTS}|({_both_cases('cript')}))")
 _ATTRIBUTES = r"""(?:[\t\n\f\r ]++[a-z][a-z0-9_:-]*+(?:=(?:"[^"]*+"|[^\t\n\f\r "'=<>`]++))?+)*+"""
 _TAG_END = rf"{_ATTRIBUTES}[\t\n\f\r ]*+/?+>"
 _PLAIN_HEAD = re.compile(
@@ -29,8 +29,8 @@ _PLAIN_HEAD = re.compile(
     (?:
         \s++
     |   <(?:meta|link|base){_TAG_END}
-        # Nothing in there that could begin a comment, an end tag or a script within the script.
-    |   <(?P<raw>title|script|style){_TAG_END} (?:[^<]++|<(?![!/s]))*+ </(?P=raw)>
+        # Nothing in there that could begin a comment or an end tag.
+    |   <(?P<raw>title|script|style){_TAG_END} (?:[^<]++|<(?![!/]))*+ </(?P=raw)>
     )*+
     (?=</head>)
     """,

@@ -413,6 +413,16 @@ def test_another_avatar_does_not_inherit_the_public_key(build: BuildSite) -> Non
     assert "entry 1: option 'token_endpoint': missing" in built.output
 
 
+def test_a_page_may_have_a_public_key_in_place_of_the_endpoint(build: BuildSite) -> None:
+    override = {"match": "guide/", "avatar_id": "avtr_2", "public_api_key": "pk_canary_1234567890"}
+    built = build(PAGES, {"overrides": [override]}, strict=False)
+
+    assert "EVERY READER" in built.output
+    element = built.page("guide/a/index.html").element()
+    assert element == {"avatar_id": "avtr_2", "api-key": "pk_canary_1234567890"}
+    assert built.page("index.html").element() == CREDENTIALS
+
+
 def test_an_authors_element_gets_what_it_lacks(build: BuildSite) -> None:
     options = {
         "display": "compact",
@@ -493,6 +503,63 @@ def test_a_build_fails_when_the_key_of_the_service_is_in_the_site(
     assert f"the API key is in {', '.join(wanted)}, and every reader" in built.output
     assert "canary" not in built.output
     assert "Traceback" not in built.output
+
+
+LATE_LEAK = """\
+from pathlib import Path
+from mkdocs.plugins import event_priority
+
+@event_priority(-100)
+def on_post_build(config):
+    Path(config.site_dir, "late.txt").write_text("canary-77aa")
+"""
+
+
+def test_what_other_plugins_write_at_the_very_end_is_searched_too(
+    build: BuildSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
+    (tmp_path / "hook.py").write_text(LATE_LEAK)
+
+    built = build(PAGES, hooks=["hook.py"])
+
+    assert built.status == 1
+    assert "the API key is in late.txt" in built.output
+
+
+ANOTHER_LANGUAGE = """\
+from mkdocs.commands.build import build
+from mkdocs.localization import parse_locale
+from mkdocs.plugins import event_priority
+
+is_nested = False
+
+@event_priority(-100)
+def on_post_build(config):
+    global is_nested
+    if not is_nested:
+        is_nested = True
+        config.docs_dir, config.site_dir = f"{config.docs_dir}-de", f"{config.site_dir}/de"
+        config.theme["locale"] = parse_locale("de")
+        build(config)
+"""
+
+
+def test_a_build_within_a_build_counts_as_part_of_it(build: BuildSite, tmp_path: Path) -> None:
+    """As static-i18n builds a site in further languages."""
+    (tmp_path / "hook.py").write_text(ANOTHER_LANGUAGE)
+    (tmp_path / "docs-de").mkdir()
+    (tmp_path / "docs-de" / "index.md").write_text("# Start\n")
+    (tmp_path / "docs-de" / "nur.md").write_text("# Nur hier\n")
+    options = {"exclude": ["nur.md", "guide/"]}
+
+    built = build(PAGES, options, hooks=["hook.py"], theme="mkdocs")
+
+    assert built.status == 0, built.output
+    said = [line for line in built.output.splitlines() if "have an avatar" in line]
+    assert said == ["INFO    -  sentifyd: 4 pages have an avatar"]
+    assert built.page("de/index.html").element()["ui-language"] == "de"
+    built.page("de/nur/index.html").assert_nothing_of_ours()
 
 
 def test_a_clean_site_is_built_where_the_key_is_known(

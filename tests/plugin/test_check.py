@@ -268,6 +268,13 @@ def test_a_disabled_plugin_wants_no_avatars(build: BuildSite, check: Check, tmp_
     assert {code for code, _ in check().codes} == {"unexpected-avatar"}
 
 
+def test_one_loader_may_define_both_components(build: BuildSite, check: Check) -> None:
+    loader = {"url": "https://frontend.sentifyd.io/sentifyd-bot/main.js"}
+    build({"index.md": "# Home\n"}, {"component": "realtime", "loader": loader})
+
+    assert check().codes == set()
+
+
 def test_a_public_key_is_a_warning_where_it_is_meant_to_be(build: BuildSite, check: Check) -> None:
     options = {"avatar_id": "avtr_1", "public_api_key": "pk_canary_1234567890"}
     built = build(PAGES, plugins=[{"sentifyd": options}], strict=False)
@@ -350,6 +357,13 @@ def any_origin(request: Request) -> Response:
     return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": origin})
 
 
+def opaque_origin(request: Request) -> Response:
+    """What a sandboxed frame of any site can send."""
+    if request.headers.get("Origin") == "null":
+        return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": "null"})
+    return answer()(request)
+
+
 def no_origin_check(_: Request) -> Response:
     return JSONResponse(GRANT, headers=HEADERS)
 
@@ -404,6 +418,7 @@ ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
         {"endpoint-key", "endpoint-refresh-key"},
     ),
     "any origin": (any_origin, {"endpoint-foreign-origin"}),
+    "an opaque origin": (opaque_origin, {"endpoint-foreign-origin"}),
     "any origin by a star": (
         lambda _: JSONResponse(GRANT, headers={**HEADERS, CORS: "*"}),
         {"endpoint-foreign-origin"},
