@@ -55,8 +55,8 @@
     :host([compact="true"]) header, :host([compact="true"]) footer { display: none; }
     :host([compact="true"]) .log { margin-top: 6.5px; }
     /* What hides the header must not hide what this is. */
-    .mark { display: none; margin: 6.5px 13px; width: fit-content; }
-    :host(:is([compact="true"], [overlay="true"])) .mark { display: block; }
+    .badge.mark { display: none; margin: 6.5px 13px; width: fit-content; }
+    :host(:is([compact="true"], [overlay="true"])) .badge.mark { display: block; }
     /* Frameless: the avatar alone, as large as its host. */
     :host([overlay="true"]) { max-width: none; }
     :host([overlay="true"]) .panel { width: 100%; height: 100%; margin: 0; border: 0; box-shadow: none; background: none; }

@@ -89,6 +89,7 @@ def test_the_options_are_seen(site: Callable[[dict[str, Any]], str], visit: Visi
     page.get_by_role("button", name="Avatar (sandbox)").click()
     panel = page.get_by_role("region", name="Acme Hilfe")
     assert panel.get_by_placeholder("Nachricht schreiben").is_visible()
+    assert not panel.get_by_text("Not Sentifyd: a sandbox").is_visible()
     look = "element => [element.clientHeight, getComputedStyle(element).borderRadius]"
     assert panel.evaluate(look) == [498, "4px"]
     colour = "element => getComputedStyle(element).backgroundColor"
