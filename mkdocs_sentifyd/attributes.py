@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from mkdocs.config.base import BaseConfigOption, ValidationError
 
 from mkdocs_sentifyd.components import COMPONENTS, spoken
-from mkdocs_sentifyd.options import OVERLAYS
+from mkdocs_sentifyd.options import OVERLAYS, is_one_line
 
 if TYPE_CHECKING:
     from mkdocs_sentifyd.config import PageConfig
@@ -101,7 +101,7 @@ def _ui_language(wanted: str, language: str) -> str | None:
 
 
 def _from_page(address: str | None, root: str) -> str | None:
-    if address is None or address.startswith("/") or "://" in address:
+    if address is None or address.startswith("/") or re.match("[a-zA-Z][a-zA-Z0-9+.-]*:", address):
         return address
     return root + address
 
@@ -159,6 +159,6 @@ def _attribute_name(name: object, others: Container[str]) -> str:
 def _attribute_value(name: object, value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, (str, int, float)):
-        raise ValidationError(f"'{name}' must be text, a number, true or false")
+    if not isinstance(value, (str, int, float)) or not is_one_line(str(value)):
+        raise ValidationError(f"'{name}' must be one line of text, a number, true or false")
     return str(value)

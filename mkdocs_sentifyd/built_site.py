@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from mkdocs.utils import meta
 from mkdocs.utils.yaml import yaml_load
 
 from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.embed import Embed
-from mkdocs_sentifyd.overrides import merged
-from mkdocs_sentifyd.scan import is_whole_page
+from mkdocs_sentifyd.front_matter import PageError, read_front_matter
+from mkdocs_sentifyd.overrides import laid_over
+from mkdocs_sentifyd.scan import is_whole_page, tags
 from mkdocs_sentifyd.selection import Selection
-from mkdocs_sentifyd.site_config import SiteConfig, SiteError
+from mkdocs_sentifyd.site_config import SiteConfig
 
 __all__ = ["BuiltSite", "is_page", "page_files", "read_file"]
 
 _SUFFIXES = (".html", ".htm")
 # Where generators keep the source of a page: MkDocs and Hugo, Sphinx.
-_SOURCE_SUFFIXES = (".md", ".rst")
-_REDIRECT = re.compile(r"<meta[^>]+http-equiv=[\"']?refresh", re.IGNORECASE)
-_LANGUAGE = re.compile(
-    r"<html\s(?:[^>]*?\s)?lang\s*=\s*[\"']?([A-Za-z]{2,3}\b[A-Za-z0-9_-]*)", re.IGNORECASE
-)
+_SOURCE_SUFFIXES = (".md", ".rst", ".markdown", ".mdown", ".mkdn", ".mkd")
+# Pages that themes make without a source.
+_TEMPLATES = {"404.html", "search.html"}
+_MAY_REDIRECT = re.compile(r"http-equiv\s*=\s*[\"']?refresh", re.IGNORECASE)
+_TOP = frozenset({"html", "head", "body"})
 # What is looked for in a head stands near its beginning.
 HEAD_SIZE = 4096
 
@@ -59,9 +59,29 @@ def read_file(path: str) -> bytes:
 
 def is_page(html: str) -> bool:
     """Whether a file is a page for readers: no fragment, no redirect, nothing in UTF-16."""
-    if not is_whole_page(html) or "\0" in html:
+    if not is_whole_page(html) or "\0" in html[:HEAD_SIZE]:
         return False
-    return _REDIRECT.search(html, 0, HEAD_SIZE) is None
+    return not (_MAY_REDIRECT.search(html, 0, HEAD_SIZE) and _redirects(html))
+
+
+def _redirects(html: str) -> bool:
+    for tag in tags(html, {"meta", "body"}):
+        if tag.name == "body":
+            return False
+        attributes = tag.attributes()
+        is_refresh = attributes.get("http-equiv", "").strip().lower() == "refresh"
+        # Without an address it is the same page that is loaded again.
+        if is_refresh and "url" in attributes.get("content", "").lower():
+            return True
+    return False
+
+
+def _language(html: str) -> str:
+    """The language that a page says it is in."""
+    top = next(tags(html, _TOP), None)
+    if top is None or top.name != "html":
+        return ""
+    return top.attributes().get("lang", "").strip()
 
 
 class BuiltSite:
@@ -70,14 +90,19 @@ class BuiltSite:
     Args:
         config: what mkdocs.yml says.
         options: the plugin's options in it.
+
+    Attributes:
+        without_source: paths of pages that were asked for, and of which no source is known.
     """
 
     def __init__(self, config: SiteConfig, options: SentifydConfig) -> None:
         self._config = config
         self._docs_dir = str(config.docs_dir)
         self._sources = set(_files(config.docs_dir))
+        self._root = urlsplit(config.site_url or "/").path.rstrip("/") + "/"
         self._selection = Selection(options)
         self._paths: set[str] = set()
+        self.without_source: set[str] = set()
 
     def embed(self, path: str, html: str) -> Embed | None:
         """What a page ought to carry.
@@ -90,49 +115,55 @@ class BuiltSite:
             The tags, or `None` for a page without an avatar.
 
         Raises:
-            FrontMatterError: the front matter of its source cannot be used.
-            SiteError: a file that holds front matter cannot be read.
+            PageError: what its source or its folders say cannot be used.
         """
-        lang = _LANGUAGE.search(html, 0, HEAD_SIZE)
-        language = lang[1] if lang else ""
+        language = _language(html)
+        names = _with_suffixes(chain(_names(path), _translations(path, language)))
+        source = next((name for name in names if name in self._sources), None)
         root = "../" * path.count("/")
-        if path.rpartition("/")[2] == "404.html":
+        if source is not None:
+            self._paths.add(source)
+            avatar = self._selection.page([source], self._front_matter(source))
+        elif path.rpartition("/")[2] in _TEMPLATES:
             self._paths.add(path)
-            # It is shown at any address, so its links begin at the root of the host.
-            root = urlsplit(self._config.site_url or "/").path.rstrip("/") + "/"
             avatar = self._selection.template(path)
         else:
-            names = _with_suffixes(chain(_names(path), _translations(path, language)))
-            source = next((name for name in names if name in self._sources), None)
-            # Where there is no source, a pattern may mean any of its names, the page's own too.
-            sources = [source] if source else [*_with_suffixes(_names(path)), path]
+            # A pattern may mean any of the names that its source may have, or its own.
+            self.without_source.add(path)
+            sources = [*_with_suffixes(_names(path)), path]
             self._paths.update(sources)
-            avatar = self._selection.page(sources, self._front_matter(source) if source else {})
+            avatar = self._selection.page(sources, {})
+        if path.rpartition("/")[2] == "404.html":
+            # It is shown at any address, so its links begin at the root of the host.
+            root = self._root
         return avatar.embed(language, root) if avatar else None
 
-    def take_paths(self) -> set[str]:
-        """The names under which a pattern may have meant the pages since the last call."""
-        paths, self._paths = self._paths, set()
-        return paths
-
-    def unused(self, paths: set[str]) -> list[str]:
-        """What the options say of pages that are not there.
-
-        Args:
-            paths: what `take_paths` has returned for all pages.
-        """
+    def unused(self) -> list[str]:
+        """What is said of pages that are not there, once every page has been asked for."""
         sources = {name for name in self._sources if name.endswith(_SOURCE_SUFFIXES)}
-        return list(self._selection.unused(paths | sources))
+        lines = list(self._selection.unused(self._paths | sources))
+        for source in sorted(sources - self._paths):
+            try:
+                is_lost = "sentifyd" in self._front_matter(source)
+            except PageError:
+                is_lost = True
+            if is_lost:
+                lines.append(
+                    f"{source}: no page was found for it, so its front matter counts for nothing: "
+                    "name its page in include or exclude"
+                )
+        return lines
 
     def _front_matter(self, source: str) -> dict[str, Any]:
         """What the page's source says of the avatar, over what its folders say."""
         own: dict[str, Any] = {}
         content = read_file(f"{self._docs_dir}/{source}")
         if b"sentifyd" in content:
-            _, own = meta.get_data(content.decode("utf-8-sig", "replace"))
+            own = read_front_matter(content.decode("utf-8-sig", "replace"))
         found: dict[str, Any] = {}
         for data in (*self._folder_matter(source), own):
-            found = merged(found, {"sentifyd": data["sentifyd"]} if "sentifyd" in data else {})
+            if "sentifyd" in data:
+                found["sentifyd"] = laid_over(found.get("sentifyd"), data["sentifyd"])
         return found
 
     def _folder_matter(self, source: str) -> Iterator[dict[str, Any]]:
@@ -151,7 +182,9 @@ class BuiltSite:
             with file.open("rb") as stream:
                 data = yaml_load(stream)
         except Exception:  # noqa: BLE001 - the YAML library raises many kinds
-            raise SiteError(f"{file} cannot be read: mend its YAML") from None
+            raise PageError(f"{name} cannot be read: mend its YAML") from None
+        if not isinstance(data or {}, dict):
+            raise PageError(f"{name} must hold a mapping")
         return dict(data or {})
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import requests
+from urllib3.exceptions import HTTPError
 
 from mkdocs_sentifyd.findings import Finding, Severity
 
@@ -16,6 +18,7 @@ __all__ = ["check_endpoint"]
 # Reserved for examples (RFC 2606), so that no site can be meant.
 FOREIGN_ORIGIN = "https://foreign.example"
 TIMEOUT = (5.0, 15.0)
+DEADLINE = 20.0
 MAX_ANSWER = 1 << 20
 _STATUS_CURES = {
     401: "sign in first: it answers known visitors only, whom this check cannot be",
@@ -29,7 +32,7 @@ _STATUS_CURES = {
 def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
     """Call a token endpoint as an avatar of the site would, and as a page of another site.
 
-    It costs two logins, and a third where foreign origins are not refused.
+    It costs two logins, and two more where foreign origins are not refused.
 
     Args:
         url: absolute address of the endpoint.
@@ -40,7 +43,21 @@ def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
         What to mend, without any token.
     """
     with requests.Session() as session:
+        # No browser sends what stands in a ~/.netrc.
+        session.auth = _no_credentials
         return list(_Endpoint(url, origin, keys, session).check())
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class Answer(NamedTuple):
+    """A whole answer of the endpoint."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: str
 
 
 class _Endpoint:
@@ -65,7 +82,7 @@ class _Endpoint:
             yield self._finding(
                 "endpoint-unreachable", "does not answer in time", "see that the service runs"
             )
-        except requests.RequestException as error:
+        except (requests.RequestException, HTTPError, UnicodeError) as error:
             # The library's own text holds the address, and with it the refresh token.
             yield self._finding(
                 "endpoint-unreachable",
@@ -78,10 +95,10 @@ class _Endpoint:
             return
         answer = self._call("OPTIONS", self._origin, {}, {"Access-Control-Request-Method": "GET"})
         # A browser follows no redirect here.
-        if not 200 <= answer.status_code < 300:
+        if not 200 <= answer.status < 300:
             yield self._finding(
                 "endpoint-preflight",
-                f"answers the browser's preflight with {answer.status_code}",
+                f"answers the browser's preflight with {answer.status}",
                 "have it answer OPTIONS for the site's origin, without asking for credentials",
             )
         elif not self._allows(answer, self._origin):
@@ -91,8 +108,8 @@ class _Endpoint:
         """Get tokens, and return the refresh token."""
         answer = self._call("GET", self._origin, query)
         call = "a refresh" if query else "a first call"
-        content = self._content(answer)
-        if any(key in content for key in self._keys):
+        payload = _parsed(answer.content)
+        if any(key in text for key in self._keys for text in (answer.content, *_texts(payload))):
             yield self._finding(
                 f"{kind}-key",
                 f"answers {call} with the API key itself",
@@ -100,11 +117,11 @@ class _Endpoint:
             )
         if not (self._is_same_origin or self._allows(answer, self._origin)):
             yield self._cors(call)
-        if answer.status_code != 200:
+        if answer.status != 200:
             yield self._finding(
                 f"{kind}-status",
-                f"answers {call} with {answer.status_code}",
-                _STATUS_CURES.get(answer.status_code, "see the log of the token service"),
+                f"answers {call} with {answer.status}",
+                _STATUS_CURES.get(answer.status, "see the log of the token service"),
             )
             return None
         if "no-store" not in answer.headers.get("Cache-Control", "").lower():
@@ -121,7 +138,7 @@ class _Endpoint:
                 "have it send Vary: Origin",
                 Severity.WARNING,
             )
-        refresh_token, problem = _read_grant(content)
+        refresh_token, problem = _read_grant(payload)
         if problem:
             yield self._finding(
                 f"{kind}-payload",
@@ -139,11 +156,10 @@ class _Endpoint:
                 f"lets {name} read its answer, so that any site can use the avatar",
                 "name the site's origins exactly in ALLOWED_ORIGINS, without *",
             )
-        elif answer.ok:
+        elif answer.status == 200:
             yield self._finding(
                 "endpoint-foreign-login",
-                f"answers {name} with {answer.status_code}: a browser hides it, but a login is "
-                "spent",
+                f"answers {name} with {answer.status}: a browser hides it, but a login is spent",
                 "refuse origins before asking Sentifyd for tokens",
                 Severity.WARNING,
             )
@@ -154,7 +170,7 @@ class _Endpoint:
         origin: str,
         query: Mapping[str, str],
         headers: Mapping[str, str] | None = None,
-    ) -> requests.Response:
+    ) -> Answer:
         is_own = self._is_same_origin and origin == self._origin
         sent = {
             "Accept": "*/*",
@@ -165,25 +181,44 @@ class _Endpoint:
             **({} if is_own else {"Origin": origin}),
             **(headers or {}),
         }
-        return self._session.request(
+        outcome: list[Answer | Exception] = []
+
+        def exchange() -> None:
+            try:
+                outcome.append(self._exchange(method, sent, query))
+            except Exception as error:  # noqa: BLE001 - raised again where it is handled
+                outcome.append(error)
+
+        # The library's timeouts begin anew with each byte, and a server may send few at a time.
+        thread = threading.Thread(target=exchange, daemon=True)
+        thread.start()
+        thread.join(DEADLINE)
+        if not outcome:
+            raise requests.Timeout
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    def _exchange(
+        self, method: str, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> Answer:
+        with self._session.request(
             method,
             self._url,
             params=dict(query),
-            headers=sent,
+            headers=dict(headers),
             timeout=TIMEOUT,
             allow_redirects=False,
             stream=True,
-        )
+        ) as answer:
+            content = b""
+            for chunk in answer.iter_content(1 << 14):
+                content += chunk
+                if len(content) > MAX_ANSWER:
+                    break
+            return Answer(answer.status_code, answer.headers, content.decode("utf-8", "replace"))
 
-    def _content(self, answer: requests.Response) -> str:
-        content = b""
-        for chunk in answer.iter_content(1 << 14):
-            content += chunk
-            if len(content) > MAX_ANSWER:
-                break
-        return content.decode("utf-8", "replace")
-
-    def _allows(self, answer: requests.Response, origin: str) -> bool:
+    def _allows(self, answer: Answer, origin: str) -> bool:
         return answer.headers.get("Access-Control-Allow-Origin") in (origin, "*")
 
     def _cors(self, call: str) -> Finding:
@@ -204,11 +239,29 @@ def _origin_of(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _read_grant(content: str) -> tuple[str | None, str]:
-    """The refresh token of an answer, and what is wrong with the answer."""
+def _parsed(content: str) -> object:
     try:
-        answer: Any = json.loads(content)
-    except ValueError:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value, names included."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _read_grant(answer: Any) -> tuple[str | None, str]:  # noqa: ANN401 - any JSON
+    """The refresh token of an answer, and what is wrong with the answer."""
+    if answer is None:
         return None, "not JSON"
     tokens = answer.get("tokens") if isinstance(answer, dict) else None
     if not isinstance(tokens, dict):

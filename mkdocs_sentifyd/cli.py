@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import io
+import os
+import re
+import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -37,14 +42,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of files need not be text.
+            stream.reconfigure(errors="backslashreplace")
     try:
-        return run(options)
+        with _stoppable():
+            return run(options)
     except SiteError as error:
         _tell(str(error))
+        return 2
+    except BrokenPipeError:
+        # Whoever read the output has gone. Python would complain once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        _tell(f"{error.filename}: {error.strerror}")
         return 2
     except KeyboardInterrupt:
         _tell("stopped; running it again does the rest")
         return 130
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """Let other signals stop it as Ctrl-C does, so that no half-done file stays behind."""
+
+    def stop(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGTERM", "SIGHUP")
+    before = {n: signal.signal(getattr(signal, n), stop) for n in names if hasattr(signal, n)}
+    try:
+        yield
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
 
 
 def _inject(options: argparse.Namespace) -> int:
@@ -103,13 +139,21 @@ def _endpoints(options: argparse.Namespace, config: SiteConfig) -> list[str]:
 
 
 def _origin(options: argparse.Namespace, config: SiteConfig) -> str:
-    parts = urlsplit(options.origin or config.site_url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    """The origin as a browser writes it."""
+    try:
+        parts = urlsplit(options.origin or config.site_url)
+        host = (parts.hostname or "").encode("idna").decode("ascii")
+        port = parts.port
+    except (ValueError, UnicodeError):
+        host, port = "", None
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", parts.netloc):
         raise SiteError(
             "the endpoint is called from the site's origin: name it with --origin, such as "
             "https://docs.example.com, or set site_url in mkdocs.yml"
         )
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    host = f"[{host}]" if ":" in host else host
+    is_default = port in (None, {"http": 80, "https": 443}[parts.scheme])
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
 
 
 def _tell(line: str) -> None:

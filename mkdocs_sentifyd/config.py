@@ -11,7 +11,7 @@ from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationE
 
 from mkdocs_sentifyd import css, options
 from mkdocs_sentifyd.attributes import Attributes
-from mkdocs_sentifyd.keys import find_api_key
+from mkdocs_sentifyd.keys import KEY_ON_THE_SITE, find_api_key
 from mkdocs_sentifyd.overrides import Overrides, merged
 from mkdocs_sentifyd.patterns import Patterns
 
@@ -21,11 +21,16 @@ __all__ = [
 ]
 
 # Nobody may believe that a site waits for consent when it does not.
-_NOT_YET = {"actions", "consent", "load", "preview"}
+_NOT_YET = {"actions", "consent", "follow_palette", "load", "preview"}
 _PUBLIC_KEY = (
     "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: a token service keeps it "
     "off the site (option token_endpoint)"
 )
+
+
+_COLOURS = {
+    *("background", "primary_color", "secondary_color", "text_on_primary", "text_on_secondary"),
+}
 
 
 class PageOptionsError(ValueError):
@@ -38,6 +43,9 @@ class Options(Config):
     written: Mapping[str, Any] = {}
     """What the author wrote, without the defaults."""
 
+    told: frozenset[tuple[str, str]] = frozenset()
+    """Warnings of the last validation."""
+
     def load_dict(self, patch: dict[str, Any]) -> None:
         """Take over what the author wrote."""
         super().load_dict(patch)
@@ -49,10 +57,13 @@ class Options(Config):
         errors, warnings = super().validate()
         told = [(name, text) for name, text in warnings if name in known]
         for name in self.written:
+            if name in _NOT_YET:
+                return [(name, ValidationError("is not supported yet: take it out"))], []
             if name not in known:
                 close = difflib.get_close_matches(str(name), known, n=1)
                 cure = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
                 told.append((str(name), f"no such option: {cure}"))
+        self.told = frozenset(told)
         return errors, told
 
 
@@ -122,7 +133,7 @@ class AppearanceConfig(Options):
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Tell what YAML took for a comment: such a colour would just not be there."""
         for name, value in self.written.items():
-            if value is None:
+            if value is None and name in _COLOURS:
                 comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
                 return [(name, comment)], []
         return super().validate()
@@ -198,9 +209,7 @@ class SentifydConfig(PageConfig):
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Refuse a secret first: no other message may come before it is off the site."""
         if name := find_api_key(self.written):
-            return [(name, options.KEY_ON_THE_SITE)], []
-        for name in _NOT_YET & self.written.keys():
-            return [(name, ValidationError("is not supported yet: take it out"))], []
+            return [(name, ValidationError(KEY_ON_THE_SITE))], []
         errors, warnings = super().validate()
         if errors:
             return errors, warnings
@@ -230,6 +239,7 @@ class SentifydConfig(PageConfig):
         page = PageConfig(self.config_file_path)
         page.load_dict(written)
         errors, warnings = page.validate()
-        for name, problem in [*errors, *warnings]:
+        # What is wrong with the site's own options has been told.
+        for name, problem in [*errors, *(line for line in warnings if line not in self.told)]:
             raise PageOptionsError(f"option '{name}': {problem}")
         return page

@@ -6,6 +6,7 @@ Syntax: CSS Color Module Level 5, CSS Images Module Level 4 (gradients).
 from __future__ import annotations
 
 import re
+from itertools import chain
 from typing import Any
 
 from mkdocs.config.base import BaseConfigOption, ValidationError
@@ -13,13 +14,26 @@ from mkdocs.config.base import BaseConfigOption, ValidationError
 __all__ = ["Background", "Colour", "Pixels"]
 
 MAX_PIXELS = 10_000
-# The parser reads colours as they are; these are computed, so only their form is looked at.
-_COMPUTED_COLOUR = {"var", "color-mix", "contrast-color", "light-dark"}
-_RELATIVE_COLOUR = {"rgb", "rgba", "hsl", "hsla", "hwb", "lab", "lch", "oklab", "oklch", "color"}
-_GRADIENTS = {
-    f"{prefix}{kind}-gradient"
-    for prefix in ("", "repeating-")
-    for kind in ("linear", "radial", "conic")
+MAX_LENGTH = 500
+_COLOUR_FUNCTIONS = {
+    *("rgb", "rgba", "hsl", "hsla", "hwb", "lab", "lch", "oklab", "oklch", "color"),
+}
+# What only the browser can compute: the parser does not take it, so its form alone is looked at.
+_COMPUTED = {"var", "env", "calc", "min", "max", "clamp"}
+_SYSTEM_COLOURS = {
+    *("accentcolor", "accentcolortext", "activetext", "buttonborder", "buttonface", "buttontext"),
+    *("canvas", "canvastext", "field", "fieldtext", "graytext", "highlight", "highlighttext"),
+    *("linktext", "mark", "marktext", "selecteditem", "selecteditemtext", "visitedtext"),
+}
+_ANGLES = {"deg", "grad", "rad", "turn"}
+# How the first part of a gradient may begin if it is no colour.
+_BEGINNINGS = {
+    "linear": {"to", "in"},
+    "conic": {"from", "at", "in"},
+    "radial": {
+        *("circle", "ellipse", "closest-side", "closest-corner", "farthest-side"),
+        *("farthest-corner", "at", "in"),
+    },
 }
 _PLAIN = {"whitespace", "ident", "number", "percentage", "dimension", "hash"}
 
@@ -70,40 +84,93 @@ def _is_colour(text: str) -> bool:
 
     if not _is_closed(text):
         return False
-    if color5.parse_color(text) is not None:
+    if color5.parse_color(text) is not None or text.strip().lower() in _SYSTEM_COLOURS:
         return True
     function = _function(text)
     if function is None:
         return False
-    first = next(part for part in function.arguments if part.type != "whitespace")
-    is_relative = first.type == "ident" and first.lower_value == "from"
-    return function.lower_name in (_RELATIVE_COLOUR if is_relative else _COMPUTED_COLOUR)
+    name, parts = function.lower_name, _parts(function.arguments)
+    if name == "var":
+        return _word(parts[0]).startswith("--") and len(parts[0]) == 1
+    if name == "light-dark":
+        return len(parts) == 2 and all(len(part) == 1 and _has_colour(part) for part in parts)
+    if name == "color-mix":
+        return len(parts) == 3 and _word(parts[0]) == "in" and all(map(_has_colour, parts[1:]))
+    if name not in _COLOUR_FUNCTIONS:
+        return False
+    if _word(parts[0]) == "from":
+        return len(parts) == 1 and _has_colour(parts[0][1:2])
+    return any(node.type == "function" and node.lower_name in _COMPUTED for node in chain(*parts))
 
 
 def _is_gradient(text: str) -> bool:
     """Whether a text is one CSS gradient with at least two colours."""
-    from tinycss2 import serialize
-
-    function = _function(text)
-    if not _is_closed(text) or function is None or function.lower_name not in _GRADIENTS:
+    function = _function(text) if _is_closed(text) else None
+    if function is None or not function.lower_name.endswith("-gradient"):
         return False
-    parts: list[list[Any]] = [[]]
-    for part in function.arguments:
-        if part == ",":
-            parts.append([])
-        elif part.type != "whitespace":
-            parts[-1].append(part)
-    coloured = [any(_is_colour(serialize([item])) for item in part) for part in parts]
-    # The first part may say where the gradient runs, and one in between where two colours meet.
-    hints = [part for part, has_colour in zip(parts, coloured, strict=True) if not has_colour]
-    hints = [part for part in hints if part is not parts[0]]
-    is_complete = sum(coloured) > 1 and coloured[-1] and all(parts)
-    return is_complete and all(
-        len(hint) == 1 and hint[0].type in ("percentage", "dimension") for hint in hints
+    kind = function.lower_name.removesuffix("-gradient").removeprefix("repeating-")
+    stops = _parts(function.arguments)
+    if kind not in _BEGINNINGS or not all(stops):
+        return False
+    if not _has_colour(stops[0]) and _begins(stops[0][0], kind):
+        stops = stops[1:]
+    coloured = [_has_colour(stop) for stop in stops]
+    # One without a colour says where its neighbours meet, so it stands between two.
+    return (
+        sum(coloured) > 1
+        and coloured[0]
+        and coloured[-1]
+        and all(
+            has_colour or len(stop) == 1 for stop, has_colour in zip(stops, coloured, strict=True)
+        )
+        and all(_is_place(node) for stop in stops for node in stop if not _is_colour_node(node))
     )
 
 
-def _function(text: str) -> Any:  # noqa: ANN401 - the parser's nodes have no common attributes
+def _begins(node: Any, kind: str) -> bool:  # noqa: ANN401 - the parser's nodes have no common type
+    if node.type == "ident":
+        return node.lower_value in _BEGINNINGS[kind]
+    if kind == "linear" and node.type == "dimension":
+        return node.lower_unit in _ANGLES
+    return kind != "conic" and _is_place(node)
+
+
+def _is_place(node: Any) -> bool:  # noqa: ANN401
+    if node.type == "number":
+        return bool(node.value == 0)
+    return node.type in ("percentage", "dimension") or (
+        node.type == "function" and node.lower_name in _COMPUTED
+    )
+
+
+def _is_colour_node(node: Any) -> bool:  # noqa: ANN401
+    from tinycss2 import serialize
+
+    return _is_colour(serialize([node]))
+
+
+def _has_colour(part: list[Any]) -> bool:
+    """Whether there is one colour among some values, and no more."""
+    return sum(map(_is_colour_node, part)) == 1
+
+
+def _parts(nodes: list[Any]) -> list[list[Any]]:
+    """Values between commas, without space."""
+    parts: list[list[Any]] = [[]]
+    for node in nodes:
+        if node == ",":
+            parts.append([])
+        elif node.type != "whitespace":
+            parts[-1].append(node)
+    return parts
+
+
+def _word(part: list[Any]) -> str:
+    """The word that a part begins with, if it is one."""
+    return str(part[0].lower_value) if part and part[0].type == "ident" else ""
+
+
+def _function(text: str) -> Any:  # noqa: ANN401
     """A CSS function that holds nothing but plain values, or `None`."""
     from tinycss2 import parse_one_component_value
 
@@ -114,7 +181,7 @@ def _function(text: str) -> Any:  # noqa: ANN401 - the parser's nodes have no co
 def _is_closed(text: str) -> bool:
     """Whether the end of a text ends all that it began, so that nothing after it is swallowed."""
     is_plain = re.search(r"[\\\"'{}\[\];<>@!]|/\*", text) is None
-    return is_plain and text.count("(") == text.count(")")
+    return is_plain and len(text) <= MAX_LENGTH and text.count("(") == text.count(")")
 
 
 def _is_plain(nodes: list[Any]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -14,7 +14,11 @@ from mkdocs_sentifyd.attributes import element_attributes, follows_root
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.config import PageConfig
 
-__all__ = ["Avatar", "Embed", "address", "host_pattern", "make_embed"]
+__all__ = ["Avatar", "Embed", "address", "credential", "host_pattern", "make_embed"]
+
+_CREDENTIALS = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
+# Of any other type a browser runs no script (HTML Standard, "prepare the script element").
+_SCRIPT_TYPES = {"", "module", "text/javascript", "application/javascript"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +50,24 @@ class Embed:
         return f"<{self.element}{self.missing(())}></{self.element}>\n"
 
     def missing(self, present: Iterable[str]) -> str:
-        """The attributes that an author's element lacks, in either of their spellings.
+        """The attributes that an author's element lacks; credentials have two spellings.
 
         Args:
             present: names of the attributes that it has, in lower case.
         """
-        spelt = {name.replace("-", "_") for name in present}
-        return "".join(
-            text for name, text in self.attributes if name.replace("-", "_") not in spelt
-        )
+        spelt = set(map(credential, present))
+        return "".join(text for name, text in self.attributes if credential(name) not in spelt)
 
-    def is_loader(self, source: str) -> bool:
+    def is_loader(self, script: Mapping[str, str]) -> bool:
         """Whether a script defines the element, fetched from its host or from a copy on the site.
 
         Args:
-            source: the script's `src`.
+            script: its attributes.
         """
+        kind = script.get("type", "").strip().lower()
+        if kind not in _SCRIPT_TYPES or "nomodule" in script:
+            return False
+        source = script.get("src", "").strip()
         copy = source.partition("assets/external/")[2]
         return address(source) in self.loaders or (
             copy != "" and address(f"//{copy}") in self.loaders
@@ -135,6 +141,11 @@ def _templates() -> Environment:
     )
 
 
+def credential(name: str) -> str:
+    """The documented spelling of an attribute that holds a credential; of others the name."""
+    return _CREDENTIALS.get(name, name)
+
+
 def address(url: str) -> tuple[str, str]:
     """Host and path of a URL, without scheme, default port, query and fragment.
 
@@ -147,6 +158,7 @@ def address(url: str) -> tuple[str, str]:
     except ValueError:
         return ("", url)
     host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
     return (host if port in (None, 80, 443) else f"{host}:{port}", parts.path)
 
 

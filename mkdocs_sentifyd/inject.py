@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import NamedTuple
 
 from mkdocs_sentifyd.components import COMPONENTS
@@ -51,15 +52,15 @@ def inject(html: str, embed: Embed) -> Injected:
     advice = tuple(_advice(outline, embed))
     if outline.others and not outline.elements:
         return Injected(html, advice)
-    edits: dict[int, str] = {}
-    if not outline.has_loader:
-        edits[outline.head_end] = embed.loader
+    edits: list[tuple[int, str]] = []
     if outline.elements:
-        edits.update(_completion(html, outline.elements[0], embed))
-    else:
-        edits[outline.body_end] = edits.get(outline.body_end, "") + embed.tag()
+        edits += _completion(html, outline.elements[0], embed)
+    if not outline.has_loader:
+        edits.append((outline.head_end, embed.loader))
+    if not outline.elements:
+        edits.append((outline.body_end, embed.tag()))
     pieces, position = [], 0
-    for offset, text in sorted(edits.items()):
+    for offset, text in sorted(edits, key=itemgetter(0)):
         # Where something was never closed, our own tags of the last time are not seen as tags.
         if not html.endswith(text, 0, offset):
             pieces += [html[position:offset], text]
@@ -134,7 +135,7 @@ def _outline(html: str, embed: Embed) -> _Outline:
         elif tag.name in _ELEMENTS:
             (outline.elements if tag.name == embed.element else outline.others).append(tag)
         elif tag.name == "script" and not outline.has_loader:
-            outline.has_loader = embed.is_loader(tag.attributes().get("src", "").strip())
+            outline.has_loader = embed.is_loader(tag.attributes())
     if ends[UNCLOSED] >= 0 and (last := end_of_body(html)) is not None:
         ends["body"] = last
     outline.body_end = next((end for end in ends.values() if end >= 0), len(html))

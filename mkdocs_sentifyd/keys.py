@@ -9,8 +9,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from urllib.parse import parse_qsl
 
-__all__ = ["find_api_key", "find_named_key", "secret_keys"]
+__all__ = ["KEY_ON_THE_SITE", "find_api_key", "find_named_key", "secret_keys"]
 
+KEY_ON_THE_SITE = (
+    "this looks like the API key, and every reader of the site would get it: take it out, and give "
+    "it to the token service as AVATAR_API_KEY"
+)
 # What the key looks like is not documented, so this goes by what secrets look like: a name that
 # says so, a prefix that services give their keys, a JWT, or a long run of mixed characters.
 _KEY_NAME = re.compile(
@@ -27,12 +31,15 @@ _KEY_VALUE = re.compile(
 )
 _NAMED_KEY = re.compile(
     r"(?:avatar|sentifyd)[-_]?(?:api[-_]?)?key(?:[\\\"'\s]|&#?\w+;){0,8}[:=]"
-    r"(?:[\\\"'\s]|&#?\w+;){0,8}([A-Za-z0-9_.-]{12,})",
+    r"(?:[\\\"'\s]|&#?\w+;){0,8}([A-Za-z0-9_-]{12,})(?![A-Za-z0-9_.-])",
     re.IGNORECASE,
 )
 # Subresource hashes are long and mixed by nature, and patterns are paths of the author's own.
 # A public key is the author's own decision, of which they are warned.
-_EXEMPT = {"integrity", "include", "exclude", "match", "public_api_key"}
+_EXEMPT = {"integrity", "include", "exclude", "match", "public_api_key", "accesskey"}
+_ADDRESSES = {"logo", "terms_url", "privacy_url", "brand-logo", "terms-href", "privacy-href"}
+_PLACEHOLDER = re.compile(r"(?i)your|example|place|change|dummy|sample|xxx|1234|abcd|key[-_]?here")
+MAX_DEPTH = 20
 MIN_KEY_LENGTH = 8
 
 
@@ -51,7 +58,9 @@ def find_api_key(options: Mapping[str, object]) -> str | None:
             return "(a name that looks like a key)"
         if any(key in value for key in real_keys):
             return path
-        if name not in _EXEMPT and (_KEY_NAME.search(name) or _looks_like_a_key(value)):
+        if name in _EXEMPT:
+            continue
+        if _KEY_NAME.search(name) or _looks_like_a_key(value, is_address=name in _ADDRESSES):
             return path
     return None
 
@@ -79,25 +88,29 @@ def find_named_key(text: str, public_key: str = "") -> bool:
     for match in _NAMED_KEY.finditer(text):
         value = match[1]
         # Placeholders are words, and words have few digits.
-        if value != public_key and sum(map(str.isdigit, value)) > 1:
+        has_digits = sum(map(str.isdigit, value)) > 1
+        if value != public_key and has_digits and not _PLACEHOLDER.search(value):
             return True
     return False
 
 
-def _looks_like_a_key(value: str) -> bool:
-    if "://" in value:
+def _looks_like_a_key(value: str, *, is_address: bool) -> bool:
+    if "://" in value or is_address:
         # Hosts and paths are long and mixed by nature too; a key in a URL stands in its query.
         return any(_KEY_VALUE.search(text) for _, text in parse_qsl(value.partition("?")[2]))
     return _KEY_VALUE.search(value) is not None
 
 
-def _leaves(value: object, path: str = "") -> Iterator[tuple[str, str]]:
+def _leaves(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
     """Every text with the dotted name of the option that holds it."""
+    # An anchor in YAML may hold itself.
+    if depth > MAX_DEPTH:
+        return
     if isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _leaves(item, f"{path}.{name}" if path else str(name))
+            yield from _leaves(item, f"{path}.{name}" if path else str(name), depth + 1)
     elif isinstance(value, list):
         for item in value:
-            yield from _leaves(item, path)
+            yield from _leaves(item, path, depth + 1)
     elif value is not None:
         yield path, str(value)

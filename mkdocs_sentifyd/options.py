@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import unicodedata
 from typing import Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -14,17 +15,15 @@ from mkdocs_sentifyd.components import COMPONENTS, LANGUAGES, spoken
 
 __all__ = [
     *("Address", "AvatarId", "Display", "Flag", "Group", "Integrity", "Language", "LoaderUrl"),
-    *("OneOf", "PublicKey", "Text", "TokenEndpoint"),
+    *("OVERLAYS", "OneOf", "PublicKey", "Text", "TokenEndpoint", "is_one_line"),
 ]
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
+# In no address, whatever some parser may make of it.
+_UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
 OVERLAYS = ("overlay", "overlay-toggler")
-KEY_ON_THE_SITE = ValidationError(
-    "this looks like the API key, and every reader of the site would get it: take it out of "
-    "mkdocs.yml, and give it to the token service as AVATAR_API_KEY"
-)
 
 
 class AvatarId(BaseConfigOption[str]):
@@ -183,8 +182,8 @@ class Text(BaseConfigOption[str]):
 
     def run_validation(self, value: object) -> str:
         """Return the text without the space around it."""
-        if not isinstance(value, str) or not (text := value.strip()) or not text.isprintable():
-            raise ValidationError("must be one line of text")
+        if not isinstance(value, str) or not (text := value.strip()) or not is_one_line(text):
+            raise ValidationError("must be one line of text, without control characters")
         return text
 
 
@@ -194,7 +193,7 @@ class Address(BaseConfigOption[str]):
     def run_validation(self, value: object) -> str:
         """Return the address as written."""
         example = "https://www.example.com/legal or, from the root of the site, legal/terms/"
-        if not isinstance(value, str) or not value or re.search(r"[\s\\<>\"]", value):
+        if not isinstance(value, str) or not value or _UNSAFE.search(value):
             raise ValidationError(f"must be an address, such as {example}")
         if value.startswith("//") or re.match("[a-zA-Z][a-zA-Z0-9+.-]*:", value):
             return _public_url(value, example, fragment=True)
@@ -204,6 +203,11 @@ class Address(BaseConfigOption[str]):
         if ".." in path.split("/"):
             raise ValidationError("must not lead out of the site: write it from the site's root")
         return value
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has neither line breaks nor what is no character for readers."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
 
 
 def _public_url(value: object, example: str, *, fragment: bool = False) -> str:
@@ -226,7 +230,7 @@ def _split(value: str, example: str) -> SplitResult:
     except ValueError:
         raise ValidationError(f"is malformed: check host and port, as in {example}") from None
     # urlsplit drops tabs and line breaks, and a browser would not agree on what is left.
-    if url.scheme not in ("http", "https") or not url.hostname or re.search(r"[\s\\<>\"]", value):
+    if url.scheme not in ("http", "https") or not url.hostname or _UNSAFE.search(value):
         raise ValidationError(f"must be an absolute URL, such as {example}")
     return url
 

@@ -8,9 +8,10 @@ from typing import Any
 
 from mkdocs.config.base import BaseConfigOption, ValidationError
 
+from mkdocs_sentifyd.options import OVERLAYS
 from mkdocs_sentifyd.patterns import PathPatterns, Patterns
 
-__all__ = ["Override", "Overrides", "merged"]
+__all__ = ["Override", "Overrides", "laid_over", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +54,15 @@ def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
     """
     result = dict(site)
     # Loader and spelling belong to a component, a public key to one avatar and one way in.
-    if page.get("component", site.get("component")) != site.get("component"):
+    if "component" in page and (page["component"] or "bot") != (site.get("component") or "bot"):
         result.pop("loader", None)
         result.pop("attribute_names", None)
+        if result.get("display") in OVERLAYS:
+            result.pop("display")
+    is_other = "avatar_id" in page and str(page["avatar_id"]) != str(site.get("avatar_id"))
     if page.get("public_api_key"):
         result.pop("token_endpoint", None)
-    elif page.get("token_endpoint") or page.get("avatar_id", site.get("avatar_id")) != site.get(
-        "avatar_id"
-    ):
+    elif page.get("token_endpoint") or is_other:
         result.pop("public_api_key", None)
     for name, value in page.items():
         before = result.get(name)
@@ -69,6 +71,18 @@ def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[name] = value
     return result
+
+
+def laid_over(folder: object, page: object) -> object:
+    """What a page says of its avatar over what its folder says: mappings are merged, all else wins.
+
+    Args:
+        folder: `sentifyd` in the folder's front matter, or `None`.
+        page: the same of the page.
+    """
+    if isinstance(folder, Mapping) and isinstance(page, Mapping):
+        return merged(folder, page)
+    return folder if page is None else page
 
 
 def _override(number: int, entry: object) -> Override:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -55,4 +56,10 @@ class Patterns(BaseConfigOption[PathPatterns | None]):
         if not isinstance(value, str):
             raise ValidationError("must be a list of patterns, or a string with one on each line")
         lines = tuple(line for line in value.splitlines() if line)
-        return PathPatterns(c.PathSpec().validate("\n".join(lines)), lines)
+        try:
+            patterns = PathPatterns(c.PathSpec().validate("\n".join(lines)), lines)
+        except (re.error, RecursionError):
+            raise ValidationError("has a pattern that cannot be used: check its brackets") from None
+        if {pattern.include for pattern in patterns.spec.patterns} - {None} == {False}:
+            raise ValidationError("has exceptions (!) only: begin with what they except, such as *")
+        return patterns

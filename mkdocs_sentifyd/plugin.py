@@ -8,15 +8,17 @@ from urllib.parse import urlsplit
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.exceptions import PluginError
-from mkdocs.plugins import BasePlugin, event_priority, get_plugin_logger
-from mkdocs.utils import is_error_template
+from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority, get_plugin_logger
+from mkdocs.utils import is_error_template, is_markdown_file
 
 from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.front_matter import LOST, PageError, is_lost
 from mkdocs_sentifyd.inject import inject
 from mkdocs_sentifyd.keys import secret_keys
 from mkdocs_sentifyd.leaks import leaking_files
+from mkdocs_sentifyd.overrides import laid_over
 from mkdocs_sentifyd.scan import is_whole_page
-from mkdocs_sentifyd.selection import FrontMatterError, Selection
+from mkdocs_sentifyd.selection import Selection
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -29,6 +31,8 @@ __all__ = ["SentifydPlugin"]
 
 log = get_plugin_logger("sentifyd")
 
+OURS = "sentifyd"
+EARLY = 100
 # After the plugins that rewrite whole pages: what they never saw they cannot spoil.
 LATE = -100
 # After those that write files when all else is done, or build the site in further languages.
@@ -42,6 +46,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _language: str
     _paths: set[str]
     _count: int
+    _own: dict[str, object]
     _depth = 0
 
     def on_config(self, config: MkDocsConfig) -> None:  # noqa: ARG002 - the event's signature
@@ -51,7 +56,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Begin to count; a build within a build, for another language, goes on counting."""
         if not self._depth:
-            self._count, self._paths = 0, set()
+            self._count, self._paths, self._own = 0, set(), {}
         self._depth += 1
 
     @event_priority(LATE)
@@ -61,6 +66,24 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         self._paths.update(file.src_uri for file in files.documentation_pages())
         self._paths.update(config.theme.static_templates)
 
+    @event_priority(EARLY)
+    def _set_aside(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
+        """Take aside what the page says of itself: a folder's may be of another type.
+
+        Material's meta plugin, which comes in between, cannot merge a mapping with `false`.
+        """
+        if OURS in page.meta:
+            self._own[page.file.src_uri] = page.meta.pop(OURS)
+
+    @event_priority(LATE)
+    def _lay_over(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
+        """Lay it over what the folder says."""
+        if page.file.src_uri in self._own:
+            own = self._own.pop(page.file.src_uri)
+            page.meta[OURS] = laid_over(page.meta.get(OURS), own)
+
+    on_page_markdown = CombinedEvent(_set_aside, _lay_over)
+
     @event_priority(LATE)
     def on_post_template(
         self, output_content: str, *, template_name: str, config: MkDocsConfig
@@ -68,9 +91,15 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Give 404.html and its like an avatar."""
         if template_name not in config.theme.static_templates:
             return output_content
-        avatar = self._selection.template(template_name)
         # Some themes keep fragments among them.
-        if avatar is None or not is_whole_page(output_content):
+        if not is_whole_page(output_content):
+            return output_content
+        try:
+            avatar = self._selection.template(template_name)
+        except PageError as error:
+            log.warning("%s: %s", template_name, error)
+            return output_content
+        if avatar is None:
             return output_content
         root = "../" * template_name.count("/")
         if is_error_template(template_name):
@@ -83,8 +112,10 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Give a chosen page its avatar."""
         source = page.file.src_uri
         try:
+            if is_lost(page.markdown or ""):
+                raise PageError(LOST.format("YAML"))
             avatar = self._selection.page([source], page.meta)
-        except FrontMatterError as error:
+        except PageError as error:
             log.warning("%s: %s", source, error)
             return output
         if avatar is None:
@@ -100,7 +131,13 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
         log.info("%d pages have an avatar", self._count)
-        if leaks := leaking_files(Path(config.site_dir), secret_keys()):
+        try:
+            leaks = leaking_files(Path(config.site_dir), secret_keys())
+        except OSError as error:
+            raise PluginError(
+                f"{error.filename} cannot be searched for the API key: {error.strerror}"
+            ) from None
+        if leaks:
             raise PluginError(
                 f"the API key is in {', '.join(leaks)}, and every reader would get it: take it "
                 "out of the sources, and publish the site only then"
@@ -114,7 +151,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Patterns for pages that are not there, and not only left out of this build."""
         if not list(self._selection.unused(self._paths)):
             return []
-        sources = (file.relative_to(docs_dir).as_posix() for file in docs_dir.rglob("*.md"))
+        files = (file for file in docs_dir.rglob("*") if is_markdown_file(file.name))
+        sources = (file.relative_to(docs_dir).as_posix() for file in files)
         return list(self._selection.unused(self._paths.union(sources)))
 
     def _inject(self, html: str, name: str, avatar: Avatar, root: str) -> str:

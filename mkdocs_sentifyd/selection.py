@@ -7,14 +7,12 @@ from typing import Any
 
 from mkdocs_sentifyd.config import PageOptionsError, SentifydConfig
 from mkdocs_sentifyd.embed import Avatar
-from mkdocs_sentifyd.keys import find_api_key
-from mkdocs_sentifyd.options import KEY_ON_THE_SITE
+from mkdocs_sentifyd.front_matter import PageError
+from mkdocs_sentifyd.keys import KEY_ON_THE_SITE, find_api_key
 
-__all__ = ["FrontMatterError", "Selection"]
+__all__ = ["Selection"]
 
-
-class FrontMatterError(ValueError):
-    """A page's front matter cannot be used; the text says how to mend it."""
+FRONT = "`sentifyd` in the front matter"
 
 
 class Selection:
@@ -43,27 +41,27 @@ class Selection:
             The avatar, or `None` for a page without one.
 
         Raises:
-            FrontMatterError: `sentifyd` in the front matter cannot be used.
+            PageError: `sentifyd` in the front matter cannot be used, or overrides do not agree.
         """
         wanted = meta.get("sentifyd")
         if isinstance(wanted, bool):
             return self._avatar(sources) if wanted else None
         if wanted is not None and not isinstance(wanted, Mapping):
-            raise FrontMatterError(
-                "`sentifyd` in the front matter must be true, false or a mapping of options"
-            )
+            raise PageError(f"{FRONT} must be true, false or a mapping of options")
         if wanted and (name := find_api_key(wanted)):
-            raise FrontMatterError(f"`sentifyd` in the front matter: '{name}': {KEY_ON_THE_SITE}")
-        try:
-            avatar = self._avatar(sources, wanted)
-        except PageOptionsError as error:
-            raise FrontMatterError(f"`sentifyd` in the front matter: {error}") from None
-        return avatar if self._is_chosen(sources) else None
+            raise PageError(f"{FRONT}: '{name}': {KEY_ON_THE_SITE}")
+        avatar = self._avatar(sources, wanted or {}) if wanted else None
+        if not self._is_chosen(sources):
+            return None
+        return avatar or self._avatar(sources)
 
     def template(self, name: str) -> Avatar | None:
         """The avatar of a page that the theme makes without a source, such as 404.html.
 
         `not_found_page` decides, and `exclude`; `include` is for pages that have a source.
+
+        Raises:
+            PageError: overrides do not agree.
         """
         exclude = self._config.exclude
         if not self._config.not_found_page or (exclude is not None and exclude.match([name])):
@@ -97,6 +95,19 @@ class Selection:
         key = (matching, repr(front) if front else "")
         avatar = self._avatars.get(key)
         if avatar is None:
-            layers = [overrides[index].options for index in matching]
-            avatar = self._avatars[key] = Avatar(self._config.page(*layers, front or {}))
+            avatar = self._avatars[key] = self._make(matching, front)
         return avatar
+
+    def _make(self, matching: tuple[int, ...], front: Mapping[str, Any] | None) -> Avatar:
+        layers = [self._config.overrides[index].options for index in matching]
+        try:
+            settings = self._config.page(*layers)
+        except PageOptionsError as error:
+            entries = " and ".join(str(index + 1) for index in matching)
+            raise PageError(f"overrides, entries {entries} together: {error}") from None
+        if front:
+            try:
+                settings = self._config.page(*layers, front)
+            except PageOptionsError as error:
+                raise PageError(f"{FRONT}: {error}") from None
+        return Avatar(settings)

@@ -6,7 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+from mkdocs.exceptions import ConfigurationError
 from mkdocs.utils.yaml import get_yaml_loader, yaml_load
 
 from mkdocs_sentifyd.config import SentifydConfig
@@ -46,31 +48,53 @@ def read_config(file: Path) -> SiteConfig:
     """
     settings = _read_yaml(file)
     plugins = dict(_plugins(settings.get("plugins") or []))
-    options = plugins.get("sentifyd")
-    if not isinstance(options, dict):
+    if "sentifyd" not in plugins:
         raise SiteError(f"{file} has no sentifyd section under plugins")
-    meta = plugins.get("material/meta", plugins.get("meta"))
+    options = plugins["sentifyd"]
+    if not isinstance(options, dict):
+        raise SiteError(f"{file}: what stands below sentifyd must be a mapping of options")
+    options = dict(options)
     # MkDocs' own switch for a plugin, which then leaves the other options unread.
     enabled = options.pop("enabled", True)
     if not isinstance(enabled, bool):
         raise SiteError(f"{file}: option 'enabled' must be true or false")
     config, warnings = _validated(options, file) if enabled else (None, ())
+    docs_dir = file.parent / str(settings.get("docs_dir") or "docs")
+    if config and not docs_dir.is_dir():
+        if settings.get("docs_dir"):
+            raise SiteError(f"{file}: docs_dir {docs_dir} is not there: correct it")
+        warnings = (*warnings, f"{docs_dir} is not there: no page has front matter")
+    meta = plugins.get("material/meta", plugins.get("meta"))
     return SiteConfig(
-        docs_dir=file.parent / str(settings.get("docs_dir") or "docs"),
-        site_url=str(settings.get("site_url") or ""),
+        docs_dir=docs_dir,
+        site_url=_address(settings.get("site_url"), file),
         meta_file=str(meta.get("meta_file", ".meta.yml")) if isinstance(meta, dict) else None,
         options=config,
         warnings=warnings,
     )
 
 
+def _address(value: object, file: Path) -> str:
+    try:
+        urlsplit(str(value or ""))
+    except ValueError:
+        raise SiteError(f"{file}: site_url is malformed: check host and port") from None
+    return str(value or "")
+
+
 def _read_yaml(file: Path) -> dict[str, Any]:
+    if file.suffix == ".toml":
+        raise SiteError(f"{file}: write the sentifyd section into an mkdocs.yml, and name that")
     try:
         with file.open("rb") as stream:
             settings = yaml_load(stream, _yaml_loader())
     except FileNotFoundError:
         raise SiteError(f"{file} is not there: name it with --config-file") from None
+    except OSError as error:
+        raise SiteError(f"{file}: {error.strerror}") from None
     except Exception as error:  # noqa: BLE001 - the YAML library raises many kinds
+        if isinstance(error, ConfigurationError) and str(error).startswith("Inherited"):
+            raise SiteError(f"{file}: its INHERIT names a file that is not there") from None
         # Its texts quote the file, which may hold a secret.
         mark = getattr(error.__context__, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""

@@ -73,7 +73,7 @@ def test_every_code_is_documented(root: Path) -> None:
 def test_every_finding_is_documented(root: Path) -> None:
     text = (root / "example_docs/docs/reference/commands.md").read_text()
     package = root / "mkdocs_sentifyd"
-    sources = [(package / f"check{part}.py").read_text() for part in ("", "_endpoint")]
+    sources = [(package / f"check{part}.py").read_text() for part in ("", "_page", "_endpoint")]
     found = {
         code.replace("{kind}", "endpoint")
         for code in re.findall(r'inding\(\s*f?"((?:\{kind\}|[a-z])[a-z-]+)"', "".join(sources))

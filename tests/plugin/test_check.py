@@ -235,7 +235,7 @@ def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Chec
 
     assert found.codes == {
         ("attribute-differs", "own/index.html"),
-        ("pattern-unused", "mkdocs.yml"),
+        ("unused", "mkdocs.yml"),
         ("unexpected-avatar", OFF),
     }
     assert found.status == 0

@@ -87,7 +87,7 @@ def errors(output: str) -> list[str]:
         ({"attributes": {"onclick": "x()"}}, "attributes", "inline script"),
         ({"attributes": {"data-a": 1, "DATA-A": 2}}, "attributes", "stands there twice"),
         ({"attributes": {"a b": 1}}, "attributes", "Latin letters"),
-        ({"attributes": {"data-a": [1]}}, "attributes", "must be text, a number"),
+        ({"attributes": {"data-a": [1]}}, "attributes", "one line of text, a number"),
         ({"public_api_key": "anything"}, "token_endpoint", "cannot stand beside public_api_key"),
         ({"public_api_key": ["k"]}, "public_api_key", "visible ASCII"),
         ({"overrides": {"match": "a"}}, "overrides", "must be a list"),

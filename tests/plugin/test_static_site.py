@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import pty
 import re
@@ -12,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from mkdocs_sentifyd import static_site
 from mkdocs_sentifyd.cli import main
 from tests.plugin.conftest import BuildSite, Page
 
@@ -88,6 +86,7 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         (folder / "site").mkdir()
+        (folder / "docs").mkdir()
 
     def write(self, *paths: str, text: str | bytes = PAGE) -> None:
         for path in paths:
@@ -258,10 +257,7 @@ def test_a_mistake_in_front_matter_leaves_only_that_page(
 MANY = 1200
 
 
-def test_a_large_site_is_shared_among_processes(
-    site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(static_site, "_processors", lambda: 2)
+def test_a_large_site_keeps_its_order(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     pages = [f"p{number:04}" for number in range(MANY)]
     site.write(*(f"site/{name}.html" for name in pages))
     site.write("docs/p0700.md", text="---\nsentifyd: false\n---\n")
@@ -278,14 +274,13 @@ def test_a_large_site_is_shared_among_processes(
     assert told == ["p0004.html", "p1191.html", "exclude", "p0003.html", "p1190.html"]
 
 
-def test_a_mistake_in_one_of_the_processes_is_one_line(
+def test_a_full_disk_is_one_line_and_leaves_no_half_page(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(static_site, "_processors", lambda: 2)
     site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
 
     def full(source: str, target: str) -> None:
-        if target.endswith("p0600.html"):
+        if target >= f"{site.folder}/site/p0600.html":
             raise OSError(28, "No space left on device")
         Path(source).rename(target)
 
@@ -293,7 +288,33 @@ def test_a_mistake_in_one_of_the_processes_is_one_line(
     assert site.inject(config=WITHOUT_PATTERNS) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith("site/p0600.html: No space left on device")
-    assert multiprocessing.active_children() == []
+    assert site.changed() == {f"p{number:04}.html" for number in range(600)}
+    assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
+
+
+def test_a_signal_to_stop_leaves_no_half_page(site: Site) -> None:
+    site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
+    (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
+    # It stops itself after some pages, while others are still being written.
+    code = (
+        "import os, signal\n"
+        "from mkdocs_sentifyd import static_site\n"
+        "from mkdocs_sentifyd.cli import main\n"
+        "inject, pages = static_site.inject, []\n"
+        "def stop(html, embed):\n"
+        "    pages.append(1)\n"
+        "    len(pages) == 300 and os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    return inject(html, embed)\n"
+        "static_site.inject = stop\n"
+        "exit(main(['inject', 'site']))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], cwd=site.folder, capture_output=True, text=True
+    )
+
+    assert result.returncode == 130
+    assert result.stderr == "mkdocs-sentifyd: stopped; running it again does the rest\n"
+    assert 200 < len(site.changed()) < MANY
     assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
 
 

@@ -1,0 +1,198 @@
+"""Checking one page: what it has against what it ought to have.
+
+It is read with BeautifulSoup and not as `inject` reads it, so that one finds the other's mistakes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from bs4 import BeautifulSoup, Tag
+
+from mkdocs_sentifyd.components import COMPONENTS
+from mkdocs_sentifyd.embed import Embed, address, credential
+from mkdocs_sentifyd.findings import Finding, Severity
+from mkdocs_sentifyd.keys import find_api_key
+
+__all__ = ["CheckedPage"]
+
+# Nothing in there is part of the page, whatever this parser makes of it.
+_QUOTING = ["iframe", "noembed", "noframes", "noscript", "plaintext", "template", "textarea"]
+_QUOTING += ["title", "xmp"]
+_ELEMENTS = {component.element: name for name, component in COMPONENTS.items()}
+_LOADERS = {
+    address(url): name
+    for name, component in COMPONENTS.items()
+    for url in (component.loader, *component.other_loaders)
+}
+_REPEATED = "repeated attributes"
+_CREDENTIALS = {"token_endpoint", "token-endpoint", "api-key"}
+_ADDRESSES = ("brand-logo", "terms-href", "privacy-href")
+_REBUILD = "build the site again, or run `mkdocs-sentifyd inject` on a fresh build of it"
+
+
+class CheckedPage:
+    """A page, parsed.
+
+    Args:
+        site_dir: folder of the built site.
+        path: of the page below it.
+        html: its text.
+
+    Raises:
+        ParserRejectedMarkup: the parser cannot read it.
+    """
+
+    def __init__(self, site_dir: Path, path: str, html: str) -> None:
+        self._site_dir = site_dir
+        self._path = path
+        # Lists of classes and the like are of no use here.
+        soup = BeautifulSoup(
+            html,
+            "html.parser",
+            on_duplicate_attribute=_note_repeated,
+            multi_valued_attributes=None,
+        )
+        self._elements = [tag for tag in soup.find_all(list(_ELEMENTS)) if _is_real(tag)]
+        self._scripts = [tag for tag in soup.find_all("script", src=True) if _is_real(tag)]
+
+    def without_avatar(self) -> Iterator[Finding]:
+        """What an unchosen page must not have."""
+        loaders = [tag for tag in self._scripts if address(_source(tag)) in _LOADERS]
+        for tag in (*self._elements, *loaders):
+            kind = "the loader" if tag.name == "script" else f"a <{tag.name}>"
+            # An author's own tag alone gets nobody anywhere: it has no way in, and no script.
+            is_bare = not loaders and not _CREDENTIALS & tag.attrs.keys()
+            yield self._finding(
+                "unexpected-avatar",
+                f"has {kind}, although the configuration keeps avatars off this page",
+                f"{_REBUILD}; or change exclude or the page's front matter",
+                Severity.WARNING if is_bare else Severity.ERROR,
+            )
+
+    def with_avatar(self, embed: Embed) -> Iterator[Finding]:
+        """What a chosen page must have, once."""
+        elements = [tag for tag in self._elements if tag.name == embed.element]
+        loaders = [tag for tag in self._scripts if embed.is_loader(_attributes(tag))]
+        for name, tags, cure in (
+            ("element", elements, f"keep one <{embed.element}>"),
+            ("loader", loaders, "keep one script tag, or leave it to the plugin"),
+        ):
+            if not tags:
+                yield self._finding(f"{name}-missing", f"has no {name} of an avatar", _REBUILD)
+            elif len(tags) > 1:
+                yield self._finding(f"{name}-repeated", f"has the {name} {len(tags)} times", cure)
+        for tag in self._others(embed):
+            yield self._finding(
+                "other-component",
+                f"has a <{tag.name}> of the other component beside what {embed.component} needs",
+                "keep one component on a page: take the tag out, or set the option component",
+            )
+        for tag in (*elements, *loaders):
+            yield from self._repeated(tag)
+        if elements:
+            yield from self._attributes(elements[0], embed)
+        if loaders:
+            yield from self._loader(loaders[0], embed)
+
+    def _others(self, embed: Embed) -> list[Tag]:
+        """Elements of the other component, and loaders that define one."""
+        elements = [tag for tag in self._elements if tag.name != embed.element]
+        others = {
+            place for place, name in _LOADERS.items() if name != embed.component
+        } - embed.loaders
+        return elements + [tag for tag in self._scripts if address(_source(tag)) in others]
+
+    def _repeated(self, tag: Tag) -> Iterator[Finding]:
+        names = list(tag.attrs.get(_REPEATED, []))
+        spelt = list(map(credential, tag.attrs))
+        names += [name for name in ("avatar_id", "token_endpoint") if spelt.count(name) > 1]
+        for name in names:
+            yield self._finding(
+                "attribute-repeated",
+                f"its <{tag.name}> has {name} more than once, and a browser ignores the second",
+                "keep one of them",
+            )
+
+    def _attributes(self, element: Tag, embed: Embed) -> Iterator[Finding]:
+        found = _attributes(element)
+        spelt = {credential(name): value for name, value in found.items()}
+        if find_api_key({k: v for k, v in found.items() if v != embed.public_key}):
+            yield self._finding(
+                "key-on-element",
+                f"its <{element.name}> carries what looks like the API key",
+                "take it out, and give the key to the token service as AVATAR_API_KEY",
+            )
+        for name, wanted in embed.values:
+            value = spelt.get(credential(name))
+            if value is None:
+                yield self._finding(
+                    "attribute-missing", f"its <{element.name}> has no {name}", _REBUILD
+                )
+            elif value != wanted:
+                yield self._finding(
+                    "attribute-differs",
+                    f"its <{element.name}> has another {name} than the configuration",
+                    f"{_REBUILD}, unless the page's author wants it so",
+                    Severity.WARNING,
+                )
+        for name in _ADDRESSES:
+            if name in found and not self._is_there(found[name]):
+                yield self._finding(
+                    "address-broken",
+                    f"its {name} leads to nothing in the site",
+                    "write the path from the root of the site, as readers see it",
+                )
+
+    def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
+        wanted = BeautifulSoup(embed.loader, "html.parser").script
+        found = _attributes(loader)
+        for name, value in _attributes(wanted).items() if wanted else ():
+            if name != "src" and found.get(name) != value:
+                yield self._finding(
+                    "loader-differs",
+                    f"its loader has another {name} than the configuration",
+                    f"{_REBUILD}, unless the page's author wants it so",
+                    Severity.WARNING,
+                )
+        if found["src"].strip().lower().startswith("http://") and embed.loader.count("https://"):
+            yield self._finding(
+                "loader-insecure",
+                "fetches its loader over http, so that anyone on the way can change it",
+                "write https",
+            )
+
+    def _is_there(self, target: str) -> bool:
+        try:
+            parts = urlsplit(target)
+            if parts.scheme or parts.netloc or target.startswith("/"):
+                return True
+            path = urlsplit(urljoin(f"/{self._path}", target)).path
+            file = self._site_dir / unquote(path)[1:]
+            return file.is_file() or (file / "index.html").is_file()
+        except (OSError, ValueError):
+            return False
+
+    def _finding(
+        self, code: str, what: str, cure: str, severity: Severity = Severity.ERROR
+    ) -> Finding:
+        return Finding(code, self._path, what, cure, severity)
+
+
+def _note_repeated(attributes: dict[str, Any], name: str, _: object) -> None:
+    attributes.setdefault(_REPEATED, []).append(name)
+
+
+def _attributes(tag: Tag) -> dict[str, str]:
+    return {name: str(value) for name, value in tag.attrs.items() if name != _REPEATED}
+
+
+def _is_real(tag: Tag) -> bool:
+    return tag.find_parent(_QUOTING) is None
+
+
+def _source(tag: Tag) -> str:
+    return str(tag.get("src") or "").strip()

@@ -1,0 +1,54 @@
+"""Front matter of a page's source, as MkDocs reads it (YAML) and as Hugo may have it (TOML)."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from typing import Any
+
+from mkdocs.utils import meta
+
+__all__ = ["LOST", "PageError", "is_lost", "read_front_matter"]
+
+_BLOCK = re.compile(
+    r"\A(?P<fence>---|\+\+\+)[ \t]*\n(?P<text>.*?\n)(?:---|\.\.\.|\+\+\+)[ \t]*(?:\n|\Z)", re.DOTALL
+)
+_OURS = re.compile(r"^[\"']?sentifyd[\"']?[ \t]*[:=]|^\[sentifyd\]", re.MULTILINE)
+LOST = "its front matter cannot be read, and it has a `sentifyd` in it: mend its {}"
+
+
+class PageError(ValueError):
+    """What is said of a page's avatar cannot be used; the text says how to mend it."""
+
+
+def read_front_matter(text: str) -> dict[str, Any]:
+    """What a source says of its page.
+
+    Args:
+        text: the source, with any line ends.
+
+    Raises:
+        PageError: it says something of the avatar, and cannot be read.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    block = _BLOCK.match(text)
+    if block and block["fence"] == "+++":
+        try:
+            return tomllib.loads(block["text"])
+        except tomllib.TOMLDecodeError:
+            data: dict[str, Any] = {}
+    else:
+        _, data = meta.get_data(text)
+    if not data and is_lost(text):
+        raise PageError(LOST.format("TOML" if block and block["fence"] == "+++" else "YAML"))
+    return dict(data)
+
+
+def is_lost(text: str) -> bool:
+    """Whether a text still begins with front matter that says something of the avatar.
+
+    MkDocs takes front matter away when it has read it, and leaves it there in silence when it is
+    not YAML.
+    """
+    block = _BLOCK.match(text)
+    return block is not None and _OURS.search(block["text"]) is not None
