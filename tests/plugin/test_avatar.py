@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
+from mkdocs_sentifyd.cli import main
 from tests.plugin.conftest import ENDPOINT, LOADER, OPTIONS, BuildSite
 
 PAGES = {"index.md": "# Home\n", "guide/a.md": "# A\n", "guide/b.md": "# B\n"}
@@ -421,6 +423,143 @@ def test_a_page_may_have_a_public_key_in_place_of_the_endpoint(build: BuildSite)
     element = built.page("guide/a/index.html").element()
     assert element == {"avatar_id": "avtr_2", "api-key": "pk_canary_1234567890"}
     assert built.page("index.html").element() == CREDENTIALS
+
+
+@pytest.mark.parametrize("group", ["loader", "brand", "appearance"])
+def test_a_typo_in_a_group_is_one_warning_and_no_page_loses_its_avatar(
+    build: BuildSite, group: str
+) -> None:
+    overrides = [{"match": "guide/", "captions": True}]
+    options = {group: {"tpye": "x"}, "overrides": overrides}
+    built = build(PAGES, options, strict=False)
+
+    assert built.status == 0, built.output
+    assert built.output.count("WARNING") == 1
+    assert "Sub-option 'tpye': no such option" in built.output
+    for path in ("index.html", "guide/a/index.html", "404.html"):
+        assert built.page(path).elements()
+    assert build(PAGES, options).status == 1
+
+
+@pytest.mark.parametrize("front", ["", "---\nsentifyd: true\n---\n"])
+def test_overrides_that_contradict_each_other_are_named(build: BuildSite, front: str) -> None:
+    """Each is right on its own: the second takes the site's key away, the third the endpoint."""
+    pages = {**PAGES, "guide/b.md": f"{front}# B\n"}
+    both = ["guide/b.md", "404.html"]
+    overrides = [
+        {"match": "guide/", "captions": True},
+        {"match": both, "avatar_id": "other", "token_endpoint": ENDPOINT},
+        {"match": both, "token_endpoint": None},
+    ]
+    options = {"avatar_id": "avtr_1", "public_api_key": "pk_canary_123456", "overrides": overrides}
+    built = build(pages, plugins=[{"sentifyd": options}], strict=False)
+
+    assert built.status == 0, built.output
+    for name, entries in (("guide/b.md", "1 and 2 and 3"), ("404.html", "2 and 3")):
+        (line,) = [line for line in built.output.splitlines() if f"{name}: " in line]
+        assert f"overrides, entries {entries} together: option 'token_endpoint': missing" in line
+    assert "front matter" not in built.output
+    built.page("guide/b/index.html").assert_nothing_of_ours()
+    assert built.page("guide/a/index.html").elements()
+
+
+def test_another_component_does_not_inherit_an_overlay(build: BuildSite) -> None:
+    overrides = [
+        {"match": "guide/", "component": "realtime", "display": "overlay"},
+        {"match": "guide/b.md", "component": "bot"},
+    ]
+    built = build(PAGES, {"overrides": overrides})
+
+    assert built.status == 0, built.output
+    assert built.page("guide/b/index.html").element() == CREDENTIALS
+
+
+def test_an_override_that_says_the_same_changes_nothing(build: BuildSite) -> None:
+    own = "https://static.example.com/bot.js"
+    options = {
+        "avatar_id": 123,
+        "loader": {"url": own},
+        "overrides": [{"match": "guide/", "component": "bot", "avatar_id": "123"}],
+    }
+    page = build(PAGES, options).page("guide/a/index.html")
+
+    assert len(page.loaders(own)) == 1
+    assert page.element() == {**CREDENTIALS, "avatar_id": "123"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "page", "attributes"),
+    [
+        ("{captions: true}", "false", None),
+        ("{captions: true}", "true", CREDENTIALS),
+        ("false", "{captions: true}", {**CREDENTIALS, "enable-captions": "true"}),
+        ("{captions: true}", "", {**CREDENTIALS, "enable-captions": "true"}),
+        (
+            "{brand: {name: Folder}, attributes: {data-a: 1}}",
+            "{brand: {terms_url: /t}, attributes: {data-b: 2}}",
+            {
+                **CREDENTIALS,
+                "brand-name": "Folder",
+                "terms-href": "/t",
+                "data-a": "1",
+                "data-b": "2",
+            },
+        ),
+    ],
+)
+def test_a_page_wins_over_its_folder_in_a_build_and_afterwards(
+    build: BuildSite,
+    tmp_path: Path,
+    folder: str,
+    page: str,
+    attributes: dict[str, str] | None,
+) -> None:
+    pages = {
+        "index.md": "# Home\n",
+        "a/.meta.yml": f"sentifyd: {folder}\n",
+        "a/page.md": f"---\nsentifyd: {page}\n---\n# Page\n",
+    }
+    plugins = ["meta", {"sentifyd": OPTIONS}]
+    built = build(pages, theme="material", plugins=plugins)
+    assert built.status == 0, built.output
+    built_by_plugin = built.page("a/page/index.html")
+
+    # Material's plugin would fail where the types differ, and is not needed for the pages.
+    site = build(pages, theme="material", plugins=["search"]).site
+    config = tmp_path / "inject.yml"
+    config.write_text(yaml.safe_dump({"plugins": plugins}))
+    assert main(["inject", str(site), "--config-file", str(config)]) == 0
+
+    for result in (built_by_plugin, built.page("a/page/index.html")):
+        if attributes is None:
+            result.assert_nothing_of_ours()
+        else:
+            assert result.element() == attributes
+
+
+LOST = {
+    "yaml": "---\ntitle: Foo: bar\nsentifyd: false\n---\n# B\n",
+    "toml": "+++\nsentifyd = false\n+++\n# B\n",
+    "surrogate": '---\nsentifyd: {attributes: {x: "\\ud800"}}\n---\n# B\n',
+}
+
+
+@pytest.mark.parametrize("kind", LOST)
+def test_front_matter_that_mkdocs_leaves_unread_is_told(build: BuildSite, kind: str) -> None:
+    built = build({**PAGES, "guide/b.md": LOST[kind]})
+
+    assert built.status == 1
+    assert "guide/b.md: its front matter cannot be read, and it has a `sentifyd`" in built.output
+    assert built.page("guide/b/index.html").elements() == []
+    assert built.page("guide/b/index.html").loaders() == []
+
+
+def test_prose_between_rules_is_no_front_matter(build: BuildSite) -> None:
+    text = "---\n\nsentifyd is a product.\n\n---\n\n# B\n"
+    built = build({**PAGES, "guide/b.md": text})
+
+    assert built.status == 0, built.output
+    assert built.page("guide/b/index.html").elements()
 
 
 def test_an_authors_element_gets_what_it_lacks(build: BuildSite) -> None:

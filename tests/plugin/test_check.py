@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
+import html
 import json
+import os
+import socket
 import sys
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 import pytest
 from starlette.applications import Starlette
@@ -19,6 +25,7 @@ from starlette.routing import Route
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.settings import Settings
+from mkdocs_sentifyd import check_endpoint
 from mkdocs_sentifyd.cli import main
 from tests.plugin.conftest import BuildSite
 from tests.support.servers import serving
@@ -162,6 +169,16 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
         "key-on-element",
         A,
     ),
+    "no browser runs the loader": (
+        edit(A, LOADER, LOADER.replace(" defer", ' type="text/plain" defer')),
+        "loader-missing",
+        A,
+    ),
+    "the loader is fetched over http": (
+        edit(A, LOADER, LOADER.replace("https:", "http:")),
+        "loader-insecure",
+        A,
+    ),
     "the picture was lost": (
         edit(A, 'brand-logo="../logo.svg"', 'brand-logo="../lost.svg"'),
         "address-broken",
@@ -254,6 +271,14 @@ def test_tags_of_an_older_configuration_are_told(
     assert ("attribute-differs", OFF) not in found.codes
 
 
+def test_a_loader_that_lost_its_hash_is_told(build: BuildSite, check: Check) -> None:
+    loader = {"integrity": "sha256-" + "A" * 43 + "="}
+    site = build({"index.md": "# Home\n"}, {"loader": loader}).site
+    edit("index.html", f' integrity="{loader["integrity"]}"', "")(site)
+
+    assert check().codes == {("loader-differs", "index.html")}
+
+
 def test_a_site_without_any_avatar_is_told(build: BuildSite, check: Check) -> None:
     site = build({"index.md": "# Home\n"}, {"include": [], "not_found_page": False}).site
 
@@ -300,6 +325,84 @@ def test_people_read_each_kind_of_finding_once(
     assert what.endswith(" and 5 more: has no loader of an avatar")
     assert cure.startswith("  -> build the site again")
     assert summary == "10 pages, 10 with an avatar: 10 errors, no warnings"
+
+
+def test_pages_whose_source_is_not_known_are_only_doubted(build: BuildSite, check: Check) -> None:
+    pages = {
+        "index.md": "# Home\n",
+        "blog/index.md": "# Blog\n",
+        "blog/posts/q.md": "---\ndate: 2026-01-01\nsentifyd: false\n---\n# Q\n",
+    }
+    options = {"avatar_id": "avtr_1", "token_endpoint": "https://t.example/r"}
+    site = build(pages, theme="material", plugins=["blog", {"sentifyd": options}]).site
+    (post,) = (path.relative_to(site).as_posix() for path in site.rglob("q/index.html"))
+
+    found = check()
+
+    assert {
+        ("element-missing", post),
+        ("loader-missing", post),
+        ("unused", "mkdocs.yml"),
+    } <= found.codes
+    assert found.status == 0
+
+
+def test_odd_pages_do_not_stop_the_check(build: BuildSite, check: Check) -> None:
+    site = build(
+        {
+            **PAGES,
+            "long.md": f'# L\n\n<sentifyd-bot brand-logo="{"x" * 300}"></sentifyd-bot>\n',
+            "odd.md": '# O\n\n<sentifyd-bot terms-href="http://[::1"></sentifyd-bot>\n',
+        },
+        OPTIONS,
+    ).site
+    edit(A, "<h1", "<![foo bar]><h1")(site)
+    (site / os.fsdecode(b"\xff.txt")).write_text(KEY)
+
+    found = check("--key-file", str(write_key(site.parent)))
+
+    assert {("page-unreadable", A), ("key-in-site", "\ufffd.txt")} <= found.codes
+    assert {
+        ("address-broken", "long/index.html"),
+        ("address-broken", "odd/index.html"),
+    } <= found.codes
+
+
+def write_key(folder: Path) -> Path:
+    (folder / "key").write_text(KEY)
+    return folder / "key"
+
+
+def test_a_key_is_found_in_every_way_of_writing_it(build: BuildSite, check: Check) -> None:
+    key = 'ab/Cd+ef"12<gh34=='
+    site = build({"index.md": "# Home\n"}).site
+    forms = {
+        "plain": key,
+        "quote": quote(key),
+        "component": quote(key, safe=""),
+        "lower": quote(key, safe="").replace("%2F", "%2f").replace("%3D", "%3d"),
+        "html": html.escape(key),
+        "decimal": key.replace('"', "&#34;").replace("<", "&#060;"),
+        "hex": key.replace('"', "&#x22;").replace("<", "&#X3C;"),
+        "json": json.dumps(key),
+        "php": json.dumps(key).replace("/", "\\/"),
+        "unicode": key.replace("/", "\\u002F").replace("+", "\\u002b"),
+    }
+    for name, form in forms.items():
+        (site / f"{name}.txt").write_text(form)
+    (site / "packed.SVGZ").write_bytes(gzip.compress(key.encode()))
+    (site.parent / "shared").mkdir()
+    (site.parent / "shared" / "linked.txt").write_text(key)
+    (site / "link").symlink_to(site.parent / "shared")
+    (site / "loop").symlink_to(site)
+    (site / "other.txt").write_text(key.replace("ab", "xy"))
+    os.mkfifo(site / "fifo")
+    (site.parent / "key").write_text(key)
+
+    found = check("--key-file", str(site.parent / "key"))
+
+    names = {*(f"{name}.txt" for name in forms), "packed.SVGZ", "link/linked.txt"}
+    assert found.codes == {("key-in-site", name) for name in names}
 
 
 @contextmanager
@@ -397,6 +500,7 @@ ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
         answer(headers={"Vary": "Accept"}),
         {"endpoint-vary", "endpoint-refresh-vary"},
     ),
+    "a deep list": (answer(b"[" * 900_000), {"endpoint-payload"}),
     "no JSON": (answer(b"<html>"), {"endpoint-payload"}),
     "a list": (answer([1]), {"endpoint-payload"}),
     "the documented upstream answer": (
@@ -492,6 +596,74 @@ def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> 
         assert check("--endpoint").codes == {("endpoint-payload", second)}
 
 
+def test_an_origin_is_sent_as_a_browser_writes_it(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+    seen = set()
+
+    def respond(request: Request) -> Response:
+        seen.add(request.headers.get("Origin"))
+        return JSONResponse(GRANT, headers=HEADERS)
+
+    with endpoint(respond) as url:
+        for origin in ("HTTPS://u:p@Docs.Example.com:443/x/", "https://例え.jp", "http://[::1]:80"):
+            check("--endpoint", url, "--origin", origin)
+    own = seen - {"https://foreign.example", "null"}
+    assert own == {"https://docs.example.com", "https://xn--r8jz45g.jp", "http://[::1]"}
+
+
+def test_no_password_file_is_read(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build({"index.md": "# Home\n"})
+    (tmp_path / "netrc").write_text("default login canary password canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen = []
+
+    def respond(request: Request) -> Response:
+        seen.append(request.headers.get("Authorization"))
+        return answer()(request)
+
+    with endpoint(respond) as url:
+        assert check("--endpoint", url, "--origin", ORIGIN).status == 0
+    assert set(seen) == {None}
+
+
+@pytest.mark.parametrize("dripping", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_an_endpoint_that_drips_does_not_hold_the_check(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, dripping: bytes
+) -> None:
+    monkeypatch.setattr(check_endpoint, "DEADLINE", 0.5)
+    build({"index.md": "# Home\n"})
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.sendall(dripping)
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        found = check("--endpoint", url, "--origin", ORIGIN)
+        over.set()
+        thread.join(5)
+
+    assert found.codes == {("endpoint-unreachable", url)}
+
+
+def test_a_key_in_escaped_json_is_found(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    build({"index.md": "# Home\n"})
+    (tmp_path / "key").write_text("ab/Cd+ef12")
+    content = json.dumps({**GRANT, "avatarParameters": {"ab/Cd+ef12": 1}}).replace("/", "\\/")
+    with endpoint(answer(content.encode())) as url:
+        found = check("--endpoint", url, "--origin", ORIGIN, "--key-file", str(tmp_path / "key"))
+
+    assert found.codes == {("endpoint-key", url), ("endpoint-refresh-key", url)}
+
+
 def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
     build({"index.md": "# Home\n"})
     with endpoint(answer()) as url:
@@ -506,6 +678,7 @@ def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
         (["--endpoint", "tokens"], "--endpoint must be an absolute URL"),
         (["--endpoint"], "name it with --origin"),
         (["--endpoint", "--origin", "docs.example.com"], "name it with --origin"),
+        (["--endpoint", "--origin", "https://["], "name it with --origin"),
         (["--key-file", "nowhere"], "nowhere cannot be read"),
         (["--config-file", "nowhere.yml"], "nowhere.yml is not there"),
     ],

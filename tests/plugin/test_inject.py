@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 from bs4 import BeautifulSoup, Tag
@@ -86,6 +87,11 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
          "<head>{L}</head><body><svg><title/></svg>{E}</body>"),
         ("<head></head><body><script src=x /></body></script></body>",
          "<head>{L}</head><body><script src=x /></body></script>{E}</body>"),
+        ("<title>x</title><p>Hi<sentifyd-bot/></body></html>",
+         '<title>x</title><p>Hi<sentifyd-bot token_endpoint="T" avatar_id="A"/></sentifyd-bot>{L}'
+         "</body></html>"),
+        ("<head><sentifyd-bot/></head>",
+         '<head><sentifyd-bot token_endpoint="T" avatar_id="A"/></sentifyd-bot>{L}</head>'),
         ("<head></head><body>1 < 2 </3 <? </body>",
          "<head>{L}</head><body>1 < 2 </3 <? </body>{E}"),
         ("<head></head><body>x </</body></html>", "<head>{L}</head><body>x </</body>{E}</html>"),
@@ -153,6 +159,22 @@ def test_other_elements_with_a_similar_name_are_not_ours() -> None:
 def test_an_authors_loader_stays_the_only_one(script: str) -> None:
     for html in (page(head=script), page(body=script)):
         assert EMBED.loader not in inject(html, EMBED).html.replace(script, "")
+
+
+@pytest.mark.parametrize("attribute", ["type=text/plain", "type='application/json'", "nomodule"])
+def test_a_script_that_no_browser_runs_is_no_loader(attribute: str) -> None:
+    script = f'<script {attribute} src="{LOADER}"></script>'
+    assert EMBED.loader in inject(page(head=script), EMBED).html
+
+
+def test_only_credentials_have_two_spellings() -> None:
+    embed = replace(
+        EMBED, attributes=(*EMBED.attributes, ("enable-captions", ' enable-captions="X"'))
+    )
+    html = inject(page(body="<sentifyd-bot avatar-id=x enable_captions=no>"), embed).html
+
+    assert 'enable-captions="X"' in html
+    assert "avatar_id" not in html
 
 
 @pytest.mark.parametrize("src", ["https://l.example/other.js", "https://[x/", "main.js", ""])

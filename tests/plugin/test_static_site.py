@@ -431,3 +431,150 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--version"])
     assert not stopped.value.code
     assert re.fullmatch(r"mkdocs-sentifyd \d+\.\d+\.\d+\n", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("line_end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize(
+    "block",
+    ["---\nsentifyd: false\n---\n", "+++\nsentifyd = false\n+++\n", "sentifyd: false\n---\n"],
+)
+def test_front_matter_with_any_line_ends(site: Site, line_end: str, block: str) -> None:
+    text = block if block.startswith(("-", "+")) else f"---\n{block}"
+    site.write("site/a.html")
+    site.write("docs/a.md", text=f"{text}# A\n".replace("\n", line_end).encode())
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assert site.changed() == set()
+
+
+def test_front_matter_that_cannot_be_read_keeps_the_page_as_it_was(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write("site/a.html", "site/b.html", "site/c/d.html", "site/e.html")
+    site.write("docs/a.md", text="---\ntitle: Foo: bar\nsentifyd: false\n---\n")
+    site.write("docs/b.md", text="+++\nsentifyd = perhaps\n+++\n")
+    site.write("docs/c/.meta.yml", text="- sentifyd")
+    site.write("docs/c/d.md", "docs/e.md", text="# D\n")
+
+    assert site.inject(config=WITHOUT_PATTERNS.replace("plugins:", "plugins:\n  - meta")) == 1
+    assert site.changed() == {"e.html"}
+    a, b, d = capsys.readouterr().err.splitlines()
+    assert a.endswith(
+        "a.html: its front matter cannot be read, and it has a `sentifyd` in it: mend its YAML"
+    )
+    assert b.endswith("mend its TOML")
+    assert d.endswith("c/d.html: c/.meta.yml must hold a mapping")
+
+
+def test_front_matter_of_a_page_that_is_not_found_is_told(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write("site/blog/2026/01/01/post/index.html", "site/b.html")
+    site.write("docs/blog/posts/post.md", text="---\nsentifyd: false\n---\n")
+    site.write("docs/blog/posts/other.md", "docs/b.md", text="# B\n")
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "blog/posts/post.md: no page was found for it" in line
+
+
+@pytest.mark.parametrize("suffix", [".markdown", ".mdown", ".mkdn", ".mkd"])
+def test_every_suffix_of_markdown(site: Site, suffix: str) -> None:
+    site.write("site/x/a/index.html")
+    site.write(f"docs/x/a{suffix}", text="---\nsentifyd: false\n---\n")
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assert site.changed() == set()
+
+
+def test_a_page_that_the_theme_makes_without_a_source(site: Site) -> None:
+    site.write("site/search.html", "site/404.html", "site/guide/a.html")
+
+    assert site.inject(config=WITHOUT_PATTERNS + "      include: [guide/]\n") == 0
+    assert site.changed() == {"search.html", "404.html", "guide/a.html"}
+    site.write("site/search.html", "site/404.html", "site/guide/a.html")
+    assert site.inject(config=WITHOUT_PATTERNS + "      not_found_page: false\n") == 0
+    assert site.changed() == {"guide/a.html"}
+
+
+REFRESHES = [
+    '<meta http-equiv="refresh" content="300">',
+    '<noscript><meta http-equiv="refresh" content="0;url=/nojs"></noscript>',
+    '<!-- <meta http-equiv="refresh" content="0;url=/"> -->',
+    '<script>var t=\'<meta http-equiv="refresh" content="0;url=/">\'</script>',
+]
+
+
+def test_only_a_real_redirect_is_left_alone(site: Site) -> None:
+    for number, head in enumerate(REFRESHES):
+        site.write(f"site/{number}.html", text=PAGE.replace("<head>", f"<head>{head}"))
+    for number, head in enumerate(
+        [
+            '<META Content="0; URL=/x" HTTP-EQUIV=Refresh>',
+            "<meta http-equiv=refresh content='1;url=x'>",
+        ]
+    ):
+        site.write(f"site/r{number}.html", text=PAGE.replace("<head>", f"<head>{head}"))
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assert site.changed() == {f"{number}.html" for number in range(len(REFRESHES))}
+
+
+def test_the_language_is_that_of_the_real_tag(site: Site) -> None:
+    tag = "<!-- <html lang=fr> --><html data-a='a>b' class=no-js lang=de>"
+    site.write("site/a.html", text=PAGE.replace("<html>", tag))
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    element = Page((site.folder / "site" / "a.html").read_text()).element()
+    assert element["ui-language"] == "de"
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ("docs_dir: nowhere\n", "nowhere is not there: correct it"),
+        ("INHERIT: nowhere.yml\n", "INHERIT names a file that is not there"),
+        ("site_url: 'http://['\n", "site_url is malformed"),
+        ("plugins: [{sentifyd: 5}]\n", "must be a mapping of options"),
+        ("plugins: [{sentifyd: {brand: &a {brand: *a}}}]\n", "option 'avatar_id': missing"),
+    ],
+)
+def test_mistakes_in_the_configuration_get_one_line(
+    site: Site, capsys: pytest.CaptureFixture[str], config: str, said: str
+) -> None:
+    site.write("site/a.html")
+
+    assert site.inject(config=config if "plugins" in config else config + WITHOUT_PATTERNS) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("zensical.toml", "into an mkdocs.yml"), ("docs", "Is a directory")]
+)
+def test_a_configuration_that_is_none_gets_one_line(
+    site: Site, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    if name != "docs":
+        (site.folder / name).write_text("[project]\n")
+
+    command = ["inject", str(site.folder / "site"), "--config-file", str(site.folder / name)]
+    assert main(command) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+def test_sources_that_are_nowhere_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    (site.folder / "docs").rmdir()
+    site.write("site/a.html")
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assert "docs is not there: no page has front matter" in capsys.readouterr().err
+
+
+def test_a_file_of_somebody_else_is_not_taken_for_ours(site: Site) -> None:
+    site.write("site/a.html", f"site/.a.html.{os.getpid()}")
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 2
+    assert (site.folder / "site" / f".a.html.{os.getpid()}").read_text() == PAGE
+    assert site.changed() == set()
