@@ -108,13 +108,14 @@ def _replace(file: str, content: bytes) -> None:
     # Hidden, and not a page: another run leaves it alone, whatever becomes of this one.
     beside = f"{folder}/.{name}.{os.getpid()}"
     try:
-        with open(beside, "xb", buffering=0) as stream:
-            try:
+        stream = open(beside, "xb")  # noqa: SIM115 - closed before it is renamed
+        try:
+            with stream:
                 stream.write(content)
-                os.chmod(beside, os.stat(file).st_mode)
-                os.replace(beside, file)
-            except BaseException:
-                os.unlink(beside)
-                raise
+            os.chmod(beside, os.stat(file).st_mode)
+            os.replace(beside, file)
+        except BaseException:
+            os.unlink(beside)
+            raise
     except OSError as error:
         raise SiteError(f"{file}: {error.strerror}") from None

@@ -292,6 +292,26 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_page(
     assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
 
 
+def test_a_disk_that_fills_in_the_middle_of_a_page_costs_nothing(site: Site) -> None:
+    site.write("site/a.html")
+    (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
+    limit = len(PAGE) + 20
+    code = (
+        "import resource\n"
+        f"resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"
+        "from mkdocs_sentifyd.cli import main\n"
+        "exit(main(['inject', 'site']))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=site.folder, capture_output=True, text=True
+    )
+
+    assert result.returncode == 2
+    assert result.stderr == "mkdocs-sentifyd: site/a.html: File too large\n"
+    assert (site.folder / "site" / "a.html").read_text() == PAGE
+    assert [file.name for file in (site.folder / "site").iterdir()] == ["a.html"]
+
+
 def test_a_signal_to_stop_leaves_no_half_page(site: Site) -> None:
     site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
     (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
