@@ -101,6 +101,7 @@ class BuiltSite:
         self._sources = set(_files(config.docs_dir))
         self._root = urlsplit(config.site_url or "/").path.rstrip("/") + "/"
         self._selection = Selection(options)
+        self._matter: dict[str, dict[str, Any]] = {}
         self._paths: set[str] = set()
         self.without_source: set[str] = set()
 
@@ -174,7 +175,9 @@ class BuiltSite:
         for depth in range(len(parts) + 1):
             name = "/".join([*parts[:depth], self._config.meta_file])
             if name in self._sources:
-                yield self._read_matter(name)
+                if name not in self._matter:
+                    self._matter[name] = self._read_matter(name)
+                yield self._matter[name]
 
     def _read_matter(self, name: str) -> dict[str, Any]:
         file = self._config.docs_dir / name

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -60,6 +59,8 @@ class Options(Config):
             if name in _NOT_YET:
                 return [(name, ValidationError("is not supported yet: take it out"))], []
             if name not in known:
+                import difflib
+
                 close = difflib.get_close_matches(str(name), known, n=1)
                 cure = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
                 told.append((str(name), f"no such option: {cure}"))

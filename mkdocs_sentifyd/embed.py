@@ -31,6 +31,7 @@ class Embed:
         component: name of the component, as the option has it.
         element: name of the custom element.
         hosts: matches the names of the hosts that the loaders come from.
+        tag: the whole element.
         attributes: names, and each attribute written out with a space before it.
         values: names, and the value of each.
         public_key: what may stand there although it is a key.
@@ -41,13 +42,10 @@ class Embed:
     component: str
     element: str
     hosts: re.Pattern[str]
+    tag: str
     attributes: tuple[tuple[str, str], ...]
     values: tuple[tuple[str, str], ...] = ()
     public_key: str | None = None
-
-    def tag(self) -> str:
-        """The whole element."""
-        return f"<{self.element}{self.missing(())}></{self.element}>\n"
 
     def missing(self, present: Iterable[str]) -> str:
         """The attributes that an author's element lacks; credentials have two spellings.
@@ -113,6 +111,9 @@ def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
     )
     attribute = templates.get_template("attribute.html")
     attributes = element_attributes(settings, language, root)
+    written = {
+        name: _ascii(attribute.render(name=name, value=value)) for name, value in attributes.items()
+    }
     loaders = frozenset(map(address, (url, component.loader, *component.other_loaders)))
     return Embed(
         loader=loader + "\n",
@@ -120,10 +121,8 @@ def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
         component=settings.component,
         element=component.element,
         hosts=host_pattern(loaders),
-        attributes=tuple(
-            (name, _ascii(attribute.render(name=name, value=value)))
-            for name, value in attributes.items()
-        ),
+        tag=f"<{component.element}{''.join(written.values())}></{component.element}>\n",
+        attributes=tuple(written.items()),
         values=tuple(attributes.items()),
         public_key=settings.public_api_key,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from typing import Any
 
 from mkdocs.utils import meta
@@ -33,6 +32,8 @@ def read_front_matter(text: str) -> dict[str, Any]:
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     block = _BLOCK.match(text)
     if block and block["fence"] == "+++":
+        import tomllib
+
         try:
             return tomllib.loads(block["text"])
         except tomllib.TOMLDecodeError:

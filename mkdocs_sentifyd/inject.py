@@ -48,7 +48,11 @@ def inject(html: str, embed: Embed) -> Injected:
         the author placed stays the only one; of an author's elements the first is completed. A
         page with the element of another component stays as it is.
     """
-    outline = _quick_outline(html, embed) or _outline(html, embed)
+    if places := _quick_places(html, embed):
+        head, body = places
+        parts = (html[:head], embed.loader, html[head:body], embed.tag, html[body:])
+        return Injected("".join(parts), ())
+    outline = _outline(html, embed)
     advice = tuple(_advice(outline, embed))
     if outline.others and not outline.elements:
         return Injected(html, advice)
@@ -58,7 +62,7 @@ def inject(html: str, embed: Embed) -> Injected:
     if not outline.has_loader:
         edits.append((outline.head_end, embed.loader))
     if not outline.elements:
-        edits.append((outline.body_end, embed.tag()))
+        edits.append((outline.body_end, embed.tag))
     pieces, position = [], 0
     for offset, text in sorted(edits, key=itemgetter(0)):
         # Where something was never closed, our own tags of the last time are not seen as tags.
@@ -108,17 +112,17 @@ class _Outline:
     others: list[Tag] = field(default_factory=list)
 
 
-def _quick_outline(html: str, embed: Embed) -> _Outline | None:
-    """The outline without reading all, for a page that has no avatar and ends as pages do."""
+def _quick_places(html: str, embed: Embed) -> tuple[int, int] | None:
+    """Where head and body end, for a page that has no avatar and ends as pages do."""
     body_end = end_of_body(html)
     if body_end is None or may_have_avatar(html, embed.hosts):
         return None
     head_end = end_of_head(html)
     if head_end is not None:
-        return _Outline(head_end, body_end)
+        return head_end, body_end
     for tag in tags(html, _HEAD_AND_BODY):
         if tag.name == ("head" if tag.is_end else "body"):
-            return _Outline(tag.start, body_end)
+            return tag.start, body_end
     return None
 
 

@@ -15,12 +15,13 @@ from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.front_matter import LOST, PageError, is_lost
 from mkdocs_sentifyd.inject import inject
 from mkdocs_sentifyd.keys import secret_keys
-from mkdocs_sentifyd.leaks import leaking_files
 from mkdocs_sentifyd.overrides import laid_over
 from mkdocs_sentifyd.scan import is_whole_page
 from mkdocs_sentifyd.selection import Selection
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from jinja2 import Environment
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
@@ -131,8 +132,14 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
         log.info("%d pages have an avatar", self._count)
+        if keys := secret_keys():
+            self._refuse_leaks(Path(config.site_dir), keys)
+
+    def _refuse_leaks(self, site_dir: Path, keys: Sequence[str]) -> None:
+        from mkdocs_sentifyd.leaks import leaking_files
+
         try:
-            leaks = leaking_files(Path(config.site_dir), secret_keys())
+            leaks = leaking_files(site_dir, keys)
         except OSError as error:
             raise PluginError(
                 f"{error.filename} cannot be searched for the API key: {error.strerror}"
