@@ -33,7 +33,7 @@ def main() -> None:
                     folder = Path(name, theme, str(pages))
                     write_site(folder, pages, theme)
                     size = measure_size(
-                        builder, folder, pages, options.rounds, in_turn=options.in_turn
+                        builder, folder, pages, options.rounds, together=options.together
                     )
                     show(size_table(theme, size))
                     sizes.append(size)
@@ -51,7 +51,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--themes", nargs="+", default=["mkdocs", "material"], metavar="THEME")
     parser.add_argument("--quick", action="store_true", help="small sites, to see that it runs")
     parser.add_argument(
-        "--in-turn", action="store_true", help="builds of a round one after the other: noisier"
+        "--together", action="store_true", help="builds of a round share a processor: less noise"
     )
     parser.add_argument("--markdown", action="store_true", help="tables for the documentation")
     options = parser.parse_args()

@@ -1,15 +1,16 @@
 """Whole builds with the plugin, and with each of its peers instead, divided by the plain build.
 
-All builds of a round begin together and share one processor, which the kernel hands from one to
-the next every few milliseconds: what else the machine does then slows all alike. With builds one
-after the other, which `--in-turn` does, plain divided by plain strays at least three times as far.
-The price is that each finds the caches of the processor colder, which costs plugins a little more
-than it costs the rest. CPU time is that of a build's own process.
+Builds run in turn, each in a process of its own; CPU time and peak memory are those of that
+process. With `--together` all builds of a round begin at once and share one processor, which the
+kernel hands from one to the next every few milliseconds: what else the machine does then slows all
+alike, and plain divided by plain strays three times less. But each finds the caches of the
+processor cold, so that all take longer, and a plugin that reads finished pages most of all.
 
-Two measures of CPU time:
+Three measures of CPU time:
 
-- `CPU`: of a whole build, divided by that of the plain build in the same round. It has all that a
-  plugin causes anywhere, and the noise of two builds.
+- `CPU`: of a whole build, divided by that of the plain build in the same round: the median. It has
+  all that a plugin causes anywhere, and the noise of two builds.
+- `least`: of the quickest build, divided by the quickest plain one: noise only ever adds.
 - `inside`: one plus the time inside the plugin (import, options, event handlers) divided by the
   rest of the very same build. Steady, but blind to what the plugin makes others do.
 
@@ -117,7 +118,9 @@ class Builder:
                     raise SystemExit(f"{variant.name} did not do what it is measured for")
 
 
-def measure_size(builder: Builder, folder: Path, pages: int, rounds: int, *, in_turn: bool) -> Size:
+def measure_size(
+    builder: Builder, folder: Path, pages: int, rounds: int, *, together: bool
+) -> Size:
     """Rounds of all variants; the order in which they begin moves on from round to round.
 
     Args:
@@ -125,18 +128,18 @@ def measure_size(builder: Builder, folder: Path, pages: int, rounds: int, *, in_
         folder: the site, with its configurations.
         pages: how many it has.
         rounds: how often.
-        in_turn: whether each build waits for the one before it to end.
+        together: whether the builds of a round share a processor, and do not wait for each other.
     """
     found: list[Round] = []
     for number in range(rounds):
         first = number % len(VARIANTS)
         order = VARIANTS[first:] + VARIANTS[:first]
-        if in_turn:
-            one: Round = {}
+        if together:
+            one = builder.build(folder, order)
+        else:
+            one = {}
             for variant in order:
                 one |= builder.build(folder, [variant])
-        else:
-            one = builder.build(folder, order)
         found.append(one)
     return Size(pages, found)
 
@@ -148,14 +151,16 @@ def size_table(theme: str, size: Size) -> Table:
         cpu = summary([with_it.cpu / plain.cpu for with_it, plain in pairs])
         memory = summary([with_it.memory / plain.memory for with_it, plain in pairs])
         inside = summary([_inside(with_it) for with_it, _ in pairs])
-        rows.append([variant.name, *cpu.cells(), *memory.cells(), *inside.cells()[:2]])
+        least = min(with_it.cpu for with_it, _ in pairs) / min(plain.cpu for _, plain in pairs)
+        row = [variant.name, *cpu.cells(), f"{least:.3f}", *inside.cells()[:2]]
+        rows.append([*row, *memory.cells()[:2]])
     cpu_plain = statistics.median(one[PLAIN].cpu for one in size.rounds)
     memory_plain = statistics.median(one[PLAIN].memory for one in size.rounds)
     count = len(size.rounds)
     return Table(
         f"Theme {theme}, {size.pages} pages, {count} rounds; plain build: {cpu_plain:.1f} s CPU, "
         f"{memory_plain / 1024:.0f} MiB; interval of the median: {share_covered(count):.0%}",
-        ["", "CPU", "rounds", "interval", "memory", "rounds", "interval", "inside", "rounds"],
+        ["", "CPU", "rounds", "interval", "least", "inside", "rounds", "memory", "rounds"],
         rows,
     )
 
@@ -169,27 +174,15 @@ def growth_table(theme: str, small: Size, large: Size) -> Table:
     """What a page costs on a small site and on a large one: the same, if cost is linear."""
     rows = []
     for variant in VARIANTS[1:]:
-        cells = [variant.name]
-        for cost in (_cost_inside, _cost_added):
-            each = [cost(size, variant) for size in (small, large)]
-            cells += [*(f"{value:.0f} us" for value in each), f"{each[1] / each[0]:.2f}"]
-        rows.append(cells)
-    sizes = [f"{size.pages} pages" for size in (small, large)]
-    header = [""]
-    for measure in ("handlers", "added"):
-        header += [*(f"{measure}, {size}" for size in sizes), "ratio"]
+        each = [_cost(size, variant) for size in (small, large)]
+        cells = [f"{value:.0f} us" for value in each]
+        rows.append([variant.name, *cells, f"{each[1] / each[0]:.2f}"])
     return Table(
-        f"Theme {theme}, CPU time per page: in the plugin's event handlers, and added to the "
-        "whole build",
-        header,
+        f"Theme {theme}, CPU time per page in the plugin's event handlers",
+        ["", f"{small.pages} pages", f"{large.pages} pages", "ratio"],
         rows,
     )
 
 
-def _cost_inside(size: Size, variant: Variant) -> float:
+def _cost(size: Size, variant: Variant) -> float:
     return statistics.median(one[variant].events for one in size.rounds) / size.pages * 1e6
-
-
-def _cost_added(size: Size, variant: Variant) -> float:
-    added = [one[variant].cpu - one[PLAIN].cpu for one in size.rounds]
-    return statistics.median(added) / size.pages * 1e6
