@@ -15,7 +15,6 @@ from mkdocs.utils.yaml import yaml_load
 from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.embed import Embed
 from mkdocs_sentifyd.front_matter import PageError, read_front_matter
-from mkdocs_sentifyd.overrides import laid_over
 from mkdocs_sentifyd.scan import is_whole_page, tags
 from mkdocs_sentifyd.selection import Selection
 from mkdocs_sentifyd.site_config import SiteConfig
@@ -124,7 +123,7 @@ class BuiltSite:
         root = "../" * path.count("/")
         if source is not None:
             self._paths.add(source)
-            avatar = self._selection.page([source], self._front_matter(source))
+            avatar = self._selection.page([source], self._fronts(source))
         elif path.rpartition("/")[2] in _TEMPLATES:
             self._paths.add(path)
             avatar = self._selection.template(path)
@@ -133,7 +132,7 @@ class BuiltSite:
             self.without_source.add(path)
             sources = [*_with_suffixes(_names(path)), path]
             self._paths.update(sources)
-            avatar = self._selection.page(sources, {})
+            avatar = self._selection.page(sources, [])
         if path.rpartition("/")[2] == "404.html":
             # It is shown at any address, so its links begin at the root of the host.
             root = self._root
@@ -145,7 +144,7 @@ class BuiltSite:
         lines = list(self._selection.unused(self._paths | sources))
         for source in sorted(sources - self._paths):
             try:
-                is_lost = "sentifyd" in self._front_matter(source)
+                is_lost = bool(self._fronts(source))
             except PageError:
                 is_lost = True
             if is_lost:
@@ -155,17 +154,25 @@ class BuiltSite:
                 )
         return lines
 
-    def _front_matter(self, source: str) -> dict[str, Any]:
-        """What the page's source says of the avatar, over what its folders say."""
+    def without_page(self) -> set[bool]:
+        """Whether those sources for which no page was found want an avatar: some, some not."""
+        found = set()
+        for source in self._sources - self._paths:
+            if source.endswith(_SOURCE_SUFFIXES):
+                try:
+                    found.add(self._selection.page([source], self._fronts(source)) is not None)
+                except PageError:
+                    found |= {True, False}
+        return found
+
+    def _fronts(self, source: str) -> list[object]:
+        """What the page's folders and its source say of the avatar, the outermost first."""
         own: dict[str, Any] = {}
         content = read_file(f"{self._docs_dir}/{source}")
         if b"sentifyd" in content:
             own = read_front_matter(content.decode("utf-8-sig", "replace"))
-        found: dict[str, Any] = {}
-        for data in (*self._folder_matter(source), own):
-            if "sentifyd" in data:
-                found["sentifyd"] = laid_over(found.get("sentifyd"), data["sentifyd"])
-        return found
+        every = (*self._folder_matter(source), own)
+        return [data["sentifyd"] for data in every if "sentifyd" in data]
 
     def _folder_matter(self, source: str) -> Iterator[dict[str, Any]]:
         """What Material's meta plugin gives to all pages of a folder, the outermost first."""

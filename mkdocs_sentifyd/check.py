@@ -21,7 +21,8 @@ from mkdocs_sentifyd.static_site import Progress
 
 __all__ = ["SiteCheck", "check_site"]
 
-_CHOICES = {"loader-missing", "element-missing", "unexpected-avatar"}
+# With what the page would have to want for it to be right.
+_CHOICES = {"loader-missing": False, "element-missing": False, "unexpected-avatar": True}
 MAX_TEXT_SIZE = 16 << 20
 
 
@@ -90,7 +91,7 @@ def check_site(
         result.avatars += embed is not None
         result.findings += page.without_avatar() if embed is None else page.with_avatar(embed)
     if site:
-        _doubt(result.findings, site, config)
+        _doubt(result.findings, site)
         result.findings += [
             Finding(
                 "unused",
@@ -114,15 +115,15 @@ def check_site(
     return result
 
 
-def _doubt(findings: list[Finding], site: BuiltSite, config: SiteConfig) -> None:
+def _doubt(findings: list[Finding], site: BuiltSite) -> None:
     """Make a warning of what the unknown source of a page may have wanted so.
 
     A blog gives its posts addresses of its own, and plugins make pages without any file.
     """
-    if not config.docs_dir.is_dir():
-        return
+    wishes = site.without_page()
     for index, finding in enumerate(findings):
-        if finding.code in _CHOICES and finding.where in site.without_source:
+        wish = _CHOICES.get(finding.code)
+        if wish in wishes and finding.where in site.without_source:
             findings[index] = replace(
                 finding, severity=Severity.WARNING, what=f"{finding.what} (its source is not known)"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -13,7 +14,7 @@ from urllib3.exceptions import HTTPError
 
 from mkdocs_sentifyd.findings import Finding, Severity
 
-__all__ = ["check_endpoint"]
+__all__ = ["check_endpoint", "origin_of"]
 
 # Reserved for examples (RFC 2606), so that no site can be meant.
 FOREIGN_ORIGIN = "https://foreign.example"
@@ -48,6 +49,21 @@ def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
         return list(_Endpoint(url, origin, keys, session).check())
 
 
+def origin_of(url: str) -> str:
+    """The origin of an address as a browser writes it (HTML Standard, "ASCII serialization").
+
+    Raises:
+        ValueError: it is no absolute http address.
+    """
+    parts = urlsplit(url)
+    host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", parts.netloc):
+        raise ValueError
+    host = f"[{host}]" if ":" in host else host
+    is_default = port in (None, {"http": 80, "https": 443}[parts.scheme])
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+
+
 def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
@@ -68,7 +84,7 @@ class _Endpoint:
         self._origin = origin
         self._keys = keys
         self._session = session
-        self._is_same_origin = _origin_of(url) == origin
+        self._is_same_origin = origin_of(url) == origin
 
     def check(self) -> Iterator[Finding]:
         try:
@@ -234,11 +250,6 @@ class _Endpoint:
         return Finding(code, self._url, what, cure, severity)
 
 
-def _origin_of(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
-
-
 def _parsed(content: str) -> object:
     try:
         return json.loads(content)
@@ -267,7 +278,8 @@ def _read_grant(answer: Any) -> tuple[str | None, str]:  # noqa: ANN401 - any JS
     if not isinstance(tokens, dict):
         return None, "no tokens"
     for name in ("accessToken", "refreshToken"):
-        if not isinstance(tokens.get(name), str) or not tokens[name]:
+        token = tokens.get(name)
+        if not isinstance(token, str) or not token or not token.isascii():
             return None, f"no {name}"
     if not isinstance(answer.get("avatarParameters"), dict):
         return tokens["refreshToken"], "no avatarParameters"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import io
 import os
-import re
 import signal
 import sys
 import threading
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from mkdocs.config.base import ValidationError
 
@@ -67,20 +65,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextmanager
 def _stoppable() -> Iterator[None]:
     """Let other signals stop it as Ctrl-C does, so that no half-done file stays behind."""
-
-    def stop(*_: object) -> None:
-        raise KeyboardInterrupt
-
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    names = ("SIGTERM", "SIGHUP")
-    before = {n: signal.signal(getattr(signal, n), stop) for n in names if hasattr(signal, n)}
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+    def stop(*_: object) -> None:
+        # A second one would not wait for the files that are being written.
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield
     finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _inject(options: argparse.Namespace) -> int:
@@ -139,21 +141,15 @@ def _endpoints(options: argparse.Namespace, config: SiteConfig) -> list[str]:
 
 
 def _origin(options: argparse.Namespace, config: SiteConfig) -> str:
-    """The origin as a browser writes it."""
+    from mkdocs_sentifyd.check_endpoint import origin_of
+
     try:
-        parts = urlsplit(options.origin or config.site_url)
-        host = (parts.hostname or "").encode("idna").decode("ascii")
-        port = parts.port
-    except (ValueError, UnicodeError):
-        host, port = "", None
-    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", parts.netloc):
+        return origin_of(options.origin or config.site_url)
+    except ValueError:
         raise SiteError(
             "the endpoint is called from the site's origin: name it with --origin, such as "
             "https://docs.example.com, or set site_url in mkdocs.yml"
-        )
-    host = f"[{host}]" if ":" in host else host
-    is_default = port in (None, {"http": 80, "https": 443}[parts.scheme])
-    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+        ) from None
 
 
 def _tell(line: str) -> None:

@@ -112,35 +112,45 @@ def _is_gradient(text: str) -> bool:
     stops = _parts(function.arguments)
     if kind not in _BEGINNINGS or not all(stops):
         return False
-    if not _has_colour(stops[0]) and _begins(stops[0][0], kind):
+    if _begins(stops[0], kind):
         stops = stops[1:]
     coloured = [_has_colour(stop) for stop in stops]
-    # One without a colour says where its neighbours meet, so it stands between two.
-    return (
-        sum(coloured) > 1
-        and coloured[0]
-        and coloured[-1]
-        and all(
-            has_colour or len(stop) == 1 for stop, has_colour in zip(stops, coloured, strict=True)
-        )
-        and all(_is_place(node) for stop in stops for node in stop if not _is_colour_node(node))
-    )
+    # A variable may hold several stops. One without a colour says where its neighbours meet.
+    is_enough = sum(coloured) > 1 or any(len(stop) == 1 and _is_var(stop[0]) for stop in stops)
+    if not (is_enough and coloured[0] and coloured[-1]):
+        return False
+    for stop, has_colour in zip(stops, coloured, strict=True):
+        places = [node for node in stop if _is_var(node) or not _is_colour_node(node)]
+        if not all(_is_place(node, kind) for node in places):
+            return False
+        if not has_colour and len(stop) > 1:
+            return False
+    return True
 
 
-def _begins(node: Any, kind: str) -> bool:  # noqa: ANN401 - the parser's nodes have no common type
+def _begins(part: list[Any], kind: str) -> bool:
+    """Whether the first part of a gradient says where it runs."""
+    node = part[0]
     if node.type == "ident":
         return node.lower_value in _BEGINNINGS[kind]
+    if _has_colour(part):
+        return False
     if kind == "linear" and node.type == "dimension":
         return node.lower_unit in _ANGLES
-    return kind != "conic" and _is_place(node)
+    may_begin = kind == "radial" or node.type in ("function", "number")
+    return may_begin and _is_place(node, kind)
 
 
-def _is_place(node: Any) -> bool:  # noqa: ANN401
+def _is_place(node: Any, kind: str) -> bool:  # noqa: ANN401 - the parser's nodes have no common type
     if node.type == "number":
         return bool(node.value == 0)
-    return node.type in ("percentage", "dimension") or (
-        node.type == "function" and node.lower_name in _COMPUTED
-    )
+    if node.type == "dimension":
+        return (node.lower_unit in _ANGLES) is (kind == "conic")
+    return node.type == "percentage" or (node.type == "function" and node.lower_name in _COMPUTED)
+
+
+def _is_var(node: Any) -> bool:  # noqa: ANN401
+    return bool(node.type == "function" and node.lower_name == "var")
 
 
 def _is_colour_node(node: Any) -> bool:  # noqa: ANN401
@@ -150,8 +160,10 @@ def _is_colour_node(node: Any) -> bool:  # noqa: ANN401
 
 
 def _has_colour(part: list[Any]) -> bool:
-    """Whether there is one colour among some values, and no more."""
-    return sum(map(_is_colour_node, part)) == 1
+    """Whether there is one colour among some values, and no more; a variable may be one."""
+    colours = [node for node in part if _is_colour_node(node)]
+    certain = [node for node in colours if not _is_var(node)]
+    return len(certain) == 1 or (not certain and bool(colours))
 
 
 def _parts(nodes: list[Any]) -> list[list[Any]]:

@@ -10,7 +10,9 @@ from mkdocs.utils import meta
 __all__ = ["LOST", "PageError", "is_lost", "read_front_matter"]
 
 _BLOCK = re.compile(
-    r"\A(?P<fence>---|\+\+\+)[ \t]*\n(?P<text>.*?\n)(?:---|\.\.\.|\+\+\+)[ \t]*(?:\n|\Z)", re.DOTALL
+    r"\A(?P<fence>---|\+\+\+)[ \t]*\n(?![ \t]*\n)(?P<text>.*?\n)"
+    r"(?:---|\.\.\.|\+\+\+)[ \t]*(?:\n|\Z)",
+    re.DOTALL,
 )
 _OURS = re.compile(r"^[\"']?sentifyd[\"']?[ \t]*[:=]|^\[sentifyd\]", re.MULTILINE)
 LOST = "its front matter cannot be read, and it has a `sentifyd` in it: mend its {}"
@@ -52,4 +54,6 @@ def is_lost(text: str) -> bool:
     not YAML.
     """
     block = _BLOCK.match(text)
-    return block is not None and _OURS.search(block["text"]) is not None
+    if block is None or "```" in block["text"]:
+        return False
+    return _OURS.search(block["text"]) is not None

@@ -59,14 +59,16 @@ def inject(html: str, embed: Embed) -> Injected:
     edits: list[tuple[int, str]] = []
     if outline.elements:
         edits += _completion(html, outline.elements[0], embed)
-    if not outline.has_loader:
-        edits.append((outline.head_end, embed.loader))
-    if not outline.elements:
-        edits.append((outline.body_end, embed.tag))
+    loader = "" if outline.has_loader else embed.loader
+    element = "" if outline.elements else embed.tag
+    if outline.head_end == outline.body_end:
+        edits.append((outline.body_end, loader + element))
+    else:
+        edits += [(outline.head_end, loader), (outline.body_end, element)]
     pieces, position = [], 0
     for offset, text in sorted(edits, key=itemgetter(0)):
         # Where something was never closed, our own tags of the last time are not seen as tags.
-        if not html.endswith(text, 0, offset):
+        if not html.endswith((text, text + embed.tag), 0, offset):
             pieces += [html[position:offset], text]
             position = offset
     return Injected("".join([*pieces, html[position:]]), advice)

@@ -26,8 +26,8 @@ class _Readable(Protocol):
 def leaking_files(site_dir: Path, keys: Sequence[str]) -> list[str]:
     """The files of a site that hold a key, in their text or in their name.
 
-    The key is found as it is, with any of its characters escaped for HTML, JSON or a URL, in UTF-8
-    and UTF-16, and in files that gzip has packed.
+    The key is found as it is; with what is neither letter nor digit escaped for HTML, JSON or a
+    URL; in UTF-16; and in files that gzip has packed.
 
     Args:
         site_dir: folder of the built site.

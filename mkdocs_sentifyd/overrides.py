@@ -74,14 +74,15 @@ def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def laid_over(folder: object, page: object) -> object:
-    """What a page says of its avatar over what its folder says: mappings are merged, all else wins.
+    """What a page says of its avatar over what its folder says, as others may want to read it.
 
     Args:
         folder: `sentifyd` in the folder's front matter, or `None`.
         page: the same of the page.
     """
     if isinstance(folder, Mapping) and isinstance(page, Mapping):
-        return merged(folder, page)
+        both = {name: laid_over(folder.get(name), value) for name, value in page.items()}
+        return {**folder, **both}
     return folder if page is None else page
 
 

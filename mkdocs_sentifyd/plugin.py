@@ -34,6 +34,8 @@ log = get_plugin_logger("sentifyd")
 
 OURS = "sentifyd"
 EARLY = 100
+# Of other plugins and hooks none comes between Material's, at 50, and this.
+AFTER_META = 49
 # After the plugins that rewrite whole pages: what they never saw they cannot spoil.
 LATE = -100
 # After those that write files when all else is done, or build the site in further languages.
@@ -48,6 +50,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _paths: set[str]
     _count: int
     _own: dict[str, object]
+    _fronts: dict[str, tuple[str, list[object]]]
+    _lost: set[str]
     _depth = 0
 
     def on_config(self, config: MkDocsConfig) -> None:  # noqa: ARG002 - the event's signature
@@ -57,7 +61,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Begin to count; a build within a build, for another language, goes on counting."""
         if not self._depth:
-            self._count, self._paths, self._own = 0, set(), {}
+            self._count, self._paths = 0, set()
+        self._own, self._fronts, self._lost = {}, {}, set()
         self._depth += 1
 
     @event_priority(LATE)
@@ -68,20 +73,24 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         self._paths.update(config.theme.static_templates)
 
     @event_priority(EARLY)
-    def _set_aside(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
+    def _set_aside(self, /, markdown: str, *, page: Page, **_: object) -> None:
         """Take aside what the page says of itself: a folder's may be of another type.
 
         Material's meta plugin, which comes in between, cannot merge a mapping with `false`.
         """
         if OURS in page.meta:
             self._own[page.file.src_uri] = page.meta.pop(OURS)
+        elif not page.meta and is_lost(markdown):
+            self._lost.add(page.file.src_uri)
 
-    @event_priority(LATE)
+    @event_priority(AFTER_META)
     def _lay_over(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
         """Lay it over what the folder says."""
         if page.file.src_uri in self._own:
-            own = self._own.pop(page.file.src_uri)
-            page.meta[OURS] = laid_over(page.meta.get(OURS), own)
+            folder, own = page.meta.get(OURS), self._own.pop(page.file.src_uri)
+            both = laid_over(folder, own)
+            page.meta[OURS] = both
+            self._fronts[page.file.src_uri] = (repr(both), [folder, own])
 
     on_page_markdown = CombinedEvent(_set_aside, _lay_over)
 
@@ -113,9 +122,13 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Give a chosen page its avatar."""
         source = page.file.src_uri
         try:
-            if is_lost(page.markdown or ""):
+            if source in self._lost:
                 raise PageError(LOST.format("YAML"))
-            avatar = self._selection.page([source], page.meta)
+            said = page.meta.get(OURS)
+            both, fronts = self._fronts.pop(source, ("", []))
+            # Whatever changed it since has the last word.
+            fronts = fronts if repr(said) == both else [said]
+            avatar = self._selection.page([source], fronts)
         except PageError as error:
             log.warning("%s: %s", source, error)
             return output

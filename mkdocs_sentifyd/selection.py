@@ -26,7 +26,7 @@ class Selection:
         self._config = config
         self._avatars: dict[tuple[tuple[int, ...], str], Avatar] = {}
 
-    def page(self, sources: Sequence[str], meta: Mapping[str, Any]) -> Avatar | None:
+    def page(self, sources: Sequence[str], fronts: Sequence[object]) -> Avatar | None:
         """The avatar of a page.
 
         `true` or `false` in front matter decides, else `exclude`, else `include`; a mapping in
@@ -35,7 +35,8 @@ class Selection:
         Args:
             sources: path of the page's source below `docs_dir`, with `/` between its parts;
                 several, where it is not known which of them it is.
-            meta: the page's front matter.
+            fronts: `sentifyd` in the front matter of the page's folders and in its own, the
+                outermost first; `None` where there is none.
 
         Returns:
             The avatar, or `None` for a page without one.
@@ -43,17 +44,22 @@ class Selection:
         Raises:
             PageError: `sentifyd` in the front matter cannot be used, or overrides do not agree.
         """
-        wanted = meta.get("sentifyd")
-        if isinstance(wanted, bool):
-            return self._avatar(sources) if wanted else None
-        if wanted is not None and not isinstance(wanted, Mapping):
-            raise PageError(f"{FRONT} must be true, false or a mapping of options")
-        if wanted and (name := find_api_key(wanted)):
-            raise PageError(f"{FRONT}: '{name}': {KEY_ON_THE_SITE}")
-        avatar = self._avatar(sources, wanted or {}) if wanted else None
-        if not self._is_chosen(sources):
-            return None
-        return avatar or self._avatar(sources)
+        wanted: bool | None = None
+        layers: list[Mapping[str, Any]] = []
+        for front in fronts:
+            if isinstance(front, bool):
+                wanted, layers = front, []
+            elif isinstance(front, Mapping):
+                if name := find_api_key(front):
+                    raise PageError(f"{FRONT}: '{name}': {KEY_ON_THE_SITE}")
+                wanted = None
+                layers.append(front)
+            elif front is not None:
+                raise PageError(f"{FRONT} must be true, false or a mapping of options")
+        # A mistake in a page that is left out is told as well.
+        avatar = self._avatar(sources, layers) if layers else None
+        is_chosen = self._is_chosen(sources) if wanted is None else wanted
+        return (avatar or self._avatar(sources)) if is_chosen else None
 
     def template(self, name: str) -> Avatar | None:
         """The avatar of a page that the theme makes without a source, such as 404.html.
@@ -87,27 +93,27 @@ class Selection:
             return False
         return include is None or include.match(sources)
 
-    def _avatar(self, sources: Sequence[str], front: Mapping[str, Any] | None = None) -> Avatar:
+    def _avatar(self, sources: Sequence[str], fronts: Sequence[Mapping[str, Any]] = ()) -> Avatar:
         overrides = self._config.overrides
         matching = tuple(
             index for index, override in enumerate(overrides) if override.match.match(sources)
         )
-        key = (matching, repr(front) if front else "")
+        key = (matching, repr(fronts) if fronts else "")
         avatar = self._avatars.get(key)
         if avatar is None:
-            avatar = self._avatars[key] = self._make(matching, front)
+            avatar = self._avatars[key] = self._make(matching, fronts)
         return avatar
 
-    def _make(self, matching: tuple[int, ...], front: Mapping[str, Any] | None) -> Avatar:
+    def _make(self, matching: tuple[int, ...], fronts: Sequence[Mapping[str, Any]]) -> Avatar:
         layers = [self._config.overrides[index].options for index in matching]
         try:
             settings = self._config.page(*layers)
         except PageOptionsError as error:
             entries = " and ".join(str(index + 1) for index in matching)
             raise PageError(f"overrides, entries {entries} together: {error}") from None
-        if front:
+        if fronts:
             try:
-                settings = self._config.page(*layers, front)
+                settings = self._config.page(*layers, *fronts)
             except PageOptionsError as error:
                 raise PageError(f"{FRONT}: {error}") from None
         return Avatar(settings)

@@ -50,8 +50,9 @@ def may_have_avatar(html: str, hosts: re.Pattern[str]) -> bool:
         if candidate[1] is None:
             return True
         tag = TAG.match(html, candidate.start())
-        # A character reference may hide a host's name.
-        if tag is None or "&" in tag[0] or hosts.search(tag[0]):
+        # A character reference may hide a host's name, and of tags within a tag each would reach
+        # over all that follow it.
+        if tag is None or "&" in tag[0] or "<" in tag[0][1:] or hosts.search(tag[0]):
             return True
     return False
 

@@ -537,6 +537,50 @@ def test_a_page_wins_over_its_folder_in_a_build_and_afterwards(
             assert result.element() == attributes
 
 
+HOOKS = {
+    "off": ("page.meta['sentifyd'] = False", None),
+    "away": ("page.meta.pop('sentifyd', None)", CREDENTIALS),
+    "changed": (
+        "page.meta.setdefault('sentifyd', {})['display'] = 'embedded'",
+        {**CREDENTIALS, "toggler": "false"},
+    ),
+}
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_hook_may_change_what_a_page_says(build: BuildSite, tmp_path: Path, hook: str) -> None:
+    code, attributes = HOOKS[hook]
+    (tmp_path / "hook.py").write_text(f"def on_page_markdown(markdown, page, **_):\n    {code}\n")
+    pages = {"index.md": "---\nsentifyd: {display: compact}\n---\n# Home\n"}
+    built = build(pages, hooks=["hook.py"])
+
+    page = built.page("index.html")
+    if attributes is None:
+        page.assert_nothing_of_ours()
+    else:
+        assert page.element() == attributes
+
+
+def test_a_folder_and_its_page_each_lie_over_the_site(build: BuildSite) -> None:
+    own = "https://cdn.example/realtime.js"
+    pages = {
+        "index.md": "# Home\n",
+        "f/.meta.yml": f"sentifyd: {{display: overlay, loader: {{url: '{own}'}}}}\n",
+        "f/same.md": "---\nsentifyd: {component: realtime}\n---\n# Same\n",
+        "f/bot.md": "---\nsentifyd: {component: bot}\n---\n# Bot\n",
+    }
+    options = {**OPTIONS, "component": "realtime"}
+    built = build(pages, theme="material", plugins=["meta", {"sentifyd": options}])
+
+    assert built.status == 0, built.output
+    same = built.page("f/same/index.html")
+    assert same.element("sentifyd-realtime")["overlay"] == "true"
+    assert len(same.loaders(own)) == 1
+    bot = built.page("f/bot/index.html")
+    assert bot.element() == CREDENTIALS
+    assert len(bot.loaders()) == 1
+
+
 LOST = {
     "yaml": "---\ntitle: Foo: bar\nsentifyd: false\n---\n# B\n",
     "toml": "+++\nsentifyd = false\n+++\n# B\n",
@@ -554,8 +598,16 @@ def test_front_matter_that_mkdocs_leaves_unread_is_told(build: BuildSite, kind: 
     assert built.page("guide/b/index.html").loaders() == []
 
 
-def test_prose_between_rules_is_no_front_matter(build: BuildSite) -> None:
-    text = "---\n\nsentifyd is a product.\n\n---\n\n# B\n"
+RULES = {
+    "prose": "---\n\nsentifyd is a product.\n\n---\n\n# B\n",
+    "sample": "---\n\n# B\n\n```yaml\nsentifyd: false\n```\n\n---\n",
+    "after front matter": "---\ntitle: B\n---\n\n---\nsentifyd: false\n\n---\n\n# B\n",
+}
+
+
+@pytest.mark.parametrize("kind", RULES)
+def test_what_stands_between_rules_is_no_front_matter(build: BuildSite, kind: str) -> None:
+    text = RULES[kind]
     built = build({**PAGES, "guide/b.md": text})
 
     assert built.status == 0, built.output

@@ -347,6 +347,22 @@ def test_pages_whose_source_is_not_known_are_only_doubted(build: BuildSite, chec
     assert found.status == 0
 
 
+def test_a_site_without_its_avatars_is_no_matter_of_doubt(check: Check, tmp_path: Path) -> None:
+    """Its sources are elsewhere; the folder that is there has none."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "notes.md").write_text("# Notes\n")
+    page = "<!doctype html><html><head></head><body><p>Text</p></body></html>"
+    (tmp_path / "site" / "a.html").write_text(page)
+    options = {"avatar_id": "avtr_1", "token_endpoint": "https://t.example/r"}
+    (tmp_path / "mkdocs.yml").write_text(json.dumps({"plugins": [{"sentifyd": options}]}))
+
+    found = check()
+
+    assert found.codes == {("element-missing", "a.html"), ("loader-missing", "a.html")}
+    assert found.status == 1
+
+
 def test_odd_pages_do_not_stop_the_check(build: BuildSite, check: Check) -> None:
     site = build(
         {
@@ -512,6 +528,10 @@ ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
         answer({"tokens": GRANT["tokens"]}),
         {"endpoint-payload", "endpoint-refresh-payload"},
     ),
+    "half a character for a token": (
+        answer(json.dumps(tokens(refreshToken="\ud800")).encode()),
+        {"endpoint-payload"},
+    ),
     "an odd lifetime": (
         answer(tokens(expiresIn="60")),
         {"endpoint-payload", "endpoint-refresh-payload"},
@@ -566,7 +586,8 @@ def test_an_endpoint_of_the_same_origin_needs_no_cors(build: BuildSite, check: C
         return JSONResponse(GRANT, headers={"Cache-Control": "no-store"})
 
     with endpoint(same_origin) as url:
-        assert check("--endpoint", url, "--origin", f"{url}/guide/").codes == set()
+        for origin in (f"{url}/guide/", url.upper()):
+            assert check("--endpoint", url, "--origin", origin).codes == set()
 
 
 def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_path: Path) -> None:

@@ -32,11 +32,16 @@ GRADIENTS = [
     "radial-gradient(50px 20%, red, blue)",
     "repeating-conic-gradient(from 0deg at 50% 50%, rgb(1 2 3) 0deg 30deg, red 60deg)",
     "linear-gradient(in oklch, red, blue)",
+    "linear-gradient(red var(--p), blue)",
+    "conic-gradient(from var(--angle), red, blue)",
+    "linear-gradient(to right, var(--stops))",
 ]
 NO_GRADIENTS = [
     *("linear-gradient()", "linear-gradient(red,,blue)"),
     *("linear-gradient(left, red, blue)", "linear-gradient(45, red, blue)"),
     *("conic-gradient(to right, red, blue)", "linear-gradient(red blue, red)"),
+    *("linear-gradient(45deg red, blue)", "linear-gradient(30%, red, blue)"),
+    *("conic-gradient(red 10px, blue)", "radial-gradient(45deg, red, blue)"),
     *("linear-gradient(red, 20%, 30%)", "linear-gradient(red, url(x))", "url(a.png)"),
 ]
 # Whatever comes after one of these in a style attribute would be lost, or something else.

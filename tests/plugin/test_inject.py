@@ -232,6 +232,14 @@ def test_only_our_tags_are_added(html: str) -> None:
     assert added == html.replace(EMBED.loader, "")
 
 
+@pytest.mark.parametrize("name", ["title", "style", "script", "iframe"])
+def test_twice_is_the_same_as_once_where_the_head_never_ends(name: str) -> None:
+    once = inject(f"<!doctype html><html><head><{name}>x</head><body>p</body></html>", EMBED)
+
+    assert inject(once.html, EMBED) == once
+    assert once.html.count(EMBED.loader) == once.html.count(EMBED.tag) == 1
+
+
 @given(FRAGMENTS)
 def test_twice_is_the_same_as_once_in_a_whole_page(body: str) -> None:
     once = inject(page(body=body), EMBED)
@@ -291,6 +299,8 @@ SCRIPTS = [
     "<script src=https://l&#46;example/main.js>",
     "<ScRiPt\nSRC='//L.example/main.js'\tdefer>",
     "<script src=https://l.example/main.js",
+    # Each of many would reach to the same end: such a page is read from its beginning, once.
+    "<script <script <script src=other.js>",
 ]
 
 

@@ -312,18 +312,21 @@ def test_a_disk_that_fills_in_the_middle_of_a_page_costs_nothing(site: Site) -> 
     assert [file.name for file in (site.folder / "site").iterdir()] == ["a.html"]
 
 
-def test_a_signal_to_stop_leaves_no_half_page(site: Site) -> None:
+@pytest.mark.parametrize("signals", ["SIGINT, SIGINT", "SIGTERM, SIGINT", "SIGHUP, SIGTERM"])
+def test_a_signal_to_stop_leaves_no_half_page(site: Site, signals: str) -> None:
     site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
     (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
     # It stops itself after some pages, while others are still being written.
     code = (
-        "import os, signal\n"
+        "import os\n"
+        "from signal import SIGHUP, SIGINT, SIGTERM\n"
         "from mkdocs_sentifyd import static_site\n"
+        f"SIGNALS = {signals}\n"
         "from mkdocs_sentifyd.cli import main\n"
         "inject, pages = static_site.inject, []\n"
         "def stop(html, embed):\n"
         "    pages.append(1)\n"
-        "    len(pages) == 300 and os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    len(pages) == 300 and [os.kill(os.getpid(), n) for n in SIGNALS]\n"
         "    return inject(html, embed)\n"
         "static_site.inject = stop\n"
         "exit(main(['inject', 'site']))\n"
