@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,10 @@ from mkdocs_sentifyd.scan import is_whole_page, tags
 from mkdocs_sentifyd.selection import Selection
 from mkdocs_sentifyd.site_config import SiteConfig
 
-__all__ = ["BuiltSite", "is_page", "page_files", "read_file"]
+__all__ = ["BuiltSite", "Progress", "is_page", "page_files", "read_file"]
 
+Progress = Callable[[int, int], object]
+"""Is told how many pages are done, and of how many."""
 _SUFFIXES = (".html", ".htm")
 # Where generators keep the source of a page: MkDocs and Hugo, Sphinx.
 _SOURCE_SUFFIXES = (".md", ".rst", ".markdown", ".mdown", ".mkdn", ".mkd")
@@ -96,7 +98,6 @@ class BuiltSite:
 
     def __init__(self, config: SiteConfig, options: SentifydConfig) -> None:
         self._config = config
-        self._docs_dir = str(config.docs_dir)
         self._sources = set(_files(config.docs_dir))
         self._root = urlsplit(config.site_url or "/").path.rstrip("/") + "/"
         self._selection = Selection(options)
@@ -140,35 +141,44 @@ class BuiltSite:
 
     def unused(self) -> list[str]:
         """What is said of pages that are not there, once every page has been asked for."""
-        sources = {name for name in self._sources if name.endswith(_SOURCE_SUFFIXES)}
-        lines = list(self._selection.unused(self._paths | sources))
-        for source in sorted(sources - self._paths):
-            try:
-                is_lost = bool(self._fronts(source))
-            except PageError:
-                is_lost = True
-            if is_lost:
-                lines.append(
-                    f"{source}: no page was found for it, so its front matter counts for nothing: "
-                    "name its page in include or exclude"
-                )
+        without_page = self._without_page()
+        lines = list(self._selection.unused(self._paths.union(without_page)))
+        lines += [
+            f"{source}: no page was found for it, so its front matter counts for nothing: name its "
+            "page in include or exclude"
+            for source, fronts in without_page.items()
+            if fronts is None or fronts
+        ]
         return lines
 
-    def without_page(self) -> set[bool]:
+    def wishes(self) -> set[bool]:
         """Whether those sources for which no page was found want an avatar: some, some not."""
-        found = set()
-        for source in self._sources - self._paths:
+        found: set[bool] = set()
+        for source, fronts in self._without_page().items():
+            try:
+                if fronts is None:
+                    raise PageError
+                found.add(self._selection.page([source], fronts) is not None)
+            except PageError:
+                # Of what cannot be read anything may be wanted.
+                found |= {True, False}
+        return found
+
+    def _without_page(self) -> dict[str, list[object] | None]:
+        """Sources that no page was found for, with what they say if it can be read."""
+        found: dict[str, list[object] | None] = {}
+        for source in sorted(self._sources - self._paths):
             if source.endswith(_SOURCE_SUFFIXES):
                 try:
-                    found.add(self._selection.page([source], self._fronts(source)) is not None)
+                    found[source] = self._fronts(source)
                 except PageError:
-                    found |= {True, False}
+                    found[source] = None
         return found
 
     def _fronts(self, source: str) -> list[object]:
         """What the page's folders and its source say of the avatar, the outermost first."""
         own: dict[str, Any] = {}
-        content = read_file(f"{self._docs_dir}/{source}")
+        content = read_file(f"{self._config.docs_dir}/{source}")
         if b"sentifyd" in content:
             own = read_front_matter(content.decode("utf-8-sig", "replace"))
         every = (*self._folder_matter(source), own)

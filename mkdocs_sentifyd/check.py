@@ -10,14 +10,13 @@ from pathlib import Path
 
 from bs4.exceptions import ParserRejectedMarkup
 
-from mkdocs_sentifyd.built_site import BuiltSite, is_page, page_files, read_file
+from mkdocs_sentifyd.built_site import BuiltSite, Progress, is_page, page_files, read_file
 from mkdocs_sentifyd.check_page import CheckedPage
 from mkdocs_sentifyd.findings import Finding, Severity
 from mkdocs_sentifyd.front_matter import PageError
 from mkdocs_sentifyd.keys import find_named_key
 from mkdocs_sentifyd.leaks import leaking_files, site_files
 from mkdocs_sentifyd.site_config import SiteConfig, SiteError
-from mkdocs_sentifyd.static_site import Progress
 
 __all__ = ["SiteCheck", "check_site"]
 
@@ -120,7 +119,7 @@ def _doubt(findings: list[Finding], site: BuiltSite) -> None:
 
     A blog gives its posts addresses of its own, and plugins make pages without any file.
     """
-    wishes = site.without_page()
+    wishes = site.wishes()
     for index, finding in enumerate(findings):
         wish = _CHOICES.get(finding.code)
         if wish in wishes and finding.where in site.without_source:
@@ -130,8 +129,8 @@ def _doubt(findings: list[Finding], site: BuiltSite) -> None:
 
 
 def _keys(site_dir: Path, keys: Sequence[str], config: SiteConfig) -> Iterator[Finding]:
-    found = leaking_files(site_dir, keys)
-    for path in found:
+    leaks = leaking_files(site_dir, keys)
+    for path in leaks:
         yield Finding(
             "key-in-site",
             path,
@@ -149,7 +148,7 @@ def _keys(site_dir: Path, keys: Sequence[str], config: SiteConfig) -> Iterator[F
         )
     for file in site_files(site_dir):
         path = os.fsencode(file.relative_to(site_dir).as_posix()).decode("utf-8", "replace")
-        if path not in found and find_named_key(_text(file), public):
+        if path not in leaks and find_named_key(_text(file), public):
             yield Finding(
                 "key-like",
                 path,

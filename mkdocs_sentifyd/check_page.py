@@ -126,7 +126,7 @@ class CheckedPage:
                 f"its <{element.name}> carries what looks like the API key",
                 "take it out, and give the key to the token service as AVATAR_API_KEY",
             )
-        for name, wanted in embed.values:
+        for name, wanted in _attributes_of(embed.tag).items():
             value = spelt.get(credential(name))
             if value is None:
                 yield self._finding(
@@ -148,9 +148,8 @@ class CheckedPage:
                 )
 
     def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
-        wanted = BeautifulSoup(embed.loader, "html.parser").script
         found = _attributes(loader)
-        for name, value in _attributes(wanted).items() if wanted else ():
+        for name, value in _attributes_of(embed.loader).items():
             if name != "src" and found.get(name) != value:
                 yield self._finding(
                     "loader-differs",
@@ -188,6 +187,12 @@ def _note_repeated(attributes: dict[str, Any], name: str, _: object) -> None:
 
 def _attributes(tag: Tag) -> dict[str, str]:
     return {name: str(value) for name, value in tag.attrs.items() if name != _REPEATED}
+
+
+def _attributes_of(html: str) -> dict[str, str]:
+    """Those of the one tag that a text begins with."""
+    tag = BeautifulSoup(html, "html.parser", multi_valued_attributes=None).find(True)
+    return _attributes(tag) if isinstance(tag, Tag) else {}
 
 
 def _is_real(tag: Tag) -> bool:

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING
 
 from mkdocs.config.base import ValidationError
 
+from mkdocs_sentifyd.built_site import Progress
 from mkdocs_sentifyd.keys import MIN_KEY_LENGTH, secret_keys
 from mkdocs_sentifyd.options import TokenEndpoint
 from mkdocs_sentifyd.site_config import SiteConfig, SiteError, read_config
-from mkdocs_sentifyd.static_site import Progress, inject_site
+from mkdocs_sentifyd.static_site import inject_site
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -36,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         The exit status: 0; 1 when pages were left as they were, or a check found something; 2 when
-        something must be mended before anything can be done (one line on stderr).
+        it could not go on (one line on stderr); 130 when it was stopped.
     """
     options = _parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
@@ -55,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        _tell(f"{error.filename}: {error.strerror}")
+        _tell(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
         return 2
     except KeyboardInterrupt:
         _tell("stopped; running it again does the rest")

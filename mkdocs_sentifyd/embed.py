@@ -33,7 +33,6 @@ class Embed:
         hosts: matches the names of the hosts that the loaders come from.
         tag: the whole element.
         attributes: names, and each attribute written out with a space before it.
-        values: names, and the value of each.
         public_key: what may stand there although it is a key.
     """
 
@@ -44,7 +43,6 @@ class Embed:
     hosts: re.Pattern[str]
     tag: str
     attributes: tuple[tuple[str, str], ...]
-    values: tuple[tuple[str, str], ...] = ()
     public_key: str | None = None
 
     def missing(self, present: Iterable[str]) -> str:
@@ -123,7 +121,6 @@ def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
         hosts=host_pattern(loaders),
         tag=f"<{component.element}{''.join(written.values())}></{component.element}>\n",
         attributes=tuple(written.items()),
-        values=tuple(attributes.items()),
         public_key=settings.public_api_key,
     )
 

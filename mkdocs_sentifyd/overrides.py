@@ -11,7 +11,7 @@ from mkdocs.config.base import BaseConfigOption, ValidationError
 from mkdocs_sentifyd.options import OVERLAYS
 from mkdocs_sentifyd.patterns import PathPatterns, Patterns
 
-__all__ = ["Override", "Overrides", "laid_over", "merged"]
+__all__ = ["Override", "Overrides", "merged"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,19 +71,6 @@ def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
         else:
             result[name] = value
     return result
-
-
-def laid_over(folder: object, page: object) -> object:
-    """What a page says of its avatar over what its folder says, as others may want to read it.
-
-    Args:
-        folder: `sentifyd` in the folder's front matter, or `None`.
-        page: the same of the page.
-    """
-    if isinstance(folder, Mapping) and isinstance(page, Mapping):
-        both = {name: laid_over(folder.get(name), value) for name, value in page.items()}
-        return {**folder, **both}
-    return folder if page is None else page
 
 
 def _override(number: int, entry: object) -> Override:

@@ -15,7 +15,6 @@ from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.front_matter import LOST, PageError, is_lost
 from mkdocs_sentifyd.inject import inject
 from mkdocs_sentifyd.keys import secret_keys
-from mkdocs_sentifyd.overrides import laid_over
 from mkdocs_sentifyd.scan import is_whole_page
 from mkdocs_sentifyd.selection import Selection
 
@@ -50,7 +49,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _paths: set[str]
     _count: int
     _own: dict[str, object]
-    _fronts: dict[str, tuple[str, list[object]]]
+    _folders: dict[str, object]
     _lost: set[str]
     _depth = 0
 
@@ -62,7 +61,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Begin to count; a build within a build, for another language, goes on counting."""
         if not self._depth:
             self._count, self._paths = 0, set()
-        self._own, self._fronts, self._lost = {}, {}, set()
+        self._own, self._folders, self._lost = {}, {}, set()
         self._depth += 1
 
     @event_priority(LATE)
@@ -84,15 +83,14 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             self._lost.add(page.file.src_uri)
 
     @event_priority(AFTER_META)
-    def _lay_over(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
-        """Lay it over what the folder says."""
-        if page.file.src_uri in self._own:
-            folder, own = page.meta.get(OURS), self._own.pop(page.file.src_uri)
-            both = laid_over(folder, own)
-            page.meta[OURS] = both
-            self._fronts[page.file.src_uri] = (repr(both), [folder, own])
+    def _put_back(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
+        """Put it back, and keep what the folder says: the page's is laid over it."""
+        source = page.file.src_uri
+        if source in self._own:
+            self._folders[source] = page.meta.get(OURS)
+            page.meta[OURS] = self._own.pop(source)
 
-    on_page_markdown = CombinedEvent(_set_aside, _lay_over)
+    on_page_markdown = CombinedEvent(_set_aside, _put_back)
 
     @event_priority(LATE)
     def on_post_template(
@@ -124,10 +122,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         try:
             if source in self._lost:
                 raise PageError(LOST.format("YAML"))
-            said = page.meta.get(OURS)
-            both, fronts = self._fronts.pop(source, ("", []))
-            # Whatever changed it since has the last word.
-            fronts = fronts if repr(said) == both else [said]
+            fronts = [self._folders.get(source), page.meta.get(OURS)]
             avatar = self._selection.page([source], fronts)
         except PageError as error:
             log.warning("%s: %s", source, error)

@@ -50,8 +50,6 @@ class Selection:
             if isinstance(front, bool):
                 wanted, layers = front, []
             elif isinstance(front, Mapping):
-                if name := find_api_key(front):
-                    raise PageError(f"{FRONT}: '{name}': {KEY_ON_THE_SITE}")
                 wanted = None
                 layers.append(front)
             elif front is not None:
@@ -111,6 +109,9 @@ class Selection:
         except PageOptionsError as error:
             entries = " and ".join(str(index + 1) for index in matching)
             raise PageError(f"overrides, entries {entries} together: {error}") from None
+        for front in fronts:
+            if name := find_api_key(front):
+                raise PageError(f"{FRONT}: '{name}': {KEY_ON_THE_SITE}")
         if fronts:
             try:
                 settings = self._config.page(*layers, *fronts)

@@ -67,14 +67,14 @@ def read_config(file: Path) -> SiteConfig:
     meta = plugins.get("material/meta", plugins.get("meta"))
     return SiteConfig(
         docs_dir=docs_dir,
-        site_url=_address(settings.get("site_url"), file),
+        site_url=_site_url(settings.get("site_url"), file),
         meta_file=str(meta.get("meta_file", ".meta.yml")) if isinstance(meta, dict) else None,
         options=config,
         warnings=warnings,
     )
 
 
-def _address(value: object, file: Path) -> str:
+def _site_url(value: object, file: Path) -> str:
     try:
         urlsplit(str(value or ""))
     except ValueError:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mkdocs_sentifyd.built_site import BuiltSite, is_page, page_files, read_file
+from mkdocs_sentifyd.built_site import BuiltSite, Progress, is_page, page_files, read_file
 from mkdocs_sentifyd.front_matter import PageError
 from mkdocs_sentifyd.inject import inject
 from mkdocs_sentifyd.site_config import SiteError, read_config
 
-__all__ = ["Progress", "Report", "inject_site"]
+__all__ = ["Report", "inject_site"]
 
-Progress = Callable[[int, int], object]
-"""Is told how many pages are done, and of how many."""
 WRITERS = 2
 # What waits to be written is in memory.
 MAX_PENDING = 64
