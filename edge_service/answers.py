@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -93,6 +94,83 @@ class UnsupportedMediaType(ServiceError):
     status = 415
     code = "unsupported_media_type"
     error = "Send JSON or a URL-encoded form"
+
+
+class UpstreamError(ServiceError):
+    """Another server, as a rule Sentifyd, gave no usable answer."""
+
+
+class UpstreamRejected(UpstreamError):
+    """Sentifyd answered the login with an error of its own, which is passed on.
+
+    Args:
+        status: its status, 400 to 599.
+        details: its JSON, or `None`.
+        retry_after: its `Retry-After` header.
+    """
+
+    code = "upstream_rejected"
+    error = "Authentication failed"
+
+    def __init__(self, status: int, details: object, retry_after: str | None) -> None:
+        super().__init__(headers={"Retry-After": retry_after} if retry_after else None)
+        self.status = status
+        self.details = details
+
+    def body(self) -> JSON:
+        """The documented error body; without `details` when upstream gave none worth passing on."""
+        body = super().body()
+        return body if self.details is None else {**body, "details": self.details}
+
+
+class UpstreamMalformed(UpstreamError):
+    """Sentifyd answered with something that is not a grant: a redirect, garbage, too much."""
+
+    status = 502
+    code = "upstream_malformed"
+    error = "Sentifyd gave an unusable answer"
+
+
+class UpstreamUnreachable(UpstreamError):
+    """No connection to Sentifyd, or it broke."""
+
+    status = 502
+    code = "upstream_unreachable"
+    error = "Sentifyd cannot be reached"
+
+
+class UpstreamTooSlow(UpstreamError):
+    """The exchange took longer than `UPSTREAM_TIMEOUT`."""
+
+    status = 504
+    code = "upstream_timeout"
+    error = "Sentifyd took too long to answer"
+
+
+class UpstreamBusy(UpstreamError):
+    """Every login slot stayed taken."""
+
+    status = 503
+    code = "upstream_busy"
+    error = "Too many logins are under way"
+
+    def __init__(self) -> None:
+        super().__init__(headers={"Retry-After": "1"})
+
+
+class CircuitOpen(UpstreamError):
+    """Sentifyd has failed repeatedly and is left alone for a while.
+
+    Args:
+        seconds: until it is tried again.
+    """
+
+    status = 503
+    code = "circuit_open"
+    error = "Sentifyd does not answer at the moment"
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 def json_response(

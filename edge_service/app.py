@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
 from starlette.applications import Starlette
@@ -13,15 +13,28 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from edge_service.addresses import ClientAddresses
 from edge_service.answers import MethodNotAllowed, NotFound, json_response
-from edge_service.guards import CrossOrigin, OriginGuard, OriginPolicy
-from edge_service.intake import read_grant_request
-from edge_service.issuing import Direct, Issuer
-from edge_service.sentifyd import SentifydClient
+from edge_service.avatars import Avatars
+from edge_service.endpoint import TokenEndpoint
+from edge_service.guards import ROUTE, CrossOrigin, VisitorLimit, guards
+from edge_service.identity import (
+    Authenticator,
+    ForwardedAuthenticator,
+    ForwardedRules,
+    JwtAuthenticator,
+    JwtRules,
+)
+from edge_service.limiting import RateLimiter, parse_rate_limits
+from edge_service.metrics import Metrics
+from edge_service.outbound import HEADERS, Outbound, read_body
+from edge_service.sealing import Sealer
 from edge_service.settings import Settings, SettingsError
 from edge_service.telemetry import AccessLog, Faults, configure_logging
 
-__all__ = ["create_app"]
+__all__ = ["create_app", "metrics_app"]
+
+MAX_KEY_SET_BYTES = 256 * 1024
 
 
 def create_app(settings: Settings) -> Starlette:
@@ -31,30 +44,64 @@ def create_app(settings: Settings) -> Starlette:
         settings: from `Settings.from_env`, or made by hand.
 
     Returns:
-        An ASGI application that can be served or mounted. It configures no logging.
+        An ASGI application that can be served or mounted. It configures no logging. Its
+        `state.avatars.replace` takes other avatars while it runs, and `state.metrics` has what it
+        counts.
     """
-    client = SentifydClient(settings)
-    origins = OriginPolicy.from_settings(settings)
-    tokens = TokenEndpoint(Direct(client))
+    metrics = Metrics()
+    sealer = Sealer(settings.seal_keys) if settings.seal_keys else None
+    avatars = Avatars(settings, metrics, sealer)
+    addresses = ClientAddresses(settings.trusted_proxies)
+    limiter = RateLimiter(
+        parse_rate_limits(settings.rate_limit),
+        settings.redis_url,
+        on_fallback=lambda away: metrics.redis_fallback("rate limits", away=away),
+    )
+    keys = Outbound(settings.upstream_timeout, 1)
+    authenticator = _authenticator(settings, addresses, keys)
+    token_guards = guards(avatars, VisitorLimit(limiter, addresses, metrics), authenticator)
+    tokens = TokenEndpoint(sealer, metrics)
+
+    async def alive(_: Request) -> Response:
+        return json_response({"status": "alive"})
+
+    async def ready(_: Request) -> Response:
+        if avatars.ready and (authenticator is None or authenticator.ready):
+            return json_response({"status": "ready"})
+        return json_response({"status": "starting"}, status=503, headers={"Retry-After": "1"})
+
+    async def show_metrics(_: Request) -> Response:
+        return metrics.page()
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        avatars.start()
+        if authenticator is not None:
+            authenticator.start()
         try:
             yield
         finally:
-            client.close()
+            if authenticator is not None:
+                await authenticator.close()
+            await avatars.close()
+            await limiter.close()
+            keys.close()
 
+    routes = [
+        _Route(ROUTE, tokens, middleware=token_guards),
+        _Route(ROUTE + "/{avatar}", tokens, middleware=token_guards),
+        _Route("/livez", alive),
+        _Route("/readyz", ready),
+    ]
+    if settings.metrics_port is None:
+        routes.append(_Route("/metrics", show_metrics))
     app = Starlette(
-        routes=[
-            Route("/request_tokens", tokens, middleware=[Middleware(OriginGuard, policy=origins)]),
-            Route("/livez", _alive),
-            Route("/readyz", _ready),
-        ],
+        routes=routes,
         middleware=[
             # The log sees every request with its final status, those refused by CORS included.
-            Middleware(AccessLog),
+            Middleware(AccessLog, metrics=metrics),
             # Outside everything that can fail, so that a page may read the error.
-            Middleware(CrossOrigin, policy=origins),
+            Middleware(CrossOrigin, avatars=avatars, credentials=_by_cookie(settings)),
             Middleware(Faults),
         ],
         exception_handlers={HTTPException: _http_error},
@@ -62,39 +109,57 @@ def create_app(settings: Settings) -> Starlette:
     )
     # A redirect would be a second way to write one address, and lose a POST's body on the way.
     app.router.redirect_slashes = False
+    app.state.avatars = avatars
+    app.state.metrics = metrics
     return app
 
 
-class TokenEndpoint:
-    """`GET`, `POST` and `OPTIONS` on a token route.
+def metrics_app(app: Starlette) -> Starlette:
+    """An application for a port of its own, with nothing but the metrics of another."""
+    metrics: Metrics = app.state.metrics
 
-    Written as an ASGI application because Starlette answers HEAD by running GET, and a HEAD
-    must not cost an upstream login.
-    """
+    async def show_metrics(_: Request) -> Response:
+        return metrics.page()
 
-    def __init__(self, issuer: Issuer) -> None:
-        self._issuer = issuer
-        self._allow = {"Allow": "GET, POST, OPTIONS"}
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a grant, or raise `ServiceError`."""
-        request = Request(scope, receive)
-        if request.method == "OPTIONS":
-            response = Response(status_code=204, headers=self._allow)
-        elif request.method in ("GET", "POST"):
-            grant = await self._issuer.issue(await read_grant_request(request))
-            response = json_response(grant.payload())
-        else:
-            raise MethodNotAllowed(headers=self._allow)
-        await response(scope, receive, send)
+    return Starlette(routes=[Route("/metrics", show_metrics)])
 
 
-async def _alive(_: Request) -> Response:
-    return json_response({"status": "alive"})
+class _Route(Route):
+    """A route that metrics and traces know by its pattern: paths are what strangers make them."""
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Leave the pattern in the state of the request."""
+        scope["state"]["route"] = self.path
+        await super().handle(scope, receive, send)
 
 
-async def _ready(_: Request) -> Response:
-    return json_response({"status": "ready"})
+def _authenticator(
+    settings: Settings, addresses: ClientAddresses, outbound: Outbound
+) -> Authenticator | None:
+    rules = settings.visitor_auth
+    if isinstance(rules, ForwardedRules):
+        return ForwardedAuthenticator(rules, addresses)
+    if isinstance(rules, JwtRules):
+        return JwtAuthenticator(rules, _key_set_fetcher(rules.jwks_url, outbound))
+    return None
+
+
+def _key_set_fetcher(url: str, outbound: Outbound) -> Callable[[], Awaitable[bytes]]:
+    import requests
+
+    request = requests.Request("GET", url, headers=HEADERS).prepare()
+
+    def read(response: requests.Response) -> bytes:
+        response.raise_for_status()
+        return read_body(response, MAX_KEY_SET_BYTES)
+
+    return lambda: outbound.send(request, read)
+
+
+def _by_cookie(settings: Settings) -> bool:
+    """Whether a visitor may be known by a cookie, which browsers keep back unless asked."""
+    rules = settings.visitor_auth
+    return isinstance(rules, ForwardedRules) or (rules is not None and rules.cookie is not None)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

@@ -12,7 +12,10 @@ from pathlib import Path
 
 __all__ = ["main"]
 
-_EXTRA = ("starlette", "uvicorn", "requests", "structlog", "joserfc", "websockets")
+_EXTRA = (
+    *("starlette", "uvicorn", "requests", "structlog", "joserfc", "websockets"),
+    *("limits", "cryptography", "prometheus_client"),
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -52,6 +55,15 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--port", type=_port, help="port to listen on (PORT, 8080)")
     serve.set_defaults(command=_serve)
 
+    keygen = commands.add_parser(
+        "keygen",
+        help="print a key for SEAL_KEYS",
+        description="Print a new key for SEAL_KEYS. To rotate, put it before the keys that are "
+        "there, and take those away a day later.",
+        epilog="sentifyd-edge keygen > seal-keys",
+    )
+    keygen.set_defaults(command=_keygen)
+
     sandbox = commands.add_parser(
         "sandbox",
         help="run a local stand-in for Sentifyd",
@@ -86,9 +98,9 @@ def _parser() -> argparse.ArgumentParser:
 
 def _serve(options: argparse.Namespace) -> int:
     from edge_service import serving
-    from edge_service.app import create_app
+    from edge_service.app import create_app, metrics_app
     from edge_service.settings import Settings, SettingsError
-    from edge_service.telemetry import announce, configure_logging
+    from edge_service.telemetry import announce, configure_logging, tell_reload
 
     environ = dict(os.environ)
     if options.host is not None:
@@ -98,12 +110,41 @@ def _serve(options: argparse.Namespace) -> int:
     try:
         settings = Settings.from_env(environ)
         sock = serving.bind(settings.host, settings.port, "--port or PORT")
+        metrics_sock = None
+        if settings.metrics_port is not None:
+            metrics_sock = serving.bind(settings.host, settings.metrics_port, "METRICS_PORT")
     except SettingsError as error:
         return _complain(*error.problems)
     except serving.AddressUnavailable as error:
         return _complain(str(error))
     configure_logging(settings.log_level, settings.log_format)
-    serving.serve([(create_app(settings), sock)], lambda: announce(settings, sock.getsockname()[1]))
+    app = create_app(settings)
+    apps = [(app, sock)]
+    if metrics_sock is not None:
+        apps.append((metrics_app(app), metrics_sock))
+
+    def reload() -> None:
+        try:
+            newer = Settings.from_env(environ)
+        except SettingsError as error:
+            tell_reload(error.problems)
+        else:
+            app.state.avatars.replace(newer.avatars)
+            tell_reload(())
+
+    serving.serve(
+        apps,
+        lambda: announce(settings, sock.getsockname()[1]),
+        # Without a file there is nothing to read again, and the signal ends the process as ever.
+        on_hangup=reload if settings.avatars_file is not None else None,
+    )
+    return 0
+
+
+def _keygen(_: argparse.Namespace) -> int:
+    from edge_service.sealing import new_key
+
+    _say(new_key())
     return 0
 
 

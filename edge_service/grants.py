@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, field
+import time
+from base64 import urlsafe_b64decode
+from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
 from edge_service.answers import JSON
 
-__all__ = ["Grant", "MalformedGrant", "parse_grant", "parse_json"]
+__all__ = ["Grant", "HeldGrant", "MalformedGrant", "life_of", "parse_grant", "parse_json"]
+
+# What the vendor's WordPress plugin supposes when nothing tells the lifetime.
+DEFAULT_LIFE_SECONDS = 55.0
+MAX_LIFE_SECONDS = 24 * 3600.0
 
 
 class MalformedGrant(ValueError):
@@ -34,14 +40,76 @@ class Grant:
     token_type: str | None = None
     expires_in: float | None = None
 
-    def payload(self) -> JSON:
-        """The body that the web component expects (vendor page, "How it works")."""
-        tokens: JSON = {"accessToken": self.access_token, "refreshToken": self.refresh_token}
+    def payload(self, refresh_token: str) -> JSON:
+        """The body that the web component expects (vendor page, "How it works").
+
+        Args:
+            refresh_token: the grant's own, or a handle in its place.
+        """
+        tokens: JSON = {"accessToken": self.access_token, "refreshToken": refresh_token}
         if self.token_type is not None:
             tokens["tokenType"] = self.token_type
         if self.expires_in is not None:
             tokens["expiresIn"] = self.expires_in
         return {"tokens": tokens, "avatarParameters": self.avatar_parameters}
+
+
+@dataclass(frozen=True, slots=True)
+class HeldGrant:
+    """A grant that is kept for a while before it is handed out.
+
+    Attributes:
+        grant: as upstream gave it.
+        born: when that was, on a monotonic clock, in seconds.
+        life: seconds that its access token lived from then on.
+    """
+
+    grant: Grant
+    born: float
+    life: float
+
+    @classmethod
+    def fresh(cls, grant: Grant, now: float) -> HeldGrant:
+        """A grant that has just come."""
+        return cls(grant, now, life_of(grant))
+
+    def left(self, now: float) -> float:
+        """Seconds until the access token expires."""
+        return self.born + self.life - now
+
+    def at(self, now: float) -> Grant:
+        """The grant with the lifetime that remains of it, where upstream told one."""
+        if self.grant.expires_in is None:
+            return self.grant
+        return replace(self.grant, expires_in=max(1, math.floor(self.left(now))))
+
+
+def life_of(grant: Grant) -> float:
+    """Seconds that a new access token lives.
+
+    Taken from `expires_in`, else from the claims of the JWT, which are read and not verified, else
+    55 s. At most a day.
+    """
+    if grant.expires_in is not None:
+        return min(grant.expires_in, MAX_LIFE_SECONDS)
+    claims = _claims(grant.access_token)
+    expires = claims.get("exp")
+    # Counted from the token's own beginning where it tells one: clocks may differ.
+    issued = claims.get("iat", time.time())
+    if isinstance(expires, (int, float)) and isinstance(issued, (int, float)) and expires > issued:
+        return min(expires - issued, MAX_LIFE_SECONDS)
+    return DEFAULT_LIFE_SECONDS
+
+
+def _claims(token: str) -> dict[str, object]:
+    parts = token.split(".")
+    if len(parts) != 3:
+        return {}
+    try:
+        claims = parse_json(urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return {}
+    return claims if isinstance(claims, dict) else {}
 
 
 def parse_grant(answer: object) -> Grant:

@@ -2,57 +2,50 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from hashlib import blake2b
 
+from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge_service.answers import OriginNotAllowed
-from edge_service.settings import Settings
+from edge_service.addresses import ClientAddresses
+from edge_service.answers import MethodNotAllowed, NotFound, OriginNotAllowed
+from edge_service.avatars import Avatar, Avatars
+from edge_service.identity import Authenticator, Unauthenticated
+from edge_service.limiting import RateLimited, RateLimiter
+from edge_service.metrics import Metrics
+from edge_service.origins import OriginPolicy, header_values
 
-__all__ = ["CrossOrigin", "OriginGuard", "OriginPolicy"]
+__all__ = ["ROUTE", "CrossOrigin", "VisitorLimit", "guards"]
 
+ROUTE = "/request_tokens"
+METHODS = "GET, POST, OPTIONS"
 PREFLIGHT_SECONDS = 600
-_FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
+_EXPOSED = b"Retry-After, X-Request-ID, RateLimit, RateLimit-Policy, WWW-Authenticate"
 
 
-@dataclass(frozen=True, slots=True)
-class OriginPolicy:
-    """Which pages may ask for tokens.
+def guards(
+    avatars: Avatars, limit: VisitorLimit, authenticator: Authenticator | None
+) -> list[Middleware]:
+    """The guards of a token route, the outermost first.
 
-    Attributes:
-        allowed: origins, compared byte for byte (RFC 6454, section 6.2).
-        any_origin: every origin but `null` may ask.
-        required: refuse callers that send neither `Origin` nor `Sec-Fetch-Site`.
+    The order is that of cost and of what a refusal gives away. Which avatar it is comes first,
+    because each has origins of its own. Origin and method are decided from the request alone, so
+    they spare everything behind them, and a preflight or another page's request uses up nobody's
+    limit. Who the visitor is comes before the limit, which counts users where there are any; a
+    refused credential costs its address one of its requests, so that guessing is bounded too.
+    Only then is a body read and upstream asked.
     """
-
-    allowed: frozenset[bytes]
-    any_origin: bool = False
-    required: bool = False
-
-    @classmethod
-    def from_settings(cls, settings: Settings) -> OriginPolicy:
-        """The policy that the settings ask for."""
-        return cls(
-            frozenset(origin.encode("ascii") for origin in settings.allowed_origins),
-            settings.allow_any_origin,
-            settings.require_origin,
-        )
-
-    def allows(self, origin: bytes) -> bool:
-        """Whether a page of this origin may ask."""
-        return origin in self.allowed or (self.any_origin and origin != b"null")
-
-    def admits(self, scope: Scope) -> bool:
-        """Whether this request may go on: by its origin, or because no browser sent it."""
-        origins = _headers(scope, b"origin")
-        if origins:
-            return len(origins) == 1 and self.allows(origins[0])
-        # A browser leaves Origin out of some requests but not Sec-Fetch-Site (Fetch Metadata).
-        sites = _headers(scope, b"sec-fetch-site")
-        if sites:
-            return not _FOREIGN_SITES.intersection(sites)
-        return not self.required
+    identity = []
+    if authenticator is not None:
+        identity = [Middleware(IdentityGuard, authenticator=authenticator, limit=limit)]
+    return [
+        Middleware(AvatarGuard, avatars=avatars),
+        Middleware(OriginGuard),
+        Middleware(MethodGuard),
+        *identity,
+        Middleware(RateLimitGuard, limit=limit),
+    ]
 
 
 class CrossOrigin:
@@ -60,17 +53,24 @@ class CrossOrigin:
 
     It stands outside everything that answers, so that errors carry the headers too: without them a
     page could not tell a rate limit from a broken network.
+
+    Args:
+        app: what is wrapped.
+        avatars: whose origins count; on other routes those of all of them.
+        credentials: browsers may send the site's cookies along.
     """
 
-    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+    def __init__(self, app: ASGIApp, avatars: Avatars, *, credentials: bool) -> None:
         self._app = app
-        self._policy = policy
+        self._avatars = avatars
         self._always = [(b"cache-control", b"no-store"), (b"vary", b"Origin")]
-        self._exposed = (b"access-control-expose-headers", b"Retry-After, X-Request-ID")
+        self._shared = [*self._always, (b"access-control-expose-headers", _EXPOSED)]
+        if credentials:
+            self._shared.append((b"access-control-allow-credentials", b"true"))
         self._preflight = Response(
             status_code=204,
             headers={
-                "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+                "Access-Control-Allow-Methods": METHODS,
                 "Access-Control-Allow-Headers": "Authorization, Content-Type, X-Request-ID",
                 "Access-Control-Max-Age": str(PREFLIGHT_SECONDS),
             },
@@ -81,37 +81,140 @@ class CrossOrigin:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origins = _headers(scope, b"origin")
-        allowed = len(origins) == 1 and self._policy.allows(origins[0])
+        origins = header_values(scope, b"origin")
+        allowed = len(origins) == 1 and self._policy(scope["path"]).allows(origins[0])
         headers = self._always
         if allowed:
-            headers = [*headers, (b"access-control-allow-origin", origins[0]), self._exposed]
+            headers = [*self._shared, (b"access-control-allow-origin", origins[0])]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 message["headers"] = [*message["headers"], *headers]
             await send(message)
 
-        if scope["method"] == "OPTIONS" and _headers(scope, b"access-control-request-method"):
+        if scope["method"] == "OPTIONS" and header_values(scope, b"access-control-request-method"):
             answer = self._preflight if allowed else OriginNotAllowed().answer()
             await answer(scope, receive, send_with_headers)
         else:
             await self._app(scope, receive, send_with_headers)
 
+    def _policy(self, path: str) -> OriginPolicy:
+        # By the end of the path: the application may be mounted below any prefix.
+        _, route, name = path.rpartition(ROUTE)
+        avatar = self._avatars.find(name[1:]) if route and name[:1] in ("", "/") else None
+        return self._avatars.everywhere if avatar is None else avatar.origins
+
+
+class AvatarGuard:
+    """Finds the avatar that the address names; one that is not there is a route that is not there.
+
+    A request holds on to its avatar until it is answered, though the avatars be replaced meanwhile.
+    """
+
+    def __init__(self, app: ASGIApp, avatars: Avatars) -> None:
+        self._app = app
+        self._avatars = avatars
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put the avatar into the state of the request, or raise `NotFound`."""
+        avatar = self._avatars.find(scope["path_params"].get("avatar", ""))
+        if avatar is None:
+            raise NotFound
+        scope["state"]["avatar"] = avatar
+        with avatar.desk:
+            await self._app(scope, receive, send)
+
 
 class OriginGuard:
     """Refuses pages of other sites before anything is sent upstream."""
 
-    def __init__(self, app: ASGIApp, policy: OriginPolicy) -> None:
+    def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._policy = policy
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or raise `OriginNotAllowed`."""
-        if not self._policy.admits(scope):
+        avatar: Avatar = scope["state"]["avatar"]
+        if not avatar.origins.admits(scope):
             raise OriginNotAllowed
         await self._app(scope, receive, send)
 
 
-def _headers(scope: Scope, name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
+class MethodGuard:
+    """Lets GET and POST through, and answers OPTIONS.
+
+    Written by hand because Starlette answers HEAD by running GET, and a HEAD must not cost a login.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._allow = {"Allow": METHODS}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, answer it, or raise `MethodNotAllowed`."""
+        if scope["method"] in ("GET", "POST"):
+            await self._app(scope, receive, send)
+        elif scope["method"] == "OPTIONS":
+            await Response(status_code=204, headers=self._allow)(scope, receive, send)
+        else:
+            raise MethodNotAllowed(headers=self._allow)
+
+
+class VisitorLimit:
+    """Counts requests by visitor: the user where one is known, else the address.
+
+    Args:
+        limiter: keeps the counts.
+        addresses: tells addresses apart.
+        metrics: counts those who are over the limit.
+    """
+
+    def __init__(self, limiter: RateLimiter, addresses: ClientAddresses, metrics: Metrics) -> None:
+        self._limiter = limiter
+        self._addresses = addresses
+        self._metrics = metrics
+
+    async def count(self, scope: Scope) -> None:
+        """Count one request; raises `RateLimited`."""
+        avatar: Avatar = scope["state"]["avatar"]
+        user: str | None = scope["state"].get("user")
+        if user is None:
+            subject = self._addresses.key(scope)
+        else:
+            # Redis need not know who the site's users are.
+            subject = "user:" + blake2b(user.encode("utf-8"), digest_size=16).hexdigest()
+        try:
+            await self._limiter.count(subject, avatar.name)
+        except RateLimited:
+            self._metrics.limited(avatar.name)
+            raise
+
+
+class IdentityGuard:
+    """Asks who the visitor is."""
+
+    def __init__(self, app: ASGIApp, authenticator: Authenticator, limit: VisitorLimit) -> None:
+        self._app = app
+        self._authenticator = authenticator
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Put the user into the state of the request, or raise what the authenticator raises."""
+        try:
+            scope["state"]["user"] = await self._authenticator.identify(scope)
+        except Unauthenticated:
+            await self._limit.count(scope)
+            raise
+        await self._app(scope, receive, send)
+
+
+class RateLimitGuard:
+    """Refuses visitors who ask too often."""
+
+    def __init__(self, app: ASGIApp, limit: VisitorLimit) -> None:
+        self._app = app
+        self._limit = limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or raise `RateLimited`."""
+        await self._limit.count(scope)
+        await self._app(scope, receive, send)

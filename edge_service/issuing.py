@@ -31,8 +31,18 @@ class Upstream(Protocol):
 class Issuer(Protocol):
     """An issuing policy."""
 
+    @property
+    def ready(self) -> bool:
+        """Whether it has loaded what it wants to have before visitors come."""
+
+    def start(self) -> None:
+        """Begin what goes on in the background; needs a running event loop."""
+
     async def issue(self, request: GrantRequest) -> Grant:
         """The grant for one request; raises `ServiceError`."""
+
+    async def close(self) -> None:
+        """End what goes on in the background."""
 
 
 class Direct:
@@ -41,9 +51,17 @@ class Direct:
     Upstream has no documented call that takes a refresh token, so a refresh logs in again.
     """
 
+    ready = True
+
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
+
+    def start(self) -> None:
+        """Do nothing: nothing goes on in the background."""
 
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - see the class
         """Log in."""
         return await self._upstream.login()
+
+    async def close(self) -> None:
+        """Do nothing."""

@@ -53,6 +53,7 @@ def serve(
     apps: Sequence[tuple[ASGIApp, socket.socket]],
     on_start: Callable[[], None],
     stop_signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+    on_hangup: Callable[[], None] | None = None,
 ) -> None:
     """Serve every application on its socket in one event loop; return after a stop signal.
 
@@ -62,15 +63,17 @@ def serve(
         apps: applications and the sockets that they listen on.
         on_start: called once all of them answer.
         stop_signals: the first one lets requests under way finish, a second one does not.
+        on_hangup: called at each SIGHUP; `None` leaves that signal alone.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(apps, on_start, stop_signals))
+        runner.run(_serve(apps, on_start, stop_signals, on_hangup))
 
 
 async def _serve(
     apps: Sequence[tuple[ASGIApp, socket.socket]],
     on_start: Callable[[], None],
     stop_signals: Sequence[signal.Signals],
+    on_hangup: Callable[[], None] | None,
 ) -> None:
     servers = [_Server(_config(app)) for app, _ in apps]
 
@@ -81,6 +84,8 @@ async def _serve(
 
     for number in stop_signals:
         signal.signal(number, stop)
+    if on_hangup is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
     async with asyncio.TaskGroup() as group:
         for server, (_, sock) in zip(servers, apps, strict=True):
             group.create_task(server.serve([sock]))

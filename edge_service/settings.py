@@ -2,40 +2,27 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Literal
 
 from edge_service import variables
+from edge_service.avatars_file import Entry, read_avatars_file
+from edge_service.environment import Environment
+from edge_service.identity import ForwardedRules, JwtRules
+from edge_service.limiting import parse_rate_limits
+from edge_service.variables import Network
 
-__all__ = ["Settings", "SettingsError"]
-
-T = TypeVar("T")
+__all__ = ["AvatarSettings", "Policy", "Settings", "SettingsError"]
 
 DEFAULT_BACKEND = "https://backend.sentifyd.io"
 DEFAULT_LOGIN_PATH = "/api/login"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-
-# Refused rather than ignored: a guard that somebody switched on must never be silently off.
-_NOT_YET = {
-    "AVATARS_FILE": "several avatars",
-    "TOKEN_POOL_SIZE": "a token pool",
-    "RATE_LIMIT": "rate limits",
-    "REDIS_URL": "shared state in Redis",
-    "TRUSTED_PROXIES": "trusted proxies",
-    "VISITOR_AUTH": "visitor authentication",
-    "JWT_JWKS_URL": "visitor authentication",
-    "JWT_ISSUER": "visitor authentication",
-    "JWT_AUDIENCE": "visitor authentication",
-    "JWT_COOKIE": "visitor authentication",
-    "FORWARDED_USER_HEADER": "visitor authentication",
-    "SEAL_KEYS": "sealed refresh handles",
-    "SEAL_KEYS_FILE": "sealed refresh handles",
-    "METRICS_PORT": "metrics",
-}
-_OFF_VALUES = {"VISITOR_AUTH": "none"}
+Policy = Literal["direct", "pool", "shared"]
+_JWT = ("JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_COOKIE")
 
 
 class SettingsError(ValueError):
@@ -51,36 +38,65 @@ class SettingsError(ValueError):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
-    """What the token service needs to know; `from_env` is the way to make one.
+class AvatarSettings:
+    """One avatar: its key, and who may use it.
 
     Attributes:
         api_key: the avatar's secret key. Never part of the repr.
+        allowed_origins: origins that may ask for tokens, as browsers send them.
+        name: its part of the address, after `/request_tokens/`; empty for the one without.
+        allow_any_origin: every origin but `null` may ask.
         avatar_id: sent upstream beside the key when not `None`.
         login_url: absolute URL of Sentifyd's login call.
-        allowed_origins: origins that may ask for tokens, as browsers send them.
-        allow_any_origin: every origin but `null` may ask.
-        require_origin: refuse callers that send neither `Origin` nor `Sec-Fetch-Site`.
-        token_policy: `direct`, one upstream login a request.
-        upstream_timeout: seconds for one whole exchange with Sentifyd.
-        upstream_concurrency: logins that may be under way at once.
-        host: address to listen on.
-        port: TCP port to listen on.
-        log_level: `debug`, `info`, `warning`, `error` or `critical`.
-        log_format: `json`, or `console` for people.
+        policy: how a visitor's request becomes a grant.
     """
 
     api_key: str = field(repr=False)
     allowed_origins: frozenset[str]
+    name: str = ""
+    allow_any_origin: bool = False
     avatar_id: str | None = None
     login_url: str = DEFAULT_BACKEND + DEFAULT_LOGIN_PATH
-    allow_any_origin: bool = False
+    policy: Policy = "direct"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the token service needs to know; `from_env` is the way to make one.
+
+    Attributes:
+        avatars: by their part of the address; the one under the empty text needs none.
+        avatars_file: where some of them were read from.
+        require_origin: refuse callers that send neither `Origin` nor `Sec-Fetch-Site`.
+        pool_size: grants that the policy `pool` keeps ready for each avatar.
+        rate_limit: requests a visitor may make, in the notation of the library `limits`.
+        redis_url: shared state of several processes. Never part of the repr.
+        trusted_proxies: networks whose `X-Forwarded-For` counts.
+        visitor_auth: how visitors identify themselves; `None` when they need not.
+        seal_keys: Fernet keys; the first one seals, all of them open. Never part of the repr.
+        upstream_timeout: seconds for one whole exchange with Sentifyd.
+        upstream_concurrency: logins that may be under way at once, for each login URL.
+        host: address to listen on.
+        port: TCP port to listen on.
+        metrics_port: TCP port for `/metrics`; `None` leaves them on the public port.
+        log_level: `debug`, `info`, `warning`, `error` or `critical`.
+        log_format: `json`, or `console` for people.
+    """
+
+    avatars: Mapping[str, AvatarSettings]
+    avatars_file: Path | None = None
     require_origin: bool = False
-    token_policy: str = "direct"  # noqa: S105 - the name of a policy
+    pool_size: int = 20
+    rate_limit: str = "30/minute"
+    redis_url: str | None = field(default=None, repr=False)
+    trusted_proxies: tuple[Network, ...] = ()
+    visitor_auth: JwtRules | ForwardedRules | None = None
+    seal_keys: tuple[str, ...] = field(default=(), repr=False)
     upstream_timeout: float = 5.0
     upstream_concurrency: int = 32
     host: str = "127.0.0.1"
     port: int = 8080
+    metrics_port: int | None = None
     log_level: str = "info"
     log_format: str = "json"
 
@@ -94,93 +110,143 @@ class Settings:
         Raises:
             SettingsError: a variable is missing, malformed or left at a placeholder.
         """
-        env = _Environment(os.environ if environ is None else environ)
-        env.refuse_what_is_not_there_yet()
-        api_key = env.read_secret("AVATAR_API_KEY", variables.api_key)
-        allow_any = env.read("ALLOW_ANY_ORIGIN", variables.boolean) or False
-        origins = env.read(
-            "ALLOWED_ORIGINS",
-            lambda value: variables.origins(value, allow_any=allow_any),
-            missing="list the origins of your site, such as https://docs.example.com",
-        )
-        backend = env.read("SENTIFYD_BACKEND", variables.backend) or DEFAULT_BACKEND
-        login_path = env.read("SENTIFYD_LOGIN_PATH", variables.login_path) or DEFAULT_LOGIN_PATH
+        env = Environment(os.environ if environ is None else environ)
+        avatars_file = env.read("AVATARS_FILE", lambda value: Path(value.strip()))
+        avatars = _avatars(env, avatars_file)
         optional = {
-            "avatar_id": env.read("AVATAR_ID", variables.avatar_id),
             "require_origin": env.read("REQUIRE_ORIGIN", variables.boolean),
-            "token_policy": env.read("TOKEN_POLICY", variables.token_policy),
+            "pool_size": env.read("TOKEN_POOL_SIZE", variables.integer(1, 1000)),
+            "rate_limit": env.read("RATE_LIMIT", _rate_limit),
+            "redis_url": env.read_secret("REDIS_URL", variables.redis_url),
+            "trusted_proxies": env.read("TRUSTED_PROXIES", variables.networks),
+            "seal_keys": env.read_secret("SEAL_KEYS", variables.seal_keys),
             "upstream_timeout": env.read("UPSTREAM_TIMEOUT", variables.number(0.1, 60)),
             "upstream_concurrency": env.read("UPSTREAM_CONCURRENCY", variables.integer(1, 1024)),
             "host": env.read("HOST", variables.host),
             "port": env.read("PORT", variables.integer(0, 65535)),
+            "metrics_port": env.read("METRICS_PORT", variables.integer(0, 65535)),
             "log_level": env.read("LOG_LEVEL", variables.choice(*LOG_LEVELS)),
             "log_format": env.read("LOG_FORMAT", variables.choice("json", "console")),
         }
-        if env.problems or api_key is None or origins is None:
-            raise SettingsError(env.problems)
-        return cls(
-            api_key=api_key,
-            allowed_origins=origins - {"*"},
-            allow_any_origin="*" in origins,
-            login_url=f"{backend}{login_path}",
+        settings = cls(
+            avatars=avatars,
+            avatars_file=avatars_file,
+            visitor_auth=_visitor_auth(env),
             **{name: value for name, value in optional.items() if value is not None},  # type: ignore[arg-type]
         )
+        env.problems += _contradictions(settings)
+        if env.problems:
+            raise SettingsError(env.problems)
+        return settings
 
 
-class _Environment:
-    """Reads variables and gathers every problem, so that an operator sees all of them at once."""
+def _avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
+    """Those of the file, and the one that the variables describe; these are the file's defaults."""
+    key = env.read_secret(
+        "AVATAR_API_KEY",
+        variables.api_key,
+        missing=""
+        if env.has("AVATARS_FILE")
+        else "put the avatar's API key there, or the path of a file that holds it into "
+        "AVATAR_API_KEY_FILE",
+    )
+    avatar_id = env.read("AVATAR_ID", variables.avatar_id)
+    allow_any = env.read("ALLOW_ANY_ORIGIN", variables.boolean) or False
+    entries: dict[str, Entry] = {}
+    default = None
+    if path is not None:
+        entries, default = read_avatars_file(path, allow_any=allow_any, problems=env.problems)
+    own_origins = all("allowed_origins" in entry for entry in entries.values())
+    origins = env.read(
+        "ALLOWED_ORIGINS",
+        lambda value: variables.origins(value, allow_any=allow_any),
+        missing=""
+        if path is not None and own_origins and not env.has("AVATAR_API_KEY")
+        else "list the origins of your site, such as https://docs.example.com",
+    )
+    common: Entry = {
+        "allowed_origins": origins or frozenset(),
+        "backend": env.read("SENTIFYD_BACKEND", variables.backend) or DEFAULT_BACKEND,
+        "login_path": env.read("SENTIFYD_LOGIN_PATH", variables.login_path) or DEFAULT_LOGIN_PATH,
+        "policy": env.read("TOKEN_POLICY", variables.token_policy) or "direct",
+    }
+    avatars = {
+        name: _avatar(name, {**common, **entry})
+        for name, entry in entries.items()
+        if "key" in entry
+    }
+    if key is not None:
+        avatars[""] = _avatar("", {**common, "key": key, "avatar_id": avatar_id})
+    elif default in avatars:
+        avatars[""] = avatars[default]
+    return avatars
 
-    def __init__(self, environ: Mapping[str, str]) -> None:
-        self._environ = environ
-        self.problems: list[str] = []
 
-    def refuse_what_is_not_there_yet(self) -> None:
-        for name, feature in _NOT_YET.items():
-            if self._environ.get(name, _OFF_VALUES.get(name)) != _OFF_VALUES.get(name):
-                self.problems.append(
-                    f"{name} is set, but this version has no {feature}: unset the variable, "
-                    "or install a version that has it"
-                )
+def _avatar(name: str, entry: Entry) -> AvatarSettings:
+    return AvatarSettings(
+        name=name,
+        api_key=entry["key"],
+        avatar_id=entry.get("avatar_id"),
+        allowed_origins=entry["allowed_origins"] - {"*"},
+        allow_any_origin="*" in entry["allowed_origins"],
+        login_url=f"{entry['backend']}{entry['login_path']}",
+        policy=entry["policy"],
+    )
 
-    def read(self, name: str, parse: Callable[[str], T], *, missing: str = "") -> T | None:
-        """Parse a variable; `missing` says how to mend its absence, and makes it required."""
-        value = self._environ.get(name)
-        if value is not None:
-            return self._parse(name, value, parse)
-        if missing:
-            self.problems.append(f"{name} is not set: {missing}")
-        return None
 
-    def read_secret(self, name: str, parse: Callable[[str], T]) -> T | None:
-        """Parse a required secret: the variable itself, or the file that NAME_FILE names."""
-        file_name = f"{name}_FILE"
-        value, path = self._environ.get(name), self._environ.get(file_name)
-        if value is not None and path is not None:
-            self.problems.append(f"{name} and {file_name} are both set: keep one of them")
-        elif value is not None:
-            return self._parse(name, value, parse)
-        elif path is not None:
-            # The path stays unsaid: people put the secret itself there by mistake.
-            try:
-                text = Path(path).read_text(encoding="utf-8")
-            except (OSError, ValueError) as error:
-                reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-                self.problems.append(f"{file_name}: the file it names cannot be read ({reason})")
-            else:
-                return self._parse(file_name, text.rstrip("\r\n"), parse)
-        else:
-            self.problems.append(
-                f"{name} is not set: put the avatar's API key there, or the path of a file that "
-                f"holds it into {file_name}"
-            )
-        return None
+def _visitor_auth(env: Environment) -> JwtRules | ForwardedRules | None:
+    kind = env.read("VISITOR_AUTH", variables.choice("none", "jwt", "forwarded"))
+    if kind != "jwt":
+        env.refuse(_JWT, "VISITOR_AUTH is not jwt: set VISITOR_AUTH=jwt or unset it")
+    if kind != "forwarded":
+        env.refuse(
+            ("FORWARDED_USER_HEADER",),
+            "VISITOR_AUTH is not forwarded: set VISITOR_AUTH=forwarded or unset it",
+        )
+    if kind == "jwt":
+        needed = "VISITOR_AUTH=jwt needs it"
+        rules = {
+            "jwks_url": env.read("JWT_JWKS_URL", variables.jwks_url, missing=needed),
+            "issuer": env.read("JWT_ISSUER", variables.claim, missing=needed),
+            "audience": env.read("JWT_AUDIENCE", variables.claim, missing=needed),
+        }
+        cookie = env.read("JWT_COOKIE", variables.cookie_name)
+        found = {name: value for name, value in rules.items() if value is not None}
+        return JwtRules(**found, cookie=cookie) if len(found) == len(rules) else None
+    if kind == "forwarded":
+        header = env.read("FORWARDED_USER_HEADER", variables.header_name)
+        return ForwardedRules(header) if header else ForwardedRules()
+    return None
 
-    def _parse(self, name: str, value: str, parse: Callable[[str], T]) -> T | None:
-        if not value.strip():
-            self.problems.append(f"{name} is empty: give it a value or unset it")
-            return None
-        try:
-            return parse(value)
-        except ValueError as error:
-            self.problems.append(f"{name} {error}")
-            return None
+
+def _rate_limit(value: str) -> str:
+    parse_rate_limits(value)
+    return value
+
+
+def _contradictions(settings: Settings) -> list[str]:
+    """What is right by itself and wrong together."""
+    avatars = settings.avatars.values()
+    auth = settings.visitor_auth
+    problems = []
+    if auth is not None and any(avatar.policy == "shared" for avatar in avatars):
+        problems.append(
+            "TOKEN_POLICY shared gives every visitor the same tokens, and VISITOR_AUTH tells "
+            "visitors apart: use direct or pool, or set VISITOR_AUTH=none"
+        )
+    if isinstance(auth, ForwardedRules) and not settings.trusted_proxies:
+        problems.append(
+            "TRUSTED_PROXIES is not set: this VISITOR_AUTH needs the networks of the proxies that "
+            "tell who the visitor is"
+        )
+    by_cookie = isinstance(auth, ForwardedRules) or (auth is not None and auth.cookie is not None)
+    if by_cookie and any(avatar.allow_any_origin for avatar in avatars):
+        problems.append(
+            "ALLOW_ANY_ORIGIN would let every site ask in the name of a visitor who is signed in: "
+            "list your own origins"
+        )
+    if settings.redis_url is not None and importlib.util.find_spec("redis") is None:
+        problems.append("REDIS_URL needs the redis package: pip install 'mkdocs-sentifyd[redis]'")
+    if settings.metrics_port and settings.metrics_port == settings.port:
+        problems.append("METRICS_PORT is the same as PORT: choose another")
+    return problems

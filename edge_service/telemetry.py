@@ -8,9 +8,10 @@ import sys
 import time
 import traceback
 import uuid
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 import structlog
 from starlette.requests import ClientDisconnect
@@ -20,7 +21,10 @@ from structlog.typing import EventDict, Processor
 from edge_service.answers import ServiceError
 from edge_service.settings import Settings
 
-__all__ = ["AccessLog", "Faults", "announce", "configure_logging"]
+if TYPE_CHECKING:
+    from edge_service.metrics import Metrics
+
+__all__ = ["AccessLog", "Faults", "announce", "configure_logging", "describe", "tell_reload"]
 
 MAX_LOGGED_PATH = 200
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -80,8 +84,9 @@ class AccessLog:
     The request id comes from `X-Request-ID` when that is harmless, and goes out in it.
     """
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
+        self._metrics = metrics
         self._log = structlog.get_logger("access")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,12 +111,14 @@ class AccessLog:
         try:
             await self._app(scope, receive, send_with_id)
         finally:
+            seconds = time.perf_counter() - began
+            self._metrics.request(scope["state"].get("route", "other"), status, seconds)
             self._log.info(
                 "request",
                 method=scope["method"],
                 path=_path(scope),
                 status=status,
-                duration_ms=round((time.perf_counter() - began) * 1000, 1),
+                duration_ms=round(seconds * 1000, 1),
                 request_id=request_id,
             )
 
@@ -188,13 +195,23 @@ def _path(scope: Scope) -> str:
     return raw.split(b"?")[0].decode("latin-1")[:MAX_LOGGED_PATH]
 
 
+def tell_reload(problems: Sequence[str]) -> None:
+    """Log that avatars were read again, or why those from before stay."""
+    log = structlog.get_logger("service")
+    if problems:
+        log.error("avatars_not_reloaded", problems=list(problems))
+    else:
+        log.warning("avatars_reloaded")
+
+
 def announce(settings: Settings, port: int) -> None:
     """Log that the service listens, and with which rules."""
-    structlog.get_logger("service").info(
-        "listening",
-        host=settings.host,
-        port=port,
-        policy=settings.token_policy,
-        allowed_origins="*" if settings.allow_any_origin else sorted(settings.allowed_origins),
-        upstream=settings.login_url,
-    )
+    listening = structlog.get_logger("service").bind(host=settings.host, port=port)
+    for name, avatar in settings.avatars.items():
+        listening.info(
+            "listening",
+            avatar=name,
+            policy=avatar.policy,
+            allowed_origins="*" if avatar.allow_any_origin else sorted(avatar.allowed_origins),
+            upstream=avatar.login_url,
+        )

@@ -15,6 +15,7 @@ _PLACEHOLDER = re.compile(
     r"|.*(?:(?:change|replace)[-_ ]?me|\$\{|\{\{|your[-_ ].*key|key[-_ ]?here|placeholder).*"
     r"|(?:default|example|secret|password|api[-_]?key|avatar[-_]api[-_]key|test|none|null))$"
 )
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 MIN_KEY_LENGTH = 8
@@ -61,11 +62,8 @@ def choice(*choices: str) -> Callable[[str], str]:
 
 
 def token_policy(value: str) -> str:
-    """The name of an issuing policy that this version has."""
-    policy = choice("direct", "pool", "shared")(value)
-    if policy != "direct":
-        raise ValueError("must be direct in this version: pool and shared are not in it")
-    return policy
+    """The name of an issuing policy."""
+    return choice("direct", "pool", "shared")(value)
 
 
 def integer(least: int, most: int) -> Callable[[str], int]:
@@ -103,16 +101,98 @@ def host(value: str) -> str:
 def backend(value: str) -> str:
     """The base URL of Sentifyd, without a slash at its end."""
     text = value.strip().rstrip("/")
+    if "?" in text or "#" in text:
+        raise ValueError("must be a base URL only: no credentials, query or fragment")
+    _check_url(text, "https://backend.sentifyd.io", "the API key would travel in the clear")
+    return text
+
+
+def jwks_url(value: str) -> str:
+    """Where the public keys are published that visitors' tokens are checked with (RFC 7517)."""
+    text = value.strip()
+    example = "https://login.example.com/.well-known/jwks.json"
+    _check_url(text, example, "whoever can change the keys on their way can make tokens")
+    return text
+
+
+def _check_url(text: str, example: str, danger: str) -> None:
     url = _split(text)
     if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", text):
-        raise ValueError("must be an absolute URL such as https://backend.sentifyd.io")
-    if "@" in url.netloc or "?" in text or "#" in text:
+        raise ValueError(f"must be an absolute URL such as {example}")
+    if "@" in url.netloc:
         raise ValueError("must be a base URL only: no credentials, query or fragment")
     if not _is_host(url.hostname) or url.netloc.lower() not in _spellings(url):
-        raise ValueError("must name a host, such as https://backend.sentifyd.io")
+        raise ValueError(f"must name a host, such as {example}")
     if url.scheme == "http" and not is_loopback(url.hostname):
-        raise ValueError("must be https: the API key would travel in the clear")
+        raise ValueError(f"must be https: {danger}")
+
+
+def redis_url(value: str) -> str:
+    """The address of a Redis server; it may hold a password."""
+    text = value.strip()
+    example = "write it as redis://host:6379/0, or rediss:// for TLS"
+    url = _split(text)
+    if url.scheme not in ("redis", "rediss") or not url.hostname or re.search(r"\s", text):
+        raise ValueError(f"must be the URL of a Redis server: {example}")
+    if not re.fullmatch(r"/?|/[0-9]{1,5}", url.path) or url.query or url.fragment:
+        raise ValueError(f"must name a database by its number and nothing more: {example}")
     return text
+
+
+def networks(value: str) -> tuple[Network, ...]:
+    """Addresses and networks in CIDR notation, separated by commas."""
+    found = []
+    for part in filter(None, (part.strip() for part in value.split(","))):
+        try:
+            network = ipaddress.ip_network(part)
+        except ValueError:
+            raise ValueError(
+                "must list addresses or networks such as 10.0.0.0/8, with no bits beyond the prefix"
+            ) from None
+        if network.prefixlen == 0:
+            raise ValueError(
+                "trusts the whole internet, so that anyone could forge an address: "
+                "list the networks of your proxies"
+            )
+        found.append(network)
+    if not found:
+        raise ValueError("lists no network: write one such as 10.0.0.0/8, or unset it")
+    return tuple(found)
+
+
+def seal_keys(value: str) -> tuple[str, ...]:
+    """Fernet keys, separated by commas or line breaks; the first one seals."""
+    keys = tuple(filter(None, re.split(r"[,\s]+", value)))
+    if not keys or not all(_is_fernet_key(key) for key in keys):
+        raise ValueError(
+            "must hold keys made by sentifyd-edge keygen, separated by commas; the first one seals"
+        )
+    return keys
+
+
+def _is_fernet_key(key: str) -> bool:
+    return re.fullmatch(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=", key) is not None
+
+
+def header_name(value: str) -> str:
+    """The name of a request header (RFC 9110, section 5.1)."""
+    if not re.fullmatch(r"[A-Za-z0-9-]{1,64}", name := value.strip()):
+        raise ValueError("must be the name of a header, such as X-Forwarded-User")
+    return name
+
+
+def cookie_name(value: str) -> str:
+    """The name of a cookie (RFC 6265, section 4.1.1)."""
+    if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,128}", name := value.strip()):
+        raise ValueError("must be the name of a cookie, such as session")
+    return name
+
+
+def claim(value: str) -> str:
+    """What a claim of a visitor's token must say; compared exactly."""
+    if not value.isprintable() or value != value.strip() or len(value) > 1024:
+        raise ValueError("must be the text of the claim, without white space around it")
+    return value
 
 
 def login_path(value: str) -> str:

@@ -10,13 +10,13 @@ from typing import get_args
 import pytest
 from mkdocs.config.base import Config
 
-from edge_service import answers, sentifyd
 from edge_service.answers import ServiceError
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import FaultKind
-from edge_service.settings import _NOT_YET, Settings
+from edge_service.settings import Settings
 from mkdocs_sentifyd.config import AppearanceConfig, BrandConfig, LoaderConfig, SentifydConfig
+from tests.support.settings import settings_for
 
 
 class Recorder(UserDict[str, str]):
@@ -34,7 +34,7 @@ class Recorder(UserDict[str, str]):
 def variables() -> set[str]:
     environ = Recorder()
     Settings.from_env(environ)
-    return environ.asked - set(_NOT_YET)
+    return environ.asked
 
 
 def options(config: type[Config]) -> set[str]:
@@ -42,8 +42,12 @@ def options(config: type[Config]) -> set[str]:
 
 
 def codes() -> set[str]:
-    classes = [*vars(answers).values(), *vars(sentifyd).values()]
-    return {cls.code for cls in classes if isinstance(cls, type) and issubclass(cls, ServiceError)}
+    found, kinds = set(), [ServiceError]
+    while kinds:
+        kind = kinds.pop()
+        found.add(kind.code)
+        kinds += kind.__subclasses__()
+    return found
 
 
 @pytest.mark.parametrize("page", ["README.md", "example_docs/docs/reference/variables.md"])
@@ -87,7 +91,7 @@ def test_every_finding_is_documented(root: Path) -> None:
 
 def test_every_route_and_fault_is_documented(root: Path) -> None:
     reference = root / "example_docs/docs/reference"
-    settings = Settings(api_key="canary-1", allowed_origins=frozenset())
+    settings = settings_for()
     for page, app in (
         ("answers.md", create_app(settings)),
         ("sandbox.md", create_sandbox(Sandbox("canary-1"))),

@@ -23,7 +23,7 @@ from starlette.staticfiles import StaticFiles
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.serving import AddressUnavailable, bind, serve
-from edge_service.settings import Settings
+from edge_service.settings import AvatarSettings, Settings
 from edge_service.telemetry import configure_logging
 
 __all__ = ["EXAMPLE", "DemoError", "run_demo"]
@@ -56,11 +56,12 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
     sockets = _bind_all()
     sandbox, edge, site = (f"http://{HOST}:{sock.getsockname()[1]}" for sock in sockets)
     key = os.environ.get("SANDBOX_API_KEY") or secrets.token_urlsafe(24)
-    settings = Settings(
+    avatar = AvatarSettings(
         api_key=key,
         login_url=f"{sandbox}/api/login",
         allowed_origins=frozenset({site, site.replace(HOST, "localhost")}),
     )
+    settings = Settings(avatars={"": avatar})
     configure_logging("warning", "console")
     stopped = _heed_signals()
     with tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:

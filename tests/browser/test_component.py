@@ -16,6 +16,7 @@ from edge_service.sandbox.faults import Fault
 from edge_service.settings import Settings
 from tests.support.browsing import Visit
 from tests.support.servers import serving
+from tests.support.settings import avatar_settings
 
 KEY = "canary-key-7f3a91"
 
@@ -28,11 +29,9 @@ class Stage:
         self.sandbox = Sandbox(KEY, token_life)
         self.sandbox_url = stack.enter_context(serving(create_sandbox(self.sandbox)))
         self.site = stack.enter_context(serving(Starlette(routes=[Route("/", self._page)])))
-        settings = Settings(
-            api_key=KEY,
-            allowed_origins=frozenset({self.site}),
-            login_url=f"{self.sandbox_url}/api/login",
-        )
+        origins = frozenset({self.site})
+        avatar = avatar_settings(self.sandbox_url, allowed_origins=origins)
+        settings = Settings(avatars={"": avatar})
         self.edge = stack.enter_context(serving(create_app(settings)))
         self.endpoint = f"{self.edge}/request_tokens"
         self.loader = f"{self.sandbox_url}/sentifyd-bot/main.js"

@@ -29,6 +29,7 @@ from mkdocs_sentifyd import check_endpoint
 from mkdocs_sentifyd.cli import main
 from tests.plugin.conftest import BuildSite
 from tests.support.servers import serving
+from tests.support.settings import avatar_settings
 
 ORIGIN = "https://docs.example.com"
 KEY = "canary-77aa-key"
@@ -592,11 +593,8 @@ def test_an_endpoint_of_the_same_origin_needs_no_cors(build: BuildSite, check: C
 
 def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_path: Path) -> None:
     with serving(create_sandbox(Sandbox(KEY))) as upstream:
-        settings = Settings(
-            api_key=KEY,
-            allowed_origins=frozenset({ORIGIN}),
-            login_url=f"{upstream}/api/login",
-        )
+        avatar = avatar_settings(upstream, api_key=KEY, allowed_origins=frozenset({ORIGIN}))
+        settings = Settings(avatars={"": avatar})
         with serving(create_app(settings)) as service:
             url = f"{service}/request_tokens"
             build({"index.md": "# Home\n"}, {"token_endpoint": url}, site_url=f"{ORIGIN}/x/")

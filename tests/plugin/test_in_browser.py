@@ -19,6 +19,7 @@ from edge_service.settings import Settings
 from tests.plugin.conftest import BuildSite
 from tests.support.browsing import Visit
 from tests.support.servers import serving
+from tests.support.settings import avatar_settings
 
 KEY = "canary-key-7f3a91"
 INLINE = "# Page\n\nBefore.\n\n<div><sentifyd-{}></sentifyd-{}></div>\n\nAfter.\n"
@@ -40,11 +41,8 @@ def site(build: BuildSite, tmp_path: Path) -> Iterator[Callable[[dict[str, Any]]
         files = Mount("/", StaticFiles(directory=tmp_path / "site", html=True))
         url = stack.enter_context(serving(Starlette(routes=[icon, files])))
         sandbox = stack.enter_context(serving(create_sandbox(Sandbox(KEY))))
-        settings = Settings(
-            api_key=KEY,
-            allowed_origins=frozenset({url}),
-            login_url=f"{sandbox}/api/login",
-        )
+        avatar = avatar_settings(sandbox, allowed_origins=frozenset({url}))
+        settings = Settings(avatars={"": avatar})
         edge = stack.enter_context(serving(create_app(settings)))
 
         def make(options: dict[str, Any]) -> str:

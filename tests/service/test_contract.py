@@ -90,7 +90,9 @@ def test_upstream_errors_keep_status_and_retry_after(service: Service, sandbox: 
     assert response.headers["Retry-After"] == "7"
     assert response.json()["details"] == {"error": "sandbox_fault"}
     exposed = response.headers["Access-Control-Expose-Headers"]
-    assert {name.strip() for name in exposed.split(",")} == {"Retry-After", "X-Request-ID"}
+    assert {name.strip() for name in exposed.split(",")} == {
+        *("Retry-After", "X-Request-ID", "RateLimit", "RateLimit-Policy", "WWW-Authenticate")
+    }
 
 
 @pytest.mark.parametrize(

@@ -12,16 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import structlog
 
+from edge_service.answers import UpstreamError
 from edge_service.app import create_app
 from edge_service.grants import Grant
 from edge_service.issuing import GrantRequest
 from edge_service.sandbox.app import Sandbox
-from edge_service.sentifyd import SentifydClient, UpstreamError
-from edge_service.settings import Settings
+from edge_service.sealing import Sealer, new_key
+from edge_service.sentifyd import AvatarLogin
 from edge_service.telemetry import configure_logging
 from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving
+from tests.support.settings import login_to, settings_for
 
 ACCESS, REFRESH, SENT_BACK = "canary-access-1a", "canary-refresh-2b", "canary-sent-back-3c"
 CANARIES = (KEY, ACCESS, REFRESH, SENT_BACK)
@@ -58,7 +60,8 @@ def logging_restored() -> Iterator[None]:
 
 @pytest.fixture
 def upstream() -> Iterator[RawUpstream]:
-    turn = iter(ANSWERS * 10)
+    # One more, because an answer that never came is asked for again.
+    turn = iter([*ANSWERS, b""])
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(next(turn))
@@ -92,7 +95,7 @@ def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) 
         status = command.stop()
 
     assert status == 0
-    assert len(upstream.received) == len(ANSWERS)
+    assert len(upstream.received) == len(ANSWERS) + 1
     assert {answer.status_code for answer in answers} >= {200, 400, 401, 403, 405, 500, 502}
     for answer in answers:
         said = answer.text + str(answer.headers)
@@ -110,12 +113,12 @@ def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) 
 def test_an_unforeseen_error_tells_its_place_and_not_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async def explode(_: SentifydClient) -> Grant:
+    async def explode(_: AvatarLogin) -> Grant:
         raise RuntimeError(f"{KEY} {ACCESS}")
 
-    monkeypatch.setattr(SentifydClient, "login", explode)
+    monkeypatch.setattr(AvatarLogin, "login", explode)
     configure_logging("debug", "json")
-    with serving(create_app(Settings(api_key=KEY, allowed_origins=frozenset({ORIGIN})))) as url:
+    with serving(create_app(settings_for())) as url:
         response = Service(url).get()
 
     assert response.status_code == 500
@@ -144,38 +147,38 @@ def test_log_lines_of_libraries_lose_the_text_of_exceptions(
 
 
 def test_no_secret_in_a_repr() -> None:
-    settings = Settings(api_key=KEY, allowed_origins=frozenset({ORIGIN}))
-    client = SentifydClient(settings)
+    keys = (new_key(),)
+    settings = settings_for(seal_keys=keys, redis_url=f"redis://:{KEY}@localhost")
+    login, outbound = login_to("http://127.0.0.1:1")
     things: list[object] = [
         settings,
-        client,
-        vars(client).get("_request"),
+        settings.avatars[""],
+        login,
+        vars(login).get("_request"),
+        Sealer(keys),
         Sandbox(KEY),
         GrantRequest(SENT_BACK),
         Grant(access_token=ACCESS, refresh_token=REFRESH, avatar_parameters={"a": ACCESS}),
     ]
-    client.close()
+    outbound.close()
 
     for thing in things:
-        for canary in CANARIES:
+        for canary in (*CANARIES, *keys):
             assert canary not in f"{thing!r} {thing}"
 
 
 def test_no_secret_hangs_on_an_upstream_error(upstream: RawUpstream) -> None:
     """The exceptions of `requests` carry the request, and so the key: none may be chained."""
-    settings = Settings(
-        api_key=KEY, allowed_origins=frozenset({ORIGIN}), login_url=f"{upstream.url}/api/login"
-    )
 
     async def collect() -> list[BaseException]:
-        client = SentifydClient(settings)
+        client, outbound = login_to(upstream.url)
         caught: list[BaseException] = []
         for _ in ANSWERS:
             try:
                 await client.login()
             except UpstreamError as error:
                 caught.append(error)
-        client.close()
+        outbound.close()
         return caught
 
     # In a thread of its own: a browser test may have left a loop running in this one.

@@ -10,6 +10,13 @@ from edge_service.settings import Settings, SettingsError
 
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
 
+JWT: dict[str, str | None] = {
+    "VISITOR_AUTH": "jwt",
+    "JWT_JWKS_URL": "https://login.example.com/keys",
+    "JWT_ISSUER": "https://login.example.com",
+    "JWT_AUDIENCE": "docs",
+}
+
 
 def problems(**variables: str | None) -> tuple[str, ...]:
     environ = {**GOOD, **variables}
@@ -26,12 +33,17 @@ def problems(**variables: str | None) -> tuple[str, ...]:
 def test_defaults() -> None:
     settings = Settings.from_env(GOOD)
 
-    assert settings.login_url == "https://backend.sentifyd.io/api/login"
-    assert settings.allowed_origins == {"https://docs.example.com"}
+    avatar = settings.avatars[""]
+    assert list(settings.avatars) == [""]
+    assert avatar.login_url == "https://backend.sentifyd.io/api/login"
+    assert avatar.allowed_origins == {"https://docs.example.com"}
+    assert avatar.policy == "direct"
+    assert avatar.avatar_id is None
     assert (settings.host, settings.port) == ("127.0.0.1", 8080)
     assert (settings.upstream_timeout, settings.upstream_concurrency) == (5, 32)
-    assert settings.token_policy == "direct"
-    assert settings.avatar_id is None
+    assert (settings.rate_limit, settings.trusted_proxies) == ("30/minute", ())
+    assert (settings.redis_url, settings.seal_keys, settings.visitor_auth) == (None, (), None)
+    assert settings.metrics_port is None
     assert not settings.require_origin
 
 
@@ -54,13 +66,14 @@ def test_everything_set() -> None:
         }
     )
 
-    assert settings.login_url == "https://serve.sentifyd.io/api/v1/chatbot/login"
-    assert settings.allowed_origins == {
+    avatar = settings.avatars[""]
+    assert avatar.login_url == "https://serve.sentifyd.io/api/v1/chatbot/login"
+    assert avatar.allowed_origins == {
         "https://a.example",
         "http://localhost:8000",
         "http://[::1]:8000",
     }
-    assert settings.avatar_id == "123"
+    assert avatar.avatar_id == "123"
     assert settings.require_origin
     assert settings.upstream_timeout == 2.5
     assert settings.log_level == "debug"
@@ -74,7 +87,7 @@ def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
         {"AVATAR_API_KEY_FILE": str(file), "ALLOWED_ORIGINS": "https://a.example"}
     )
 
-    assert settings.api_key == "from-a-file-123"
+    assert settings.avatars[""].api_key == "from-a-file-123"
 
 
 def test_the_key_is_not_in_the_repr() -> None:
@@ -88,9 +101,9 @@ def test_all_mistakes_are_told_at_once() -> None:
     told = problems(AVATAR_API_KEY=None, ALLOWED_ORIGINS=None, PORT="http", RATE_LIMIT="1/s")
 
     assert [problem.split()[0] for problem in told] == [
-        "RATE_LIMIT",
         "AVATAR_API_KEY",
         "ALLOWED_ORIGINS",
+        "RATE_LIMIT",
         "PORT",
     ]
 
@@ -146,11 +159,10 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"AVATAR_API_KEY": '"canary-key-7f3a91"'}, "AVATAR_API_KEY", "without quotes"),
         ({"AVATAR_API_KEY": "REPLACE_ME_PLEASE"}, "AVATAR_API_KEY", "placeholder"),
         ({"AVATAR_API_KEY": "${AVATAR_API_KEY:-}"}, "AVATAR_API_KEY", "placeholder"),
-        ({"JWT_JWKS_URL": "https://kanarie.example/keys"}, "JWT_JWKS_URL", "unset"),
+        ({"JWT_JWKS_URL": "https://kanarie.example/keys"}, "JWT_JWKS_URL", "VISITOR_AUTH=jwt"),
         ({"SENTIFYD_LOGIN_PATH": "api/kanarie"}, "SENTIFYD_LOGIN_PATH", "/api/login"),
         ({"SENTIFYD_LOGIN_PATH": "//evil.example"}, "SENTIFYD_LOGIN_PATH", "/api/login"),
         ({"AVATAR_ID": "two words"}, "AVATAR_ID", "without spaces"),
-        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY", "direct"),
         ({"TOKEN_POLICY": "sharded"}, "TOKEN_POLICY", "direct, pool, shared"),
         ({"UPSTREAM_TIMEOUT": "0"}, "UPSTREAM_TIMEOUT", "from 0.1 to 60"),
         ({"UPSTREAM_TIMEOUT": "inf"}, "UPSTREAM_TIMEOUT", "from 0.1 to 60"),
@@ -159,18 +171,37 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"HOST": "http://0.0.0.0"}, "HOST", "0.0.0.0"),
         ({"LOG_LEVEL": "loud"}, "LOG_LEVEL", "warning"),
         ({"LOG_FORMAT": "xml"}, "LOG_FORMAT", "json"),
-        ({"VISITOR_AUTH": "jwt"}, "VISITOR_AUTH", "unset"),
-        ({"VISITOR_AUTH": "forwarded"}, "VISITOR_AUTH", "unset"),
-        ({"JWT_AUDIENCE": "docs-site"}, "JWT_AUDIENCE", "unset"),
-        ({"REDIS_URL": "redis://localhost"}, "REDIS_URL", "unset"),
-        ({"TRUSTED_PROXIES": "10.0.0.0/8"}, "TRUSTED_PROXIES", "unset"),
-        ({"SEAL_KEYS_FILE": "/run/keys"}, "SEAL_KEYS_FILE", "unset"),
-        ({"AVATARS_FILE": "avatars.toml"}, "AVATARS_FILE", "unset"),
+        ({"VISITOR_AUTH": "basic"}, "VISITOR_AUTH", "none, jwt, forwarded"),
+        ({"VISITOR_AUTH": "forwarded"}, "TRUSTED_PROXIES", "the networks of the proxies"),
+        ({"JWT_AUDIENCE": "docs-site"}, "JWT_AUDIENCE", "VISITOR_AUTH=jwt or unset"),
+        ({"FORWARDED_USER_HEADER": "X-User-Name"}, "FORWARDED_USER_HEADER", "or unset"),
+        ({**JWT, "JWT_ISSUER": None}, "JWT_ISSUER", "VISITOR_AUTH=jwt needs it"),
+        ({**JWT, "JWT_JWKS_URL": "http://kanarie.example"}, "JWT_JWKS_URL", "https"),
+        ({**JWT, "JWT_COOKIE": "two words"}, "JWT_COOKIE", "name of a cookie"),
+        ({**JWT, "TOKEN_POLICY": "shared"}, "TOKEN_POLICY", "direct or pool"),
+        (
+            {**JWT, "JWT_COOKIE": "sid", "ALLOWED_ORIGINS": "*", "ALLOW_ANY_ORIGIN": "true"},
+            "ALLOW_ANY_ORIGIN",
+            "list your own origins",
+        ),
+        ({"REDIS_URL": "https://kanarie.example"}, "REDIS_URL", "redis://host:6379/0"),
+        ({"REDIS_URL": "redis://kanarie.example/zero"}, "REDIS_URL", "number"),
+        ({"REDIS_URL_FILE": "/run/kanarie"}, "REDIS_URL_FILE", "cannot be read"),
+        ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES", "10.0.0.0/8"),
+        ({"TRUSTED_PROXIES": "kanarie.example"}, "TRUSTED_PROXIES", "10.0.0.0/8"),
+        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES", "whole internet"),
+        ({"RATE_LIMIT": "30/fortnight"}, "RATE_LIMIT", "30/minute"),
+        ({"RATE_LIMIT": "0/hour"}, "RATE_LIMIT", "30/minute"),
+        ({"TOKEN_POOL_SIZE": "0"}, "TOKEN_POOL_SIZE", "from 1 to 1000"),
+        ({"METRICS_PORT": "8080"}, "METRICS_PORT", "choose another"),
+        ({"SEAL_KEYS_FILE": "/run/kanarie"}, "SEAL_KEYS_FILE", "cannot be read"),
+        ({"AVATARS_FILE": "/run/kanarie"}, "AVATARS_FILE", "cannot be read"),
         ({"AVATAR_API_KEY": "7_chars"}, "AVATAR_API_KEY", "copy the whole key"),
         ({"SENTIFYD_BACKEND": "http://127.example.com"}, "SENTIFYD_BACKEND", "https"),
         ({"SENTIFYD_BACKEND": "http://evil-localhost"}, "SENTIFYD_BACKEND", "https"),
         ({"ALLOWED_ORIGINS": "https://a_b-.example"}, "ALLOWED_ORIGINS", "never send"),
-        ({"SEAL_KEYS": "abcdefgh"}, "SEAL_KEYS", "unset"),
+        ({"SEAL_KEYS": "abcdefgh"}, "SEAL_KEYS", "sentifyd-edge keygen"),
+        ({"SEAL_KEYS": "A" * 42 + "B="}, "SEAL_KEYS", "sentifyd-edge keygen"),
     ],
 )
 def test_one_line_names_the_variable_and_the_cure(
@@ -186,4 +217,4 @@ def test_one_line_names_the_variable_and_the_cure(
 def test_plain_http_is_for_this_machine_only() -> None:
     for host in ("localhost", "127.0.0.1:8090", "[::1]:8090"):
         settings = Settings.from_env({**GOOD, "SENTIFYD_BACKEND": f"http://{host}"})
-        assert settings.login_url == f"http://{host}/api/login"
+        assert settings.avatars[""].login_url == f"http://{host}/api/login"

@@ -19,15 +19,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from edge_service.answers import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
 from edge_service.grants import Grant
-from edge_service.sentifyd import (
-    SentifydClient,
-    UpstreamError,
-    UpstreamTooSlow,
-    UpstreamUnreachable,
-)
-from edge_service.settings import Settings
+from edge_service.outbound import Outbound
+from edge_service.sentifyd import AvatarLogin
 from tests.support.servers import RawUpstream, http_answer
+from tests.support.settings import avatar_settings
 
 KEY = "canary-key-7f3a91"
 GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": {}}).encode()
@@ -108,24 +105,17 @@ def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | Upstre
     """What logins bring, one after the other, with one slot and 0.6 s for each."""
 
     async def collect() -> list[Grant | UpstreamError]:
-        client = SentifydClient(
-            Settings(
-                api_key=KEY,
-                allowed_origins=frozenset(),
-                login_url=url,
-                upstream_timeout=0.6,
-                upstream_concurrency=1,
-            )
-        )
+        outbound = Outbound(0.6, 1)
+        client = AvatarLogin(avatar_settings(api_key=KEY, login_url=url), outbound)
         if verify is not None:
-            client._session.verify = str(verify)
+            outbound._session.verify = str(verify)
         results: list[Grant | UpstreamError] = []
         for _ in range(times):
             try:
                 results.append(await client.login())
             except UpstreamError as error:
                 results.append(error)
-        client.close()
+        outbound.close()
         return results
 
     with ThreadPoolExecutor(1) as pool:

@@ -16,14 +16,14 @@ from typing import Any
 import pytest
 import requests
 
+from edge_service.answers import UpstreamUnreachable
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
-from edge_service.sentifyd import SentifydClient, UpstreamUnreachable
-from edge_service.settings import Settings
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.service.test_contract import assert_error
 from tests.support.servers import RawUpstream, http_answer, serving
+from tests.support.settings import login_to, settings_for
 
 GRANT = json.dumps(
     {"data": {"access_token": "a", "refresh_token": "r", "avatar_params": {"voice": "x"}}}
@@ -39,10 +39,12 @@ def answer_with(*data: bytes) -> Callable[[socket.socket], None]:
     return behave
 
 
-def call(start: StartService, behave: Callable[[socket.socket], None]) -> requests.Response:
+def call(
+    start: StartService, behave: Callable[[socket.socket], None], *, attempts: int = 1
+) -> requests.Response:
     with RawUpstream(behave) as upstream:
         response = start(upstream.url, UPSTREAM_TIMEOUT="2").get()
-        assert len(upstream.received) == 1
+        assert len(upstream.received) == attempts
     return response
 
 
@@ -228,19 +230,42 @@ def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> N
 
 
 @pytest.mark.parametrize(
-    ("reply", "code"),
+    ("reply", "code", "attempts"),
     [
-        (b"", "upstream_unreachable"),
-        (b"SSH-2.0-OpenSSH_9.2\r\n", "upstream_malformed"),
-        (b"\x00\x01\x02" * 100 + b"\r\n\r\n", "upstream_malformed"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", "upstream_unreachable"),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", "upstream_unreachable"),
+        # Closed before any answer: that is tried once more, and nothing else is.
+        (b"", "upstream_unreachable", 2),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "upstream_malformed", 1),
+        (b"\x00\x01\x02" * 100 + b"\r\n\r\n", "upstream_malformed", 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", "upstream_unreachable", 1),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "upstream_unreachable",
+            1,
+        ),
     ],
 )
 def test_answers_that_break_off_or_are_not_http(
-    start_service: StartService, reply: bytes, code: str
+    start_service: StartService, reply: bytes, code: str, attempts: int
 ) -> None:
-    assert_error(call(start_service, answer_with(reply)), 502, code)
+    assert_error(call(start_service, answer_with(reply), attempts=attempts), 502, code)
+
+
+def test_a_kept_connection_that_closes_just_as_it_is_used_costs_nobody_anything(
+    start_service: StartService,
+) -> None:
+    """The server closes it when the second request has already been sent on it."""
+    turn = iter(["honest", "close", "honest"])
+
+    def behave(connection: socket.socket) -> None:
+        if next(turn) == "close":
+            connection.shutdown(socket.SHUT_RDWR)
+        else:
+            connection.sendall(http_answer("200 OK", GRANT))
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url)
+        assert [service.get().status_code for _ in range(2)] == [200, 200]
+        assert len(upstream.received) == 3
 
 
 def test_a_reset_connection(start_service: StartService) -> None:
@@ -248,7 +273,7 @@ def test_a_reset_connection(start_service: StartService) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
 
-    assert_error(call(start_service, reset), 502, "upstream_unreachable")
+    assert_error(call(start_service, reset, attempts=2), 502, "upstream_unreachable")
 
 
 def test_the_sandbox_resets_too(service: Service, sandbox: Sandbox) -> None:
@@ -448,35 +473,26 @@ def test_closing_cuts_off_what_is_under_way() -> None:
         upstream.over.wait(60)
 
     async def close_during_a_login() -> None:
-        client = SentifydClient(settings)
+        client, outbound = login_to(upstream.url, timeout=60)
         login = asyncio.create_task(client.login())
         assert await asyncio.to_thread(upstream.arrived.wait, 5)
-        client.close()
+        outbound.close()
         with pytest.raises(UpstreamUnreachable):
             await asyncio.wait_for(login, 5)
 
     with RawUpstream(hang) as upstream:
-        settings = Settings(
-            api_key=KEY,
-            allowed_origins=frozenset(),
-            login_url=f"{upstream.url}/api/login",
-            upstream_timeout=60,
-        )
         in_a_loop(close_during_a_login())
 
 
 def test_no_cookie_is_kept() -> None:
     async def log_in() -> None:
-        client = SentifydClient(settings)
+        client, outbound = login_to(upstream.url)
         await client.login()
-        assert list(client._session.cookies) == []
-        client.close()
+        assert list(outbound._session.cookies) == []
+        outbound.close()
 
     reply = http_answer("200 OK", GRANT, "Set-Cookie: session=abc; Path=/")
     with RawUpstream(answer_with(reply)) as upstream:
-        settings = Settings(
-            api_key=KEY, allowed_origins=frozenset(), login_url=f"{upstream.url}/api/login"
-        )
         in_a_loop(log_in())
 
 
@@ -485,13 +501,7 @@ def test_no_thread_outlives_the_service() -> None:
         upstream.over.wait(20)
 
     with RawUpstream(behave) as upstream:
-        settings = Settings(
-            api_key=KEY,
-            allowed_origins=frozenset({ORIGIN}),
-            login_url=f"{upstream.url}/api/login",
-            upstream_timeout=0.3,
-        )
-        with serving(create_app(settings)) as url:
+        with serving(create_app(settings_for(upstream.url, upstream_timeout=0.3))) as url:
             assert Service(url).get().status_code == 504
         threads = [t for t in threading.enumerate() if t.name.startswith("sentifyd-login")]
         for thread in threads:

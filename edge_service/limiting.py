@@ -1,0 +1,346 @@
+"""How often a visitor may ask: limits over windows, in memory or in a Redis for all replicas."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeVar
+
+import structlog
+from limits import RateLimitItem, parse_many
+from limits.aio.storage import Storage
+from limits.aio.strategies import FixedWindowRateLimiter
+
+from edge_service.answers import ServiceError
+
+if TYPE_CHECKING:
+    from redis.asyncio import ConnectionPool
+
+__all__ = ["RateLimited", "RateLimiter", "parse_rate_limits"]
+
+T = TypeVar("T")
+
+MAX_KEYS = 100_000
+SHARED_COUNTERS = 65_536
+MAX_CONNECTIONS = 16
+STEP_SECONDS = 0.25
+EXCHANGE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+_DAY = 86_400
+_LIMIT = r"\s*[1-9][0-9]{0,5}\s*(?:/|per)\s*(?:[1-9][0-9]{0,4})?\s*(?:second|minute|hour|day)s?\s*"
+_LIMITS = re.compile(rf"{_LIMIT}(?:[;,]{_LIMIT}){{0,3}}", re.IGNORECASE)
+
+
+class RateLimited(ServiceError):
+    """The visitor has asked too often."""
+
+    status = 429
+    code = "rate_limited"
+    error = "Too many requests"
+
+
+def parse_rate_limits(text: str) -> tuple[RateLimitItem, ...]:
+    """Read limits such as `10/second;500/hour`.
+
+    Returns:
+        The limits, the one with the shortest window first.
+
+    Raises:
+        ValueError: the cure, without the text.
+    """
+    # The library takes zeros, months and any number of digits, and quotes what it cannot read.
+    if not _LIMITS.fullmatch(text):
+        raise ValueError(
+            "must be limits such as 30/minute or 10/second;500/hour: at most 4, "
+            "each of 1 to 999999 requests"
+        )
+    limits = sorted(parse_many(text), key=RateLimitItem.get_expiry)
+    windows = [limit.get_expiry() for limit in limits]
+    if windows[-1] > _DAY or len(set(windows)) < len(windows):
+        raise ValueError("must be limits whose windows differ, none of them longer than a day")
+    return tuple(limits)
+
+
+class RateLimiter:
+    """Counts requests, and refuses those over a limit.
+
+    Windows are aligned to the clock, so memory, Redis and all replicas mean the same ones, and
+    when a window ends is known without asking. While Redis is away the limits go on in this
+    process' memory.
+
+    Args:
+        limits: from `parse_rate_limits`; a request is counted on each until one refuses it.
+        redis_url: the Redis that replicas share; without it each process counts for itself.
+        prefix: begins the name of each key in Redis.
+        on_fallback: called with `True` when Redis goes away, and with `False` when it is back.
+        clock: seconds since the epoch.
+
+    Raises:
+        ValueError: the URL cannot be used; says the cure, without the URL.
+    """
+
+    def __init__(
+        self,
+        limits: Sequence[RateLimitItem],
+        redis_url: str | None = None,
+        *,
+        prefix: str = "sentifyd",
+        on_fallback: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._limits = tuple(_Limit.of(item) for item in limits)
+        self._policy = ", ".join(limit.policy() for limit in self._limits)
+        self._clock = clock
+        self._memory = [FixedWindowRateLimiter(WindowCounters(clock)) for _ in self._limits]
+        self._redis = _Redis(redis_url, prefix, on_fallback) if redis_url is not None else None
+
+    async def count(self, subject: str, avatar: str) -> None:
+        """Count one request.
+
+        Args:
+            subject: who asks, such as an address.
+            avatar: ID of the avatar that is asked for; empty for the default one.
+
+        Raises:
+            RateLimited: a limit is exhausted.
+        """
+        # Only the length keeps one pair's texts from reading as another's: both may hold slashes.
+        key = f"{len(avatar)}/{avatar}/{subject}"
+        if self._redis is not None:
+            with suppress(_RedisAway):
+                refusal = await self._redis.ask(
+                    lambda redis: self._refusal([redis] * len(self._limits), key)
+                )
+                return _raise(refusal)
+        return _raise(await self._refusal(self._memory, key))
+
+    async def close(self) -> None:
+        """Close the connections; nothing may be counted afterwards."""
+        if self._redis is not None:
+            await self._redis.close()
+
+    async def _refusal(
+        self, counters: Sequence[FixedWindowRateLimiter], key: str
+    ) -> RateLimited | None:
+        now = self._clock()
+        for limit, counter in zip(self._limits, counters, strict=True):
+            if not await counter.hit(limit.item, key, limit.window(now)):
+                break
+        else:
+            return None
+        # A retry succeeds only when the last of the exhausted windows is over.
+        for other, counter in zip(self._limits, counters, strict=True):
+            if other.end(now) > limit.end(now) and not await counter.test(
+                other.item, key, other.window(now)
+            ):
+                limit = other
+        wait = max(1, math.ceil(limit.end(now) - self._clock()))
+        return RateLimited(
+            headers={
+                "Retry-After": str(wait),
+                "RateLimit-Policy": self._policy,
+                "RateLimit": f'"{limit.name}";r=0;t={wait}',
+            }
+        )
+
+
+class WindowCounters(Storage):
+    """Counters of one limit in memory, for the window that runs now.
+
+    The library's own memory storage starts a task at each hit that walks all keys, and keeps a lock
+    for each key: with 100,000 addresses a request costs milliseconds. This one drops a window
+    whole, and has a bound. When that is reached further keys share counters by their hash, whose
+    seed nobody outside knows, so that a flood can neither fill memory nor reset a visitor's count.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        super().__init__()
+        self._clock = clock
+        self._window = (1, 0)
+        self._counters: dict[int, int] = {}
+
+    @property
+    def base_exceptions(self) -> tuple[type[Exception], ...]:
+        """There is nothing here that could be unreachable."""
+        return ()
+
+    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
+        """Count, in the window that runs now."""
+        window = (expiry, int(self._clock() // expiry))
+        # Not only a later one: after the clock was set back nobody may wait for the old time.
+        if window != self._window:
+            self._window, self._counters = window, {}
+        slot = self._slot(key)
+        count = self._counters[slot] = self._counters.get(slot, 0) + amount
+        return count
+
+    async def get(self, key: str) -> int:
+        """What was counted in the window that runs now."""
+        length, number = self._window
+        if self._clock() // length != number:
+            return 0
+        return self._counters.get(self._slot(key), 0)
+
+    async def get_expiry(self, key: str) -> float:  # noqa: ARG002 - all keys share one window
+        """When the window ends."""
+        length, number = self._window
+        return (number + 1) * length
+
+    async def check(self) -> bool:
+        """Memory is always there."""
+        return True
+
+    async def reset(self) -> int:
+        """Forget all counters, and tell how many there were."""
+        counters, self._counters = self._counters, {}
+        return len(counters)
+
+    async def clear(self, key: str) -> None:
+        """Forget the counter of one key."""
+        self._counters.pop(self._slot(key), None)
+
+    def _slot(self, key: str) -> int:
+        # A third of the memory of the text, and 64 bits of it do not meet by chance.
+        slot = hash(key)
+        if slot in self._counters or len(self._counters) < MAX_KEYS:
+            return slot
+        return slot % SHARED_COUNTERS
+
+
+@dataclass(frozen=True, slots=True)
+class _Limit:
+    """A limit, with what would else be computed at each request."""
+
+    item: RateLimitItem
+    seconds: int
+    name: str
+
+    @classmethod
+    def of(cls, item: RateLimitItem) -> _Limit:
+        unit = item.GRANULARITY.name
+        name = unit if item.multiples == 1 else f"{item.multiples}-{unit}s"
+        return cls(item, item.get_expiry(), name)
+
+    def policy(self) -> str:
+        """The limit as an item of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers)."""
+        return f'"{self.name}";q={self.item.amount};w={self.seconds}'
+
+    def window(self, now: float) -> str:
+        return str(int(now // self.seconds))
+
+    def end(self, now: float) -> int:
+        return (int(now // self.seconds) + 1) * self.seconds
+
+
+class _RedisAway(Exception):
+    """Nothing is known from Redis now."""
+
+
+class _Redis:
+    """Counters in Redis, and whether it can be reached."""
+
+    def __init__(self, url: str, prefix: str, on_fallback: Callable[[bool], None]) -> None:
+        # Here, so that a service without Redis never loads its client.
+        from limits.aio.storage import RedisStorage
+
+        self._pool = _connection_pool(url)
+        self._counters = FixedWindowRateLimiter(
+            RedisStorage(
+                "async+redis://",  # the pool has the real one: the library's errors quote theirs
+                implementation="redispy",
+                key_prefix=prefix,
+                connection_pool=self._pool,  # type: ignore[arg-type]
+            )
+        )
+        self._on_fallback = on_fallback
+        self._log = structlog.get_logger("service")
+        # In place of a pool that blocks: whoever waits must see when Redis goes away meanwhile.
+        self._slots = asyncio.Semaphore(self._pool.max_connections)
+        self._retry_at: float | None = None
+
+    async def ask(self, question: Callable[[FixedWindowRateLimiter], Awaitable[T]]) -> T:
+        """Ask Redis, unless it is known to be away.
+
+        Raises:
+            _RedisAway: there is no answer.
+        """
+        probing = self._retry_at is not None
+        if self._retry_at is not None:
+            if time.monotonic() < self._retry_at:
+                raise _RedisAway
+            # Claims this turn: no other request waits for a Redis that may still hang.
+            self._retry_at = time.monotonic() + RETRY_SECONDS
+        async with self._slots:
+            if self._retry_at is not None and not probing:
+                raise _RedisAway
+            try:
+                async with asyncio.timeout(EXCHANGE_SECONDS):
+                    answer = await question(self._counters)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
+                await self._gone(error)
+                raise _RedisAway from None
+        # Answers that were under way when Redis went do not tell that it is back.
+        if probing:
+            self._back()
+        return answer
+
+    async def close(self) -> None:
+        with suppress(Exception):
+            await self._pool.aclose()
+
+    async def _gone(self, error: Exception) -> None:
+        first, self._retry_at = self._retry_at is None, time.monotonic() + RETRY_SECONDS
+        if first:
+            self._log.warning(
+                "redis_unavailable", part="rate limits", exception=type(error).__name__
+            )
+            self._on_fallback(True)
+        # Others may be half-open as well, and each would cost a probe once Redis is back.
+        with suppress(Exception):
+            await self._pool.disconnect(inuse_connections=False)
+
+    def _back(self) -> None:
+        self._retry_at = None
+        self._log.warning("redis_available", part="rate limits")
+        self._on_fallback(False)
+
+
+def _connection_pool(url: str) -> ConnectionPool:
+    from redis.asyncio import ConnectionPool
+    from redis.asyncio.retry import Retry
+    from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as ConnectionLost
+    from redis.exceptions import RedisError
+
+    try:
+        pool = ConnectionPool.from_url(
+            url,
+            max_connections=MAX_CONNECTIONS,
+            socket_timeout=STEP_SECONDS,
+            socket_connect_timeout=STEP_SECONDS,
+            # At once, for a connection that an idle server has closed; never after a timeout.
+            retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
+            # Version 3 costs a round trip more, and takes a closed connection for a live one.
+            protocol=2,
+            driver_info=None,
+            # Lone surrogates in somebody's text must not look like an outage.
+            encoding_errors="surrogatepass",
+        )
+        # Options in the URL's query are not looked at before that.
+        pool.make_connection()  # type: ignore[no-untyped-call]
+    except (TypeError, ValueError, RedisError):
+        # Their texts quote parts of the URL, which may be the password.
+        raise ValueError(
+            "must be a URL such as redis://:password@redis.example.com:6379/0"
+        ) from None
+    return pool
+
+
+def _raise(refusal: RateLimited | None) -> None:
+    if refusal is not None:
+        raise refusal

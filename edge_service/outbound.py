@@ -1,0 +1,195 @@
+"""Requests to other servers, in bounded time, memory and threads, and never to a third one."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from http.cookiejar import DefaultCookiePolicy
+from typing import TypeVar
+
+import requests
+import urllib3
+
+from edge_service.answers import (
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamMalformed,
+    UpstreamTooSlow,
+    UpstreamUnreachable,
+)
+from edge_service.wire import AbortableAdapter, Exchange
+
+__all__ = ["HEADERS", "Outbound", "read_body"]
+
+T = TypeVar("T")
+
+SLOT_WAIT_SECONDS = 1.0
+HEADERS = {
+    "Accept": "application/json",
+    # A compressed answer could expand without limit; one that comes all the same is not JSON.
+    "Accept-Encoding": "identity",
+    "User-Agent": "mkdocs-sentifyd",
+}
+
+
+class Outbound:
+    """Sends requests on threads of its own, so that a slow server slows nothing else.
+
+    Args:
+        timeout: seconds for one whole exchange, a second attempt included.
+        concurrency: exchanges that may be under way at once.
+    """
+
+    def __init__(self, timeout: float, concurrency: int) -> None:
+        self._timeout = timeout
+        self._session = _session(concurrency)
+        self._slots = asyncio.Semaphore(concurrency)
+        self._threads = ThreadPoolExecutor(concurrency, "sentifyd-login")
+        self._under_way: set[Exchange] = set()
+
+    async def send(
+        self, request: requests.PreparedRequest, read: Callable[[requests.Response], T]
+    ) -> T:
+        """One exchange.
+
+        Args:
+            request: sent as it is. It is sent once more when the connection fails before any
+                answer, which happens when a server closes a kept connection just as it is used.
+            read: makes a result of the answer, in the thread; may raise `UpstreamError`.
+
+        Raises:
+            UpstreamError: no result within the time allowed; its subclass says why.
+        """
+        try:
+            async with asyncio.timeout(SLOT_WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise UpstreamBusy from None
+        exchange = Exchange()
+        self._under_way.add(exchange)
+        loop = asyncio.get_running_loop()
+
+        def ended(_: Future[T]) -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(self._free_slot, exchange)
+
+        try:
+            future = self._threads.submit(self._exchange, exchange, request, read)
+        except RuntimeError:
+            # No thread could be started; without this the slot would be lost for ever.
+            self._free_slot(exchange)
+            raise
+        # The slot belongs to the thread: a caller that gives up must not free it early.
+        future.add_done_callback(ended)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.wrap_future(future)
+        except TimeoutError:
+            raise UpstreamTooSlow from None
+        finally:
+            exchange.abort()
+
+    def close(self) -> None:
+        """Cut off what is under way and let the threads end."""
+        for exchange in self._under_way:
+            exchange.abort()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        self._session.close()
+
+    def _free_slot(self, exchange: Exchange) -> None:
+        self._under_way.discard(exchange)
+        self._slots.release()
+
+    def _exchange(
+        self,
+        exchange: Exchange,
+        request: requests.PreparedRequest,
+        read: Callable[[requests.Response], T],
+    ) -> T:
+        """Runs in a thread."""
+        failure: UpstreamError = UpstreamUnreachable()
+        for last in (False, True):
+            answered = False
+            try:
+                with (
+                    exchange.in_this_thread(),
+                    self._session.send(
+                        request, stream=True, timeout=self._timeout, allow_redirects=False
+                    ) as response,
+                ):
+                    answered = True
+                    return read(response)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                failure = _failure(error)
+                again = not answered and _is_connection_failure(error)
+            if last or not again or exchange.aborted:
+                break
+        # Outside the handlers, so that no exception of `requests` hangs on: they carry the key.
+        raise failure
+
+
+class _Session(requests.Session):
+    """A session for which no answer is a redirect.
+
+    Even when it follows none, `send` reads a redirect's whole body, to prepare the next request.
+    """
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
+        return None
+
+
+def _session(connections: int) -> requests.Session:
+    session = _Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    adapter = AbortableAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    return session
+
+
+def read_body(response: requests.Response, most: int) -> bytes:
+    """The whole body as it was sent.
+
+    Args:
+        response: of a request that was sent with `stream=True`.
+        most: bytes that are read at most.
+
+    Raises:
+        UpstreamMalformed: the body is larger.
+    """
+    body = bytearray()
+    while chunk := response.raw.read(most + 1 - len(body), decode_content=False):
+        body += chunk
+        if len(body) > most:
+            raise UpstreamMalformed
+    return bytes(body)
+
+
+def _failure(error: Exception) -> UpstreamError:
+    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+        return UpstreamTooSlow()
+    if _is_garbage(error):
+        return UpstreamMalformed()
+    return UpstreamUnreachable()
+
+
+def _is_connection_failure(error: Exception) -> bool:
+    return (
+        isinstance(error, requests.ConnectionError)
+        and not isinstance(error, (requests.Timeout, requests.exceptions.SSLError))
+        and not _is_garbage(error)
+    )
+
+
+def _is_garbage(error: BaseException | None) -> bool:
+    """Whether something answered that does not speak HTTP, as the causes of an exception tell."""
+    seen: list[BaseException] = []
+    while error is not None and error not in seen:
+        if isinstance(error, http.client.HTTPException):
+            return not isinstance(error, (ConnectionError, http.client.IncompleteRead))
+        seen.append(error)
+        error = error.__cause__ or error.__context__
+    return False

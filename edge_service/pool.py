@@ -1,0 +1,157 @@
+"""The policy `pool`: grants that are logged in ahead of time, each for one visitor only."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from edge_service.answers import UpstreamError
+from edge_service.grants import Grant, HeldGrant
+from edge_service.issuing import GrantRequest, Upstream
+from edge_service.telemetry import describe
+
+__all__ = ["Pool"]
+
+FRESH_SHARE = 0.8
+REFILL_SECONDS = 0.1
+MAX_PARALLEL = 4
+MAX_BACKOFF_SECONDS = 60.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
+
+
+class Pool:
+    """Keeps `size` grants ready, and falls back to a login of the visitor's own when it is empty.
+
+    A grant leaves the pool once: to one visitor, or thrown away when less than four fifths of its
+    life are left. The event loop's single thread is what makes "once" true.
+
+    Args:
+        upstream: where grants come from.
+        size: grants to keep.
+        on_issue: is told of each request whether the pool had a grant for it.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        size: int,
+        on_issue: Callable[[bool], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.ready = False
+        self._upstream = upstream
+        self._size = size
+        self._on_issue = on_issue
+        self._clock = clock
+        self._grants: deque[HeldGrant] = deque()
+        self._wanted = asyncio.Event()
+        self._filler: asyncio.Task[None] | None = None
+        self._logins: set[asyncio.Task[None]] = set()
+        self._backoff = 0.0
+        self._log = structlog.get_logger("service")
+
+    @property
+    def level(self) -> int:
+        """Grants that could be handed out now."""
+        now = self._clock()
+        return sum(_is_fresh(held, now) for held in self._grants)
+
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest of them has waited; 0 when there is none."""
+        return self._clock() - self._grants[0].born if self._grants else 0.0
+
+    def start(self) -> None:
+        """Begin to fill the pool."""
+        if self._filler is None:
+            self._filler = asyncio.create_task(self._fill())
+
+    async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - a refresh is a request
+        """A grant that nobody else has or will get."""
+        now = self._clock()
+        self._wanted.set()
+        while self._grants:
+            held = self._grants.popleft()
+            if _is_fresh(held, now):
+                self._on_issue(True)
+                return held.at(now)
+        self._on_issue(False)
+        return await self._upstream.login()
+
+    async def close(self) -> None:
+        """Stop filling, and forget the grants."""
+        tasks = [task for task in (self._filler, *self._logins) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._grants.clear()
+
+    async def _fill(self) -> None:
+        while True:
+            self._drop_stale()
+            self._wanted.clear()
+            missing = self._size - len(self._grants) - len(self._logins)
+            most = MAX_PARALLEL if not self._backoff else 1
+            if missing <= 0 or len(self._logins) >= most:
+                await self._wait_until_wanted()
+                continue
+            # Before the login: a failure must be waited out whoever asks meanwhile.
+            await asyncio.sleep(self._pause())
+            login = asyncio.create_task(self._log_in())
+            self._logins.add(login)
+            login.add_done_callback(self._logins.discard)
+
+    def _pause(self) -> float:
+        # Jitter, so that replicas that started together do not log in together.
+        if self._backoff:
+            return self._backoff * random.uniform(1.0, 1.5)  # noqa: S311
+        return REFILL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+
+    async def _log_in(self) -> None:
+        try:
+            grant = await self._upstream.login()
+        except UpstreamError as error:
+            self._backoff = min(MAX_BACKOFF_SECONDS, max(2 * self._backoff, 1.0))
+            asked = min(_retry_after(error), MAX_RETRY_AFTER_SECONDS)
+            self._backoff = max(self._backoff, asked)
+            self._log.warning("pool_not_filled", reason=error.code, level=self.level)
+        except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
+            self._backoff = MAX_BACKOFF_SECONDS
+            self._log.error("pool_not_filled", **describe(error))
+        else:
+            self._backoff = 0.0
+            self._grants.append(HeldGrant.fresh(grant, self._clock()))
+            self.ready = self.ready or len(self._grants) >= self._size
+        finally:
+            self._wanted.set()
+
+    async def _wait_until_wanted(self) -> None:
+        now = self._clock()
+        stale_in = [held.left(now) - FRESH_SHARE * held.life for held in self._grants]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(stale_in)) + 0.001 if stale_in else None):
+                await self._wanted.wait()
+
+    def _drop_stale(self) -> None:
+        now = self._clock()
+        if all(_is_fresh(held, now) for held in self._grants):
+            return
+        self._grants = deque(held for held in self._grants if _is_fresh(held, now))
+        # It is as full as this rate of refilling makes it, so waiting longer helps nobody.
+        self.ready = True
+
+
+def _is_fresh(held: HeldGrant, now: float) -> bool:
+    return held.left(now) >= FRESH_SHARE * held.life
+
+
+def _retry_after(error: UpstreamError) -> float:
+    seconds = (error.headers or {}).get("Retry-After", "")
+    return float(seconds) if seconds.isdigit() else 0.0

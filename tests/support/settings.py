@@ -1,0 +1,35 @@
+"""Settings made by hand, where a test needs an application or a part of it in its own process."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from edge_service.outbound import Outbound
+from edge_service.sentifyd import AvatarLogin
+from edge_service.settings import AvatarSettings, Settings
+
+KEY = "canary-key-7f3a91"
+ORIGIN = "https://docs.example.com"
+
+
+def avatar_settings(upstream: str = "http://127.0.0.1:1", **changes: object) -> AvatarSettings:
+    """The default avatar."""
+    fields: dict[str, Any] = {
+        "api_key": KEY,
+        "allowed_origins": frozenset({ORIGIN}),
+        "login_url": f"{upstream}/api/login",
+    }
+    return AvatarSettings(**{**fields, **changes})
+
+
+def settings_for(upstream: str = "http://127.0.0.1:1", **changes: object) -> Settings:
+    """Settings of a service with the default avatar alone."""
+    return Settings(avatars={"": avatar_settings(upstream)}, **changes)  # type: ignore[arg-type]
+
+
+def login_to(
+    upstream: str, *, timeout: float = 5, concurrency: int = 4
+) -> tuple[AvatarLogin, Outbound]:
+    """A login of the default avatar, and what it sends with; the latter must be closed."""
+    outbound = Outbound(timeout, concurrency)
+    return AvatarLogin(avatar_settings(upstream), outbound), outbound
