@@ -27,6 +27,7 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	@scripts/need chromium
+	@scripts/need redis
 	$(BIN)/pytest $(ARGS)
 
 lint: $(INSTALLED)

@@ -1,7 +1,6 @@
-"""The virtual environment that everything is measured in.
+"""The environments of the peers, which the development environment does not need.
 
-It has the peers, which the development environment does not need. The project is in it as it
-stands in the working tree.
+Builds are measured in the virtual one, so the project is in it as it stands in the working tree.
 """
 
 from __future__ import annotations
@@ -11,11 +10,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["ROOT", "ready_environment"]
+__all__ = ["ROOT", "ready_environment", "ready_express"]
 
 ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venvs" / "bench"
 PINS = (ROOT / "benchmarks" / "requirements.txt", ROOT / "constraints.txt", ROOT / "pyproject.toml")
+EXPRESS = ROOT / ".venvs" / "express"
+EXPRESS_SOURCE = ROOT / "benchmarks" / "peers" / "express"
 
 
 def ready_environment() -> Path:
@@ -32,3 +33,20 @@ def ready_environment() -> Path:
     subprocess.run([*pip, "--no-deps", "--editable", ROOT], check=True)
     stamp.write_text(wanted, encoding="utf-8")
     return programs
+
+
+def ready_express() -> Path | None:
+    """The folder of the Express peer with what it needs; `None` when there is no npm to get it."""
+    npm, stamp = shutil.which("npm"), EXPRESS / "made-from"
+    wanted = (EXPRESS_SOURCE / "package.json").read_text(encoding="utf-8")
+    if npm is None:
+        return None
+    if not stamp.is_file() or stamp.read_text(encoding="utf-8") != wanted:
+        print(f"making {EXPRESS.relative_to(ROOT)}", file=sys.stderr)
+        shutil.rmtree(EXPRESS, ignore_errors=True)
+        shutil.copytree(EXPRESS_SOURCE, EXPRESS)
+        quiet = ("--silent", "--no-audit", "--no-fund", "--no-package-lock", "--ignore-scripts")
+        subprocess.run([npm, "install", *quiet], cwd=EXPRESS, check=True)
+        stamp.write_text(wanted, encoding="utf-8")
+    shutil.copy(EXPRESS_SOURCE / "server.js", EXPRESS)
+    return EXPRESS

@@ -96,6 +96,14 @@ class UnsupportedMediaType(ServiceError):
     error = "Send JSON or a URL-encoded form"
 
 
+class HeadersTooLarge(ServiceError):
+    """The head of the request is larger than any honest one."""
+
+    status = 431
+    code = "headers_too_large"
+    error = "The request's headers are too large"
+
+
 class UpstreamError(ServiceError):
     """Another server, as a rule Sentifyd, gave no usable answer."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -27,7 +27,6 @@ from edge_service.identity import (
 )
 from edge_service.limiting import RateLimiter, parse_rate_limits
 from edge_service.metrics import Metrics
-from edge_service.outbound import HEADERS, Outbound, read_body
 from edge_service.sealing import Sealer
 from edge_service.settings import Settings, SettingsError
 from edge_service.telemetry import AccessLog, Faults, configure_logging
@@ -57,8 +56,7 @@ def create_app(settings: Settings) -> Starlette:
         settings.redis_url,
         on_fallback=lambda away: metrics.redis_fallback("rate limits", away=away),
     )
-    keys = Outbound(settings.upstream_timeout, 1)
-    authenticator = _authenticator(settings, addresses, keys)
+    authenticator = _authenticator(settings, addresses)
     token_guards = guards(avatars, VisitorLimit(limiter, addresses, metrics), authenticator)
     tokens = TokenEndpoint(sealer, metrics)
 
@@ -85,7 +83,6 @@ def create_app(settings: Settings) -> Starlette:
                 await authenticator.close()
             await avatars.close()
             await limiter.close()
-            keys.close()
 
     routes = [
         _Route(ROUTE, tokens, middleware=token_guards),
@@ -133,19 +130,19 @@ class _Route(Route):
         await super().handle(scope, receive, send)
 
 
-def _authenticator(
-    settings: Settings, addresses: ClientAddresses, outbound: Outbound
-) -> Authenticator | None:
+def _authenticator(settings: Settings, addresses: ClientAddresses) -> Authenticator | None:
     rules = settings.visitor_auth
     if isinstance(rules, ForwardedRules):
         return ForwardedAuthenticator(rules, addresses)
     if isinstance(rules, JwtRules):
-        return JwtAuthenticator(rules, _key_set_fetcher(rules.jwks_url, outbound))
+        return JwtAuthenticator(rules, _key_set_fetcher(rules.jwks_url, settings.upstream_timeout))
     return None
 
 
-def _key_set_fetcher(url: str, outbound: Outbound) -> Callable[[], Awaitable[bytes]]:
+def _key_set_fetcher(url: str, timeout: float) -> Callable[[], Awaitable[bytes]]:
     import requests
+
+    from edge_service.outbound import HEADERS, Outbound, read_body
 
     request = requests.Request("GET", url, headers=HEADERS).prepare()
 
@@ -153,7 +150,12 @@ def _key_set_fetcher(url: str, outbound: Outbound) -> Callable[[], Awaitable[byt
         response.raise_for_status()
         return read_body(response, MAX_KEY_SET_BYTES)
 
-    return lambda: outbound.send(request, read)
+    async def fetch() -> bytes:
+        # Used every ten minutes, which is longer than a connection is kept.
+        with closing(Outbound(timeout, 1)) as outbound:
+            return await outbound.send(request, read)
+
+    return fetch
 
 
 def _by_cookie(settings: Settings) -> bool:

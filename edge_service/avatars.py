@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,15 +17,16 @@ from edge_service.grants import Grant
 from edge_service.issuing import Direct, Issuer
 from edge_service.metrics import Metrics
 from edge_service.origins import OriginPolicy
-from edge_service.outbound import Outbound
 from edge_service.pool import Pool
 from edge_service.sealing import Sealer
-from edge_service.sentifyd import AvatarLogin
 from edge_service.settings import AvatarSettings, Policy, Settings
 from edge_service.shared import GrantStore, Shared
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
+
+    from edge_service.outbound import Outbound
+    from edge_service.sentifyd import AvatarLogin
 
 __all__ = ["Avatar", "Avatars"]
 
@@ -46,15 +48,18 @@ class Avatars:
         self._upstreams: dict[str, _Upstream] = {}
         self._desks: dict[AvatarSettings, _Desk] = {}
         self._avatars: dict[str, Avatar] = {}
+        self._leaving: set[_Desk] = set()
         self._farewells: set[asyncio.Task[None]] = set()
-        self._started = False
+        self._was_ready = False
         self.everywhere = OriginPolicy(frozenset())
         self._take(settings.avatars)
 
     @property
     def ready(self) -> bool:
-        """Whether every pool has been filled once."""
-        return all(desk.issuer.ready for desk in self._desks.values())
+        """Whether every pool has been filled once; those of later avatars do not change it."""
+        if not self._was_ready:
+            self._was_ready = all(desk.issuer.ready for desk in self._desks.values())
+        return self._was_ready
 
     def find(self, name: str) -> Avatar | None:
         """The avatar of this part of the address; empty for the default one."""
@@ -62,14 +67,17 @@ class Avatars:
 
     def start(self) -> None:
         """Begin what goes on in the background; needs a running event loop."""
-        self._started = True
+        asyncio.get_running_loop().run_in_executor(None, _import_client)
         for desk in self._desks.values():
             desk.issuer.start()
 
     def replace(self, avatars: Mapping[str, AvatarSettings]) -> None:
         """Serve these from now on; what requests under way still use is closed after them."""
+        # Asked now, so that a pool that is new takes nobody out of a load balancer.
+        _ = self.ready
         left = self._take(avatars)
         self.start()
+        self._leaving.update(left)
         for desk in left:
             farewell = asyncio.create_task(self._retire(desk))
             self._farewells.add(farewell)
@@ -77,14 +85,14 @@ class Avatars:
 
     async def close(self) -> None:
         """End everything that is under way."""
-        desks, self._desks = list(self._desks.values()), {}
+        desks, self._desks = [*self._desks.values(), *self._leaving], {}
         for farewell in self._farewells:
             farewell.cancel()
         await asyncio.gather(*self._farewells, return_exceptions=True)
         for desk in desks:
             await desk.issuer.close()
         for upstream in self._upstreams.values():
-            upstream.outbound.close()
+            upstream.close()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -146,8 +154,7 @@ class Avatars:
             log.warning("circuit", state=state, upstream=login_url)
 
         self._metrics.circuit(login_url, "closed")
-        outbound = Outbound(self._settings.upstream_timeout, self._settings.upstream_concurrency)
-        return _Upstream(outbound, Circuit(on_change))
+        return _Upstream(self._settings, Circuit(on_change))
 
     def _store(self, settings: AvatarSettings) -> GrantStore | None:
         if self._settings.redis_url is None:
@@ -168,19 +175,43 @@ class Avatars:
     async def _retire(self, desk: _Desk) -> None:
         await desk.idle.wait()
         await desk.issuer.close()
-        if all(other.upstream is not desk.upstream for other in self._desks.values()):
-            self._upstreams = {
-                url: upstream
-                for url, upstream in self._upstreams.items()
-                if upstream is not desk.upstream
-            }
-            desk.upstream.outbound.close()
+        self._leaving.discard(desk)
+        # Those that leave as well may still have requests under way.
+        others = (*self._desks.values(), *self._leaving)
+        if all(other.upstream is not desk.upstream for other in others):
+            for url in [url for url, used in self._upstreams.items() if used is desk.upstream]:
+                del self._upstreams[url]
+                self._metrics.circuit_gone(url)
+            desk.upstream.close()
 
 
-@dataclass(frozen=True, slots=True)
 class _Upstream:
-    outbound: Outbound
-    circuit: Circuit
+    """A login URL: the connections to it, and its circuit."""
+
+    def __init__(self, settings: Settings, circuit: Circuit) -> None:
+        self.circuit = circuit
+        self._settings = settings
+        self._outbound: Outbound | None = None
+
+    async def login(self, avatar: AvatarSettings) -> AvatarLogin:
+        await asyncio.to_thread(_import_client)
+        from edge_service.outbound import Outbound
+        from edge_service.sentifyd import AvatarLogin
+
+        if self._outbound is None:
+            self._outbound = Outbound(
+                self._settings.upstream_timeout, self._settings.upstream_concurrency
+            )
+        return AvatarLogin(avatar, self._outbound)
+
+    def close(self) -> None:
+        if self._outbound is not None:
+            self._outbound.close()
+
+
+def _import_client() -> None:
+    """In a thread: it takes as long as all the rest, and a start need not wait for it."""
+    importlib.import_module("edge_service.sentifyd")
 
 
 class _Desk:
@@ -208,16 +239,19 @@ class _CountedLogin:
     """A login behind the circuit of its upstream."""
 
     def __init__(self, settings: AvatarSettings, upstream: _Upstream, metrics: Metrics) -> None:
-        self._name = settings.name
-        self._login = AvatarLogin(settings, upstream.outbound)
-        self._circuit = upstream.circuit
+        self._settings = settings
+        self._upstream = upstream
         self._metrics = metrics
+        self._login: AvatarLogin | None = None
 
     async def login(self) -> Grant:
         began = time.perf_counter()
-        outcome = "cancelled"
+        outcome = ServiceError.code
         try:
-            grant = await self._circuit.run(self._login.login)
+            grant = await self._upstream.circuit.run(self._attempt)
+        except asyncio.CancelledError:
+            outcome = "cancelled"
+            raise
         except ServiceError as error:
             outcome = error.code
             raise
@@ -225,7 +259,12 @@ class _CountedLogin:
             outcome = "ok"
             return grant
         finally:
-            self._metrics.login(self._name, outcome, time.perf_counter() - began)
+            self._metrics.login(self._settings.name, outcome, time.perf_counter() - began)
+
+    async def _attempt(self) -> Grant:
+        if self._login is None:
+            self._login = await self._upstream.login(self._settings)
+        return await self._login.login()
 
 
 @dataclass(frozen=True, slots=True)

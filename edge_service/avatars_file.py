@@ -42,13 +42,15 @@ def read_avatars_file(
         problems.append(f"AVATARS_FILE: {text}")
 
     try:
-        content = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        place = re.search(r"\(at [^()]*\)$", str(error))
-        complain(f"the file is not TOML {place[0] if place else ''}".rstrip())
-        return {}, None
+        text = read_text(path)
     except ValueError as error:
         complain(f"the file it names {error}")
+        return {}, None
+    try:
+        content = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        place = re.search(r"\(at [^()]*\)$", str(error))
+        complain(f"the file is not TOML {place[0] if place else ''}".rstrip())
         return {}, None
     default = content.pop("default", None)
     tables = content.pop("avatars", None)
@@ -71,7 +73,7 @@ def read_avatars_file(
             entries[name] = entry
     if default is None:
         default = next(iter(entries)) if len(tables) == 1 and entries else None
-    elif default not in entries:
+    elif not isinstance(default, str) or default not in entries:
         complain("default must be the id of one of the avatars")
         default = None
     return entries, default
@@ -146,7 +148,8 @@ class _Table:
         if not isinstance(value, list) or not all(isinstance(origin, str) for origin in value):
             self._problem("allowed_origins must be a list of origins")
             return None
-        listed = ",".join(value)
+        # With a comma at the end, an empty list is told to hold no origin, and not to be no text.
+        listed = ",".join(value) + ","
         return self._parse(
             "allowed_origins", listed, lambda text: variables.origins(text, allow_any=allow_any)
         )

@@ -137,6 +137,8 @@ def _serve(options: argparse.Namespace) -> int:
         lambda: announce(settings, sock.getsockname()[1]),
         # Without a file there is nothing to read again, and the signal ends the process as ever.
         on_hangup=reload if settings.avatars_file is not None else None,
+        # A body, a key set, a slot and a login may each have to be waited for.
+        grace=8 + 2 * settings.upstream_timeout,
     )
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -36,7 +35,7 @@ class TokenEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer with a grant, or raise `ServiceError`."""
         avatar: Avatar = scope["state"]["avatar"]
-        asked = await read_grant_request(Request(scope, receive))
+        asked = await read_grant_request(scope, receive)
         bound_to = () if self._sealer is None else _bound_to(scope)
         grant = await avatar.desk.issuer.issue(self._opened(avatar, asked, bound_to))
         response = self._answer(avatar, grant, bound_to)

@@ -6,6 +6,7 @@ import json
 import math
 import time
 from base64 import urlsafe_b64decode
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
 
@@ -97,7 +98,9 @@ def life_of(grant: Grant) -> float:
     # Counted from the token's own beginning where it tells one: clocks may differ.
     issued = claims.get("iat", time.time())
     if isinstance(expires, (int, float)) and isinstance(issued, (int, float)) and expires > issued:
-        return min(expires - issued, MAX_LIFE_SECONDS)
+        # JSON knows integers that are too large for a float.
+        with suppress(OverflowError):
+            return min(expires - issued, MAX_LIFE_SECONDS)
     return DEFAULT_LIFE_SECONDS
 
 

@@ -100,8 +100,12 @@ class CrossOrigin:
 
     def _policy(self, path: str) -> OriginPolicy:
         # By the end of the path: the application may be mounted below any prefix.
-        _, route, name = path.rpartition(ROUTE)
-        avatar = self._avatars.find(name[1:]) if route and name[:1] in ("", "/") else None
+        before, _, name = path.rpartition("/")
+        avatar = None
+        if before.endswith(ROUTE):
+            avatar = self._avatars.find(name)
+        elif path.endswith(ROUTE):
+            avatar = self._avatars.find("")
         return self._avatars.everywhere if avatar is None else avatar.origins
 
 

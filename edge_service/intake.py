@@ -7,6 +7,7 @@ import json
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
+from starlette.types import Receive, Scope
 
 from edge_service.answers import (
     BadRequest,
@@ -23,9 +24,10 @@ MAX_BODY_BYTES = 4 * 1024
 MAX_FIELDS = 16
 BODY_SECONDS = 5.0
 PARAMETER = "refreshToken"
+_FIRST = GrantRequest()
 
 
-async def read_grant_request(request: Request) -> GrantRequest:
+async def read_grant_request(scope: Scope, receive: Receive) -> GrantRequest:
     """Find `refreshToken` in the query or, for a POST, in a JSON or URL-encoded body.
 
     Raises:
@@ -34,10 +36,13 @@ async def read_grant_request(request: Request) -> GrantRequest:
         ContentTooLarge: the body is larger than 4 KiB.
         UnsupportedMediaType: the body is neither JSON nor a URL-encoded form.
     """
-    query: bytes = request.scope["query_string"]
+    query: bytes = scope["query_string"]
+    if not query and scope["method"] == "GET":
+        return _FIRST
     if len(query) > MAX_QUERY_BYTES:
         raise BadRequest("The query is too long")
     found = _from_form(query)
+    request = Request(scope, receive)
     if request.method == "POST" and (body := await _body(request)):
         found += _from_body(body, request.headers.get("content-type", ""))
     if len(found) > 1:

@@ -112,6 +112,11 @@ class Metrics:
         for other in _STATES:
             self._circuits.labels(upstream, other).set(other == state)
 
+    def circuit_gone(self, upstream: str) -> None:
+        """An upstream is not used any more: an alert on its circuit would never end."""
+        for state in _STATES:
+            self._circuits.remove(upstream, state)
+
     def limited(self, avatar: str) -> None:
         """A request was over the limit."""
         self._limited.labels(_label(avatar)).inc()

@@ -6,7 +6,6 @@ import asyncio
 import http.client
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from http.cookiejar import DefaultCookiePolicy
 from typing import TypeVar
 
 import requests
@@ -44,7 +43,11 @@ class Outbound:
 
     def __init__(self, timeout: float, concurrency: int) -> None:
         self._timeout = timeout
-        self._session = _session(concurrency)
+        # Without a session, which would follow redirects, keep cookies and heed the environment.
+        self._adapter = AbortableAdapter(
+            pool_connections=1, pool_maxsize=concurrency, max_retries=0
+        )
+        self._verify: bool | str = True
         self._slots = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, "sentifyd-login")
         self._under_way: set[Exchange] = set()
@@ -62,11 +65,7 @@ class Outbound:
         Raises:
             UpstreamError: no result within the time allowed; its subclass says why.
         """
-        try:
-            async with asyncio.timeout(SLOT_WAIT_SECONDS):
-                await self._slots.acquire()
-        except TimeoutError:
-            raise UpstreamBusy from None
+        await self._take_slot()
         exchange = Exchange()
         self._under_way.add(exchange)
         loop = asyncio.get_running_loop()
@@ -96,7 +95,17 @@ class Outbound:
         for exchange in self._under_way:
             exchange.abort()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._session.close()
+        self._adapter.close()
+
+    async def _take_slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        try:
+            async with asyncio.timeout(SLOT_WAIT_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise UpstreamBusy from None
 
     def _free_slot(self, exchange: Exchange) -> None:
         self._under_way.discard(exchange)
@@ -115,8 +124,8 @@ class Outbound:
             try:
                 with (
                     exchange.in_this_thread(),
-                    self._session.send(
-                        request, stream=True, timeout=self._timeout, allow_redirects=False
+                    self._adapter.send(
+                        request, stream=True, timeout=self._timeout, verify=self._verify
                     ) as response,
                 ):
                     answered = True
@@ -128,26 +137,6 @@ class Outbound:
                 break
         # Outside the handlers, so that no exception of `requests` hangs on: they carry the key.
         raise failure
-
-
-class _Session(requests.Session):
-    """A session for which no answer is a redirect.
-
-    Even when it follows none, `send` reads a redirect's whole body, to prepare the next request.
-    """
-
-    def get_redirect_target(self, resp: requests.Response) -> str | None:  # noqa: ARG002
-        return None
-
-
-def _session(connections: int) -> requests.Session:
-    session = _Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = AbortableAdapter(pool_connections=1, pool_maxsize=connections, max_retries=0)
-    session.mount("https://", adapter)
-    session.mount("http://", adapter)
-    return session
 
 
 def read_body(response: requests.Response, most: int) -> bytes:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 
 import structlog
 
@@ -55,6 +57,7 @@ class Pool:
         self._filler: asyncio.Task[None] | None = None
         self._logins: set[asyncio.Task[None]] = set()
         self._backoff = 0.0
+        self._rest_until = -math.inf
         self._log = structlog.get_logger("service")
 
     @property
@@ -104,33 +107,44 @@ class Pool:
                 continue
             # Before the login: a failure must be waited out whoever asks meanwhile.
             await asyncio.sleep(self._pause())
+            if self._clock() < self._rest_until:
+                # A login that was under way has failed meanwhile.
+                continue
             login = asyncio.create_task(self._log_in())
             self._logins.add(login)
-            login.add_done_callback(self._logins.discard)
+            login.add_done_callback(self._ended)
+
+    def _ended(self, login: asyncio.Task[None]) -> None:
+        # Both at once: a filler that is woken sooner still counts this one as under way.
+        self._logins.discard(login)
+        self._wanted.set()
 
     def _pause(self) -> float:
         # Jitter, so that replicas that started together do not log in together.
-        if self._backoff:
-            return self._backoff * random.uniform(1.0, 1.5)  # noqa: S311
-        return REFILL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+        pause = REFILL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+        return max(pause, self._rest_until - self._clock())
+
+    def _rest(self, least: float) -> None:
+        now = self._clock()
+        # Logins that were under way together fail together: that is one failure.
+        if now >= self._rest_until:
+            self._backoff = min(MAX_BACKOFF_SECONDS, max(2 * self._backoff, 1.0))
+        seconds = max(self._backoff, least) * random.uniform(1.0, 1.5)  # noqa: S311
+        self._rest_until = max(self._rest_until, now + seconds)
 
     async def _log_in(self) -> None:
         try:
             grant = await self._upstream.login()
         except UpstreamError as error:
-            self._backoff = min(MAX_BACKOFF_SECONDS, max(2 * self._backoff, 1.0))
-            asked = min(_retry_after(error), MAX_RETRY_AFTER_SECONDS)
-            self._backoff = max(self._backoff, asked)
+            self._rest(min(_retry_after(error), MAX_RETRY_AFTER_SECONDS))
             self._log.warning("pool_not_filled", reason=error.code, level=self.level)
         except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
-            self._backoff = MAX_BACKOFF_SECONDS
+            self._rest(MAX_BACKOFF_SECONDS)
             self._log.error("pool_not_filled", **describe(error))
         else:
             self._backoff = 0.0
             self._grants.append(HeldGrant.fresh(grant, self._clock()))
             self.ready = self.ready or len(self._grants) >= self._size
-        finally:
-            self._wanted.set()
 
     async def _wait_until_wanted(self) -> None:
         now = self._clock()
@@ -153,5 +167,10 @@ def _is_fresh(held: HeldGrant, now: float) -> bool:
 
 
 def _retry_after(error: UpstreamError) -> float:
-    seconds = (error.headers or {}).get("Retry-After", "")
-    return float(seconds) if seconds.isdigit() else 0.0
+    text = (error.headers or {}).get("Retry-After", "")
+    if text.isdigit():
+        return float(text)
+    try:
+        return parsedate_to_datetime(text).timestamp() - time.time()
+    except (ValueError, OverflowError):
+        return 0.0

@@ -10,13 +10,12 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from edge_service.answers import ServiceError
-from edge_service.grants import Grant, HeldGrant
+from edge_service.grants import HeldGrant, parse_grant, parse_json
 from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings
 
@@ -35,12 +34,16 @@ def connect(url: str) -> Redis:
     from redis.asyncio import Redis
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
+    from redis.exceptions import ConnectionError as ConnectionLost
 
     return Redis.from_url(
         url,
         socket_timeout=TIMEOUT_SECONDS,
         socket_connect_timeout=TIMEOUT_SECONDS,
-        retry=Retry(NoBackoff(), 0),
+        # Once more at once, as the server may have closed a connection that was idle; but never
+        # after a timeout. The newest protocol hands such a connection out as if it were alive.
+        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
+        protocol=2,
     )
 
 
@@ -106,14 +109,21 @@ class RedisGrants:
         self, wanted: Callable[[HeldGrant], bool], ours: str, deadline: float
     ) -> HeldGrant | None:
         """A grant that is wanted, or `None` once it is our turn to log in."""
+        locked = False
         while True:
             found = await self._load()
             if found is not None and wanted(found):
+                if locked:
+                    await self._unlock([self._lock_key], [ours])
                 return found
-            locked = await self._client.set(self._lock_key, ours, nx=True, px=self._lock_ms)
-            if locked or time.monotonic() > deadline:
+            if locked:
                 return None
-            await asyncio.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
+            # Once locked, look again: the one before may have stored a grant in between.
+            locked = bool(await self._client.set(self._lock_key, ours, nx=True, px=self._lock_ms))
+            if not locked:
+                if time.monotonic() > deadline:
+                    return None
+                await asyncio.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _load(self) -> HeldGrant | None:
         async with self._client.pipeline(transaction=True) as pipeline:
@@ -126,16 +136,27 @@ class RedisGrants:
             text = stored.decode("utf-8")
             if self._sealer is not None:
                 text = self._sealer.open(text, self._key)
-            content = json.loads(text)
-            life = float(content.pop("life"))
+            content: Any = parse_json(text.encode("utf-8"))
+            grant, life = parse_grant(content), float(content["life"])
             # Redis' own clock tells the age, so that the clocks of processes may differ.
-            return HeldGrant(Grant(**content), time.monotonic() + left_ms / 1000 - life, life)
-        except (ValueError, TypeError, KeyError, AttributeError, ServiceError):
+            return HeldGrant(grant, time.monotonic() + left_ms / 1000 - life, life)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ServiceError):
             # Sealed with a key that is gone, or written by another version: as good as none.
             return None
 
     async def _store(self, held: HeldGrant) -> None:
-        text = json.dumps({**asdict(held.grant), "life": held.life})
+        grant = held.grant
+        # As `parse_grant` reads it.
+        text = json.dumps(
+            {
+                "access_token": grant.access_token,
+                "refresh_token": grant.refresh_token,
+                "avatar_params": grant.avatar_parameters,
+                "token_type": grant.token_type,
+                "expires_in": grant.expires_in,
+                "life": held.life,
+            }
+        )
         if self._sealer is not None:
             text = self._sealer.seal(text, self._key)
         left_ms = int(held.left(time.monotonic()) * 1000)

@@ -73,9 +73,10 @@ class Sealer:
             raise HandleMalformed
         try:
             content = json.loads(self._fernet.decrypt(sealed, ttl=self._life))
-        except self._refused:
+        except (self._refused, ValueError):
+            # Another program's texts, sealed with the same key, need not be JSON.
             content = None
-        if content is None or content[1:] != list(bound_to):
+        if not isinstance(content, list) or content[1:] != list(bound_to):
             raise HandleRefused
         secret: str = content[0]
         return secret

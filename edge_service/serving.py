@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +13,12 @@ from collections.abc import Callable, Iterator, Sequence
 import uvicorn
 from starlette.types import ASGIApp
 
+from edge_service.http_protocol import BoundedProtocol
+
 __all__ = ["AddressUnavailable", "bind", "serve"]
 
-GRACE_SECONDS = 5
+FORCED_SECONDS = 1.0
+MAX_FILES = 65_536
 
 
 class AddressUnavailable(OSError):
@@ -54,6 +58,7 @@ def serve(
     on_start: Callable[[], None],
     stop_signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
     on_hangup: Callable[[], None] | None = None,
+    grace: float = 5.0,
 ) -> None:
     """Serve every application on its socket in one event loop; return after a stop signal.
 
@@ -64,9 +69,11 @@ def serve(
         on_start: called once all of them answer.
         stop_signals: the first one lets requests under way finish, a second one does not.
         on_hangup: called at each SIGHUP; `None` leaves that signal alone.
+        grace: seconds that requests under way get to finish.
     """
+    _allow_many_connections()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(apps, on_start, stop_signals, on_hangup))
+        runner.run(_serve(apps, on_start, stop_signals, on_hangup, grace))
 
 
 async def _serve(
@@ -74,8 +81,9 @@ async def _serve(
     on_start: Callable[[], None],
     stop_signals: Sequence[signal.Signals],
     on_hangup: Callable[[], None] | None,
+    grace: float,
 ) -> None:
-    servers = [_Server(_config(app)) for app, _ in apps]
+    servers = [_Server(_config(app, grace)) for app, _ in apps]
 
     def stop(*_: object) -> None:
         for server in servers:
@@ -108,18 +116,61 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.up.set()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # A connection that the kernel has accepted is a visitor who waits: closing the socket
+        # would reset it. A duplicate keeps the queue, so that it can be emptied first.
+        queues = [sock.dup() for sock in sockets or []]
+        for server in self.servers:
+            server.close()
+        for queue in queues:
+            with queue:
+                await self._accept_all(queue)
+        await super().shutdown(sockets)
+        if self.force_exit:
+            # uvicorn leaves it out then, and its task would die with a traceback.
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self.lifespan.shutdown(), FORCED_SECONDS)
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+    async def _accept_all(self, queue: socket.socket) -> None:
+        queue.setblocking(False)
+        loop = asyncio.get_running_loop()
+        waiting = []
+        with contextlib.suppress(OSError):
+            while True:
+                waiting.append(queue.accept()[0])
+        queue.close()
+        for connection in waiting:
+            with contextlib.suppress(OSError):
+                await loop.connect_accepted_socket(self._protocol, connection)
+
+    def _protocol(self) -> asyncio.Protocol:
+        return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
+
+
+def _config(app: ASGIApp, grace: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        http=BoundedProtocol,
         log_config=None,
         # Its access log writes whole URLs, and its proxy headers believe any local sender.
         access_log=False,
         proxy_headers=False,
         server_header=False,
         ws="websockets-sansio",
-        timeout_graceful_shutdown=GRACE_SECONDS,
+        timeout_graceful_shutdown=math.ceil(grace),
     )
+
+
+def _allow_many_connections() -> None:
+    """As many open files as the system lets this process have; the usual 1,024 are few."""
+    try:
+        import resource
+    except ImportError:
+        return
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    with contextlib.suppress(OSError, ValueError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -16,6 +16,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import ConnectionPool
 
 __all__ = ["AbortableAdapter", "Exchange"]
 
@@ -97,6 +98,7 @@ class _Lifeline:
 
 class _Abortable(HTTPConnection):
     lifeline: _Lifeline | None = None
+    _outbox: bytearray | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
@@ -106,7 +108,20 @@ class _Abortable(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - urllib3's own signature
         self._hand_over()
-        super().request(*args, **kwargs)
+        # Head and body in one piece: each further one costs a packet, and a fight for the GIL.
+        self._outbox = bytearray()
+        try:
+            super().request(*args, **kwargs)
+            whole = bytes(self._outbox)
+        finally:
+            self._outbox = None
+        self.send(whole)
+
+    def send(self, data: Any) -> None:  # noqa: ANN401
+        if self._outbox is None:
+            super().send(data)
+        else:
+            self._outbox += data
 
     def close(self) -> None:
         super().close()
@@ -144,7 +159,17 @@ for _name in ("urllib3.connection", "urllib3.connectionpool"):
 
 
 class AbortableAdapter(HTTPAdapter):
-    """An adapter to mount on a session; its connections obey `Exchange.abort`."""
+    """An adapter whose connections obey `Exchange.abort`, for requests to a single server."""
+
+    def __init__(self, **options: Any) -> None:  # noqa: ANN401 - the adapter's own
+        super().__init__(**options)
+        self._pool: ConnectionPool | None = None
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:  # noqa: ANN401
+        """The pool of the server; finding it anew takes a fifth of the time of a request."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401
         """Make the pool manager build abortable connections."""

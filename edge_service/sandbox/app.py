@@ -112,7 +112,7 @@ class Sandbox:
             try:
                 self.fault = Fault(**await request.json())
             except TypeError:
-                known = ", ".join(field.name for field in fields(Fault))
+                known = ", ".join(field.name for field in fields(Fault) if field.init)
                 return JSONResponse({"error": f"send an object with kind, of {known}"}, 400)
             except ValueError as error:
                 return JSONResponse({"error": str(error)}, 400)

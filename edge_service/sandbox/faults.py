@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
+import itertools
+import zlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from functools import cache
 from typing import Any, Literal, get_args
 
 from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
 
 __all__ = ["Fault", "FaultKind"]
 
-FaultKind = Literal["delay", "status", "drip", "reset", "garbage", "redirect", "oversized"]
-OVERSIZED_BYTES = 2 * 1024 * 1024
+FaultKind = Literal[
+    "delay", "status", "flap", "drip", "reset", "garbage", "redirect", "oversized", "bomb"
+]
+MEBIBYTE = 1024 * 1024
+OVERSIZED_BYTES = 2 * MEBIBYTE
+BOMB_MEBIBYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,13 +27,16 @@ class Fault:
     """One kind of misbehaviour, until it is switched off.
 
     Attributes:
-        kind: `delay` answers late; `status` answers with an error; `drip` sends a byte at a time;
-            `reset` breaks off in mid-answer; `garbage` is not JSON; `redirect` is a 307 to
-            `location`; `oversized` sends two mebibytes.
+        kind: `delay` answers late; `status` answers with an error; `flap` does so `count` times,
+            answers well as often, and starts over; `drip` sends a byte at a time; `reset` breaks
+            off in mid-answer; `garbage` is not JSON; `redirect` is a 307 to `location`;
+            `oversized` sends two mebibytes; `bomb` a grant in 32 mebibytes of white space, which
+            gzip makes small.
         seconds: before the answer (`delay`) or between two bytes (`drip`).
-        status: HTTP status of `status`.
-        retry_after: `Retry-After` of `status`, in seconds.
+        status: HTTP status of `status` and `flap`.
+        retry_after: `Retry-After` of `status` and `flap`, in seconds.
         location: target of `redirect`.
+        count: errors, and good answers, in one run of `flap`.
     """
 
     kind: FaultKind
@@ -34,6 +44,10 @@ class Fault:
     status: int = 503
     retry_after: int | None = None
     location: str = "/elsewhere"
+    count: int = 3
+    _turns: Iterator[int] = field(
+        default_factory=itertools.count, init=False, repr=False, compare=False
+    )
 
     def __post_init__(self) -> None:
         """Refuse what cannot be done.
@@ -51,6 +65,8 @@ class Fault:
             raise ValueError("retry_after must be a whole number of seconds")
         if not isinstance(self.location, str) or not self.location.isprintable():
             raise ValueError("location must be a URL")
+        if not isinstance(self.count, int) or not 1 <= self.count <= 1000:
+            raise ValueError("count must be a whole number from 1 to 1000")
 
     async def instead_of(self, answer: dict[str, Any]) -> Response:
         """What to send in place of an honest answer."""
@@ -59,8 +75,10 @@ class Fault:
                 await asyncio.sleep(self.seconds)
                 return JSONResponse(answer)
             case "status":
-                headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
-                return JSONResponse({"error": "sandbox_fault"}, self.status, headers)
+                return self._error()
+            case "flap":
+                works = next(self._turns) // self.count % 2
+                return JSONResponse(answer) if works else self._error()
             case "drip":
                 return StreamingResponse(self._drip(JSONResponse(answer).body))
             case "reset":
@@ -72,8 +90,29 @@ class Fault:
                 return RedirectResponse(self.location, 307)
             case "oversized":
                 return Response(b'"' + b"a" * OVERSIZED_BYTES + b'"', media_type="application/json")
+            case "bomb":
+                body = _bomb(JSONResponse(answer).body)
+                return Response(body, 200, {"Content-Encoding": "gzip"}, "application/json")
+
+    def _error(self) -> Response:
+        headers = {} if self.retry_after is None else {"Retry-After": str(self.retry_after)}
+        return JSONResponse({"error": "sandbox_fault"}, self.status, headers)
 
     async def _drip(self, body: bytes | memoryview) -> AsyncIterator[bytes]:
         for byte in bytes(body):
             yield bytes([byte])
             await asyncio.sleep(self.seconds)
+
+
+def _bomb(body: bytes | memoryview) -> bytes:
+    space, compressor = _compressed_space()
+    rest = compressor.copy()
+    return space + rest.compress(body) + rest.flush()
+
+
+@cache
+def _compressed_space() -> tuple[bytes, zlib._Compress]:
+    """White space, which JSON may begin with, and what compresses the rest of the same stream."""
+    compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
+    space = b"".join(compressor.compress(b" " * MEBIBYTE) for _ in range(BOMB_MEBIBYTES))
+    return space + compressor.flush(zlib.Z_SYNC_FLUSH), compressor

@@ -112,12 +112,17 @@ def test_faults_are_switched_over_http(sandbox_url: str, sandbox: Sandbox) -> No
     mistakes: list[object] = [
         *([], {}, {"kind": "fire"}, {"kind": "delay", "seconds": 1e9}, {"kind": "status", "x": 1}),
         *({"kind": "status", "retry_after": "a\r\nb: c"}, {"kind": "redirect", "location": 5}),
-        {"kind": "delay", "seconds": "1"},
+        *(
+            {"kind": "delay", "seconds": "1"},
+            {"kind": "flap", "count": 0},
+            {"kind": "flap", "_turns": 1},
+        ),
     ]
     for wrong in mistakes:
         answer = requests.put(control, json=wrong, timeout=5)
         assert answer.status_code == 400
         assert "Fault" not in answer.json()["error"]
+        assert "_" not in answer.json()["error"].replace("retry_after", "")
     assert sandbox.fault is None
 
 
@@ -125,3 +130,21 @@ def test_a_delayed_login_is_a_login(sandbox_url: str, sandbox: Sandbox) -> None:
     sandbox.fault = Fault("delay", seconds=0.01)
 
     assert log_in(sandbox_url).status_code == 200
+
+
+def test_an_upstream_that_comes_and_goes(sandbox_url: str, sandbox: Sandbox) -> None:
+    for count in (2, 3):
+        sandbox.fault = Fault("flap", status=502, count=count)
+        statuses = [log_in(sandbox_url).status_code for _ in range(3 * count)]
+        assert statuses == [502] * count + [200] * count + [502] * count
+
+
+def test_a_bomb_is_small_until_it_is_unpacked(sandbox_url: str, sandbox: Sandbox) -> None:
+    sandbox.fault = Fault("bomb")
+    first, second = log_in(sandbox_url), log_in(sandbox_url)
+
+    assert first.headers["Content-Encoding"] == "gzip"
+    assert int(first.headers["Content-Length"]) < 64 * 1024
+    assert len(first.content) > 32 * 1024 * 1024
+    tokens = {response.json()["data"]["access_token"] for response in (first, second)}
+    assert len(tokens) == 2

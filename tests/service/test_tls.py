@@ -108,7 +108,7 @@ def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | Upstre
         outbound = Outbound(0.6, 1)
         client = AvatarLogin(avatar_settings(api_key=KEY, login_url=url), outbound)
         if verify is not None:
-            outbound._session.verify = str(verify)
+            outbound._verify = str(verify)
         results: list[Grant | UpstreamError] = []
         for _ in range(times):
             try:

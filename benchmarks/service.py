@@ -1,0 +1,65 @@
+"""The service's part: throughput, bursts, memory and start, each beside something else."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+from benchmarks.figures import Table
+from benchmarks.footprint import measure_memory, measure_start
+from benchmarks.load import has_wrk
+from benchmarks.moments import measure_herd, measure_pool
+from benchmarks.rates import measure_direct, measure_peers, measure_shared
+
+__all__ = ["add_options", "measure"]
+
+
+class Effort(NamedTuple):
+    """How much is done.
+
+    Attributes:
+        rounds: of load.
+        bursts: on a pool.
+        herds: how often the service begins with a herd.
+        starts: how often it is started to measure that.
+        requests: before memory is measured.
+    """
+
+    rounds: int
+    bursts: int
+    herds: int
+    starts: int
+    requests: int
+
+
+FULL = Effort(rounds=12, bursts=5, herds=3, starts=12, requests=200_000)
+QUICK = Effort(rounds=1, bursts=1, herds=1, starts=2, requests=10_000)
+MEASURES: dict[str, Callable[[Effort], Table]] = {
+    "shared": lambda effort: measure_shared(effort.rounds),
+    "direct": lambda effort: measure_direct(effort.rounds),
+    "pool": lambda effort: measure_pool(effort.bursts),
+    "herd": lambda effort: measure_herd(effort.herds),
+    "memory": lambda effort: measure_memory(effort.requests),
+    "start": lambda effort: measure_start(effort.starts),
+    "peers": lambda effort: measure_peers(effort.rounds),
+}
+NEED_WRK = ("shared", "direct", "memory", "peers")
+
+
+def add_options(parser: argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--measures", nargs="+", choices=MEASURES, default=[*MEASURES], help="some of them only"
+    )
+
+
+def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
+    # An exception, so that no server outlives whoever is told to stop.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    for name in options.measures:
+        if name in NEED_WRK and not has_wrk():
+            print(f"wrk is missing, so {name} is left out: apt-get install wrk", flush=True)
+        else:
+            show(MEASURES[name](QUICK if options.quick else FULL))

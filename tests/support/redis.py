@@ -1,0 +1,88 @@
+"""A real Redis on a loopback port, which can go away in every way that one can."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import tempfile
+
+import pytest
+import redis
+
+from edge_service.serving import bind
+from tests.support.processes import Command
+
+
+class RedisServer:
+    """A Redis without persistence, for the length of a `with` block."""
+
+    def __init__(self, *, port: int = 0, password: str | None = None) -> None:
+        self.port = port or _free_port()
+        self._password = password
+        self._executable = _executable()
+        self._folder = tempfile.TemporaryDirectory()
+        self._command: Command | None = None
+
+    @property
+    def url(self) -> str:
+        credentials = f":{self._password}@" if self._password else ""
+        return f"redis://{credentials}127.0.0.1:{self.port}/0"
+
+    def __enter__(self) -> RedisServer:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._folder.cleanup()
+
+    def start(self) -> None:
+        """Start it, again on the same port if it ran before."""
+        options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": self._folder.name,
+            "save": "",
+            "appendonly": "no",
+            **({"requirepass": self._password} if self._password else {}),
+        }
+        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        self._command = Command(self._executable, *arguments)
+        self._command.wait_for("Ready to accept connections", seconds=20)
+
+    def stop(self) -> None:
+        """Kill it, as a crash would."""
+        if self._command is not None:
+            self._command.stop(signal.SIGKILL)
+            self._command = None
+
+    def pause(self) -> None:
+        """Let it hang: connections are accepted, and nothing is answered."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        self._send(signal.SIGCONT)
+
+    def client(self) -> redis.Redis:
+        """A client of its own, to be used in a `with` statement."""
+        return redis.Redis(host="127.0.0.1", port=self.port, password=self._password)
+
+    def _send(self, number: signal.Signals) -> None:
+        assert self._command is not None
+        self._command.send(number)
+
+
+def _free_port() -> int:
+    with bind("127.0.0.1", 0, "the port") as sock:
+        port: int = sock.getsockname()[1]
+    return port
+
+
+def _executable() -> str:
+    if (executable := shutil.which("redis-server")) is None:
+        message = "no Redis: run 'sudo apt-get install redis-server'"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return executable
