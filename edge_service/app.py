@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -31,6 +33,9 @@ from edge_service.sealing import Sealer
 from edge_service.settings import Settings, SettingsError
 from edge_service.telemetry import AccessLog, Faults, configure_logging
 
+if TYPE_CHECKING:
+    from edge_service.tracing import Tracing
+
 __all__ = ["create_app", "metrics_app"]
 
 MAX_KEY_SET_BYTES = 256 * 1024
@@ -49,7 +54,8 @@ def create_app(settings: Settings) -> Starlette:
     """
     metrics = Metrics()
     sealer = Sealer(settings.seal_keys) if settings.seal_keys else None
-    avatars = Avatars(settings, metrics, sealer)
+    tracing = _tracing(settings)
+    avatars = Avatars(settings, metrics, sealer, tracing)
     addresses = ClientAddresses(settings.trusted_proxies)
     limiter = RateLimiter(
         parse_rate_limits(settings.rate_limit),
@@ -83,6 +89,8 @@ def create_app(settings: Settings) -> Starlette:
                 await authenticator.close()
             await avatars.close()
             await limiter.close()
+            if tracing is not None:
+                await asyncio.to_thread(tracing.close)
 
     routes = [
         _Route(ROUTE, tokens, middleware=token_guards),
@@ -97,6 +105,7 @@ def create_app(settings: Settings) -> Starlette:
         middleware=[
             # The log sees every request with its final status, those refused by CORS included.
             Middleware(AccessLog, metrics=metrics),
+            *_spans(tracing),
             # Outside everything that can fail, so that a page may read the error.
             Middleware(CrossOrigin, avatars=avatars, credentials=_by_cookie(settings)),
             Middleware(Faults),
@@ -128,6 +137,22 @@ class _Route(Route):
         """Leave the pattern in the state of the request."""
         scope["state"]["route"] = self.path
         await super().handle(scope, receive, send)
+
+
+def _tracing(settings: Settings) -> Tracing | None:
+    if not settings.tracing:
+        return None
+    from edge_service.tracing import Tracing
+
+    return Tracing()
+
+
+def _spans(tracing: Tracing | None) -> list[Middleware]:
+    if tracing is None:
+        return []
+    from edge_service.tracing import RequestSpans
+
+    return [Middleware(RequestSpans, tracing=tracing)]
 
 
 def _authenticator(settings: Settings, addresses: ClientAddresses) -> Authenticator | None:

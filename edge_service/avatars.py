@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import importlib
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
     from edge_service.outbound import Outbound
     from edge_service.sentifyd import AvatarLogin
+    from edge_service.tracing import Tracing
 
 __all__ = ["Avatar", "Avatars"]
 
@@ -38,9 +40,17 @@ class Avatars:
         settings: which avatars there are, and what they have in common.
         metrics: where logins, grants and circuits are counted.
         sealer: encrypts grants in Redis; `None` does not.
+        tracing: makes a span of each login.
     """
 
-    def __init__(self, settings: Settings, metrics: Metrics, sealer: Sealer | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        metrics: Metrics,
+        sealer: Sealer | None,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self._span = tracing.login if tracing is not None else nullcontext
         self._settings = settings
         self._metrics = metrics
         self._sealer = sealer
@@ -131,7 +141,7 @@ class Avatars:
         upstream = self._upstreams.get(settings.login_url)
         if upstream is None:
             upstream = self._upstreams[settings.login_url] = self._upstream(settings.login_url)
-        login = _CountedLogin(settings, upstream, self._metrics)
+        login = _CountedLogin(settings, upstream, self._metrics, self._span)
         hit, miss = self._metrics.issued(settings.name, settings.policy)
 
         def on_issue(found: bool) -> None:
@@ -238,9 +248,16 @@ class _Desk:
 class _CountedLogin:
     """A login behind the circuit of its upstream."""
 
-    def __init__(self, settings: AvatarSettings, upstream: _Upstream, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: AvatarSettings,
+        upstream: _Upstream,
+        metrics: Metrics,
+        span: Callable[[], AbstractContextManager[object]],
+    ) -> None:
         self._settings = settings
         self._upstream = upstream
+        self._span = span
         self._metrics = metrics
         self._login: AvatarLogin | None = None
 
@@ -248,7 +265,8 @@ class _CountedLogin:
         began = time.perf_counter()
         outcome = ServiceError.code
         try:
-            grant = await self._upstream.circuit.run(self._attempt)
+            with self._span():
+                grant = await self._upstream.circuit.run(self._attempt)
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise

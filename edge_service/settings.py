@@ -22,6 +22,7 @@ DEFAULT_BACKEND = "https://backend.sentifyd.io"
 DEFAULT_LOGIN_PATH = "/api/login"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 Policy = Literal["direct", "pool", "shared"]
+_TRACING = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 _JWT = ("JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_COOKIE")
 
 
@@ -81,6 +82,7 @@ class Settings:
         metrics_port: TCP port for `/metrics`; `None` leaves them on the public port.
         log_level: `debug`, `info`, `warning`, `error` or `critical`.
         log_format: `json`, or `console` for people.
+        tracing: send OpenTelemetry traces, to where the standard variables `OTEL_*` say.
     """
 
     avatars: Mapping[str, AvatarSettings]
@@ -99,6 +101,7 @@ class Settings:
     metrics_port: int | None = None
     log_level: str = "info"
     log_format: str = "json"
+    tracing: bool = False
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -132,6 +135,7 @@ class Settings:
             avatars=avatars,
             avatars_file=avatars_file,
             visitor_auth=_visitor_auth(env),
+            tracing=env.has(*_TRACING),
             **{name: value for name, value in optional.items() if value is not None},  # type: ignore[arg-type]
         )
         env.problems += _contradictions(settings)
@@ -245,8 +249,19 @@ def _contradictions(settings: Settings) -> list[str]:
             "ALLOW_ANY_ORIGIN would let every site ask in the name of a visitor who is signed in: "
             "list your own origins"
         )
-    if settings.redis_url is not None and importlib.util.find_spec("redis") is None:
+    if settings.redis_url is not None and not _is_installed("redis"):
         problems.append("REDIS_URL needs the redis package: pip install 'mkdocs-sentifyd[redis]'")
+    if settings.tracing and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
+        problems.append(
+            f"{_TRACING[0]} needs OpenTelemetry: pip install 'mkdocs-sentifyd[otel]', or unset it"
+        )
     if settings.metrics_port and settings.metrics_port == settings.port:
         problems.append("METRICS_PORT is the same as PORT: choose another")
     return problems
+
+
+def _is_installed(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False

@@ -31,6 +31,8 @@ __all__ = ["AccessLog", "Faults", "announce", "configure_logging", "describe", "
 
 MAX_LOGGED_PATH = 200
 ACCESS = "request"
+# What remains when no answer is ever begun: the visitor has gone (nginx's number for it).
+GONE = 499
 _encode = json.JSONEncoder(default=repr).encode
 _escaped = json.encoder.encode_basestring_ascii
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -119,16 +121,12 @@ class AccessLog:
         began = time.perf_counter()
         request_id = _request_id(scope)
         state = scope.setdefault("state", {})
-        state.update(request_id=request_id, answered=False)
+        state.update(request_id=request_id, status=None)
         header = (b"x-request-id", request_id.encode("ascii"))
-        # What remains when no answer is ever begun: the visitor has gone (nginx's number for it).
-        status = 499
 
         async def send_with_id(message: Message) -> None:
-            nonlocal status
             if message["type"] == "http.response.start":
-                status = message["status"]
-                state["answered"] = True
+                state["status"] = message["status"]
                 message["headers"] = [*message["headers"], header]
             await send(message)
 
@@ -136,6 +134,7 @@ class AccessLog:
             await self._app(scope, receive, send_with_id)
         finally:
             seconds = time.perf_counter() - began
+            status = state["status"] or GONE
             self._metrics.request(state.get("route", "other"), status, seconds)
             self._log.info(
                 ACCESS,
@@ -178,7 +177,7 @@ class Faults:
             elif answer.code == "upstream_rejected":
                 # As a rule the key is wrong, which no visitor can mend.
                 self._log.warning(answer.code, request_id=request_id, status=answer.status)
-            if not scope["state"]["answered"]:
+            if scope["state"]["status"] is None:
                 await answer.answer()(scope, receive, send)
 
 
