@@ -10,7 +10,7 @@ help:
 	@echo "make demo     a documentation site with an avatar, on this machine"
 	@echo "make test     every test, in a real browser too"
 	@echo "make lint     ruff, mypy, import-linter"
-	@echo "make bench    what the plugin costs, as ratios"
+	@echo "make bench    what the plugin and the service cost, as ratios"
 	@echo "make install  the virtual environment in $(VENV)"
 
 install: $(INSTALLED)
@@ -37,4 +37,6 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
-	$(BIN)/python -m benchmarks
+	@scripts/need wrk
+	@scripts/need redis
+	$(BIN)/python -m benchmarks $(ARGS)

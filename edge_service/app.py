@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, closing
+from functools import cache
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -77,6 +78,16 @@ def create_app(settings: Settings) -> Starlette:
     async def show_metrics(_: Request) -> Response:
         return metrics.page()
 
+    @cache
+    def description() -> Response:
+        # Here, because a start need not wait for what hardly anybody asks.
+        from edge_service.openapi import openapi_document
+
+        return json_response(openapi_document(settings))
+
+    async def show_description(_: Request) -> Response:
+        return description()
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         avatars.start()
@@ -97,6 +108,7 @@ def create_app(settings: Settings) -> Starlette:
         _Route(ROUTE + "/{avatar}", tokens, middleware=token_guards),
         _Route("/livez", alive),
         _Route("/readyz", ready),
+        _Route("/openapi.json", show_description),
     ]
     if settings.metrics_port is None:
         routes.append(_Route("/metrics", show_metrics))
@@ -203,6 +215,11 @@ def __getattr__(name: str) -> Starlette:
         settings = Settings.from_env()
     except SettingsError as error:
         raise SystemExit("\n".join(f"sentifyd-edge: {line}" for line in error.problems)) from None
+    if settings.metrics_port is not None:
+        raise SystemExit(
+            "sentifyd-edge: METRICS_PORT needs sentifyd-edge serve: unset it, and keep /metrics "
+            "from the public in the server in front"
+        )
     configure_logging(settings.log_level, settings.log_format)
     globals()["app"] = create_app(settings)
     app: Starlette = globals()["app"]

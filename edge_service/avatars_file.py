@@ -24,13 +24,14 @@ Entry = dict[str, Any]
 
 
 def read_avatars_file(
-    path: Path, *, allow_any: bool, problems: list[str]
+    path: Path, *, allow_any: bool, has_default: bool, problems: list[str]
 ) -> tuple[dict[str, Entry], str | None]:
     """Read the file.
 
     Args:
         path: the file; a relative `key_file` counts from its folder.
         allow_any: whether `*` may stand among the origins.
+        has_default: whether the variables describe the default avatar already.
         problems: a line is added for each mistake; none quotes a value, which may be a key.
 
     Returns:
@@ -73,6 +74,8 @@ def read_avatars_file(
             entries[name] = entry
     if default is None:
         default = next(iter(entries)) if len(tables) == 1 and entries else None
+    elif has_default:
+        complain("default is given, and AVATAR_API_KEY is the default avatar: keep one of them")
     elif not isinstance(default, str) or default not in entries:
         complain("default must be the id of one of the avatars")
         default = None

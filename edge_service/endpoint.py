@@ -75,4 +75,7 @@ def _bound_to(scope: Scope) -> tuple[str, str]:
     """Page and visitor that a refresh handle is for: both are empty where they are not known."""
     origins = header_values(scope, b"origin")
     user: str = scope["state"].get("user", "")
-    return (origins[0].decode("latin-1") if origins else "", user)
+    # On the service's own origin browsers leave it out of a GET, and send it with a POST.
+    if not origins or [origins[0].partition(b"://")[2]] == header_values(scope, b"host"):
+        return ("", user)
+    return (origins[0].decode("latin-1"), user)

@@ -79,6 +79,8 @@ class Pool:
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - a refresh is a request
         """A grant that nobody else has or will get."""
         now = self._clock()
+        # Here as well, for an application whose lifespan nobody runs because it is mounted.
+        self.start()
         self._wanted.set()
         while self._grants:
             held = self._grants.popleft()
@@ -137,6 +139,8 @@ class Pool:
             grant = await self._upstream.login()
         except UpstreamError as error:
             self._rest(min(_retry_after(error), MAX_RETRY_AFTER_SECONDS))
+            # A refusal is not mended by waiting, and other avatars may be served meanwhile.
+            self.ready = self.ready or 400 <= error.status < 500
             self._log.warning("pool_not_filled", reason=error.code, level=self.level)
         except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
             self._rest(MAX_BACKOFF_SECONDS)

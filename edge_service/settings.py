@@ -127,7 +127,7 @@ class Settings:
             "upstream_concurrency": env.read("UPSTREAM_CONCURRENCY", variables.integer(1, 1024)),
             "host": env.read("HOST", variables.host),
             "port": env.read("PORT", variables.integer(0, 65535)),
-            "metrics_port": env.read("METRICS_PORT", variables.integer(0, 65535)),
+            "metrics_port": env.read("METRICS_PORT", variables.integer(1, 65535)),
             "log_level": env.read("LOG_LEVEL", variables.choice(*LOG_LEVELS)),
             "log_format": env.read("LOG_FORMAT", variables.choice("json", "console")),
         }
@@ -159,7 +159,12 @@ def _avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
     entries: dict[str, Entry] = {}
     default = None
     if path is not None:
-        entries, default = read_avatars_file(path, allow_any=allow_any, problems=env.problems)
+        has_default = env.has("AVATAR_API_KEY")
+        entries, default = read_avatars_file(
+            path, allow_any=allow_any, has_default=has_default, problems=env.problems
+        )
+        if not has_default:
+            env.refuse(("AVATAR_ID",), "AVATAR_API_KEY is not: write avatar_id into AVATARS_FILE")
     own_origins = all("allowed_origins" in entry for entry in entries.values())
     origins = env.read(
         "ALLOWED_ORIGINS",
@@ -255,7 +260,7 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append(
             f"{_TRACING[0]} needs OpenTelemetry: pip install 'mkdocs-sentifyd[otel]', or unset it"
         )
-    if settings.metrics_port and settings.metrics_port == settings.port:
+    if settings.metrics_port == settings.port:
         problems.append("METRICS_PORT is the same as PORT: choose another")
     return problems
 

@@ -182,6 +182,16 @@ def test_an_asgi_server_gets_a_line_and_no_traceback() -> None:
     assert lines == ["sentifyd-edge: PORT must be a whole number from 0 to 65535"]
 
 
+def test_metrics_on_a_port_of_their_own_need_our_own_server() -> None:
+    status, lines = run(
+        *("python", "-m", "uvicorn", "edge_service.app:app"), **{**GOOD, "METRICS_PORT": "9100"}
+    )
+
+    assert status == 1
+    assert len(lines) == 1
+    assert "sentifyd-edge serve" in lines[0]
+
+
 def test_importing_create_app_needs_no_environment() -> None:
     status, lines = run("python", "-c", "from edge_service.app import create_app")
 

@@ -194,6 +194,7 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"RATE_LIMIT": "0/hour"}, "RATE_LIMIT", "30/minute"),
         ({"TOKEN_POOL_SIZE": "0"}, "TOKEN_POOL_SIZE", "from 1 to 1000"),
         ({"METRICS_PORT": "8080"}, "METRICS_PORT", "choose another"),
+        ({"METRICS_PORT": "0"}, "METRICS_PORT", "from 1 to 65535"),
         ({"SEAL_KEYS_FILE": "/run/kanarie"}, "SEAL_KEYS_FILE", "cannot be read"),
         ({"AVATARS_FILE": "/run/kanarie"}, "AVATARS_FILE", "cannot be read"),
         ({"AVATAR_API_KEY": "7_chars"}, "AVATAR_API_KEY", "copy the whole key"),

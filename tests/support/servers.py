@@ -22,6 +22,7 @@ def serving(app: ASGIApp) -> Iterator[str]:
             app,
             log_config=None,
             access_log=False,
+            proxy_headers=False,
             ws="websockets-sansio",
             timeout_graceful_shutdown=1,
         )
