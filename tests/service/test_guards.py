@@ -21,7 +21,7 @@ from starlette.routing import Route
 
 from edge_service.sandbox.app import Sandbox
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_avatars import avatar, written
+from tests.support.avatars import avatar, written
 from tests.support.servers import serving
 
 FOREIGN = "https://evil.example"

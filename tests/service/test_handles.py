@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from edge_service.sealing import HANDLE_SECONDS, new_key
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_avatars import avatar, written
+from tests.support.avatars import avatar, written
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
 

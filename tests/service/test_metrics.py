@@ -19,7 +19,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_avatars import DOCS, PATIENCE, Upstream, avatar, written
+from tests.support.avatars import DOCS, PATIENCE, Upstream, avatar, written
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving
 

@@ -22,7 +22,7 @@ from edge_service.metrics import Metrics
 from edge_service.pool import MAX_PARALLEL
 from edge_service.settings import Settings
 from tests.service.conftest import KEY, ORIGIN, Service
-from tests.service.test_avatars import (
+from tests.support.avatars import (
     DOCS,
     PATIENCE,
     SHOP,
