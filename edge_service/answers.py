@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 from starlette.responses import Response
@@ -30,6 +32,17 @@ class ServiceError(Exception):
     def __init__(self, error: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(error or self.error)
         self.headers = headers
+
+    @property
+    def retry_after(self) -> float:
+        """Seconds that its `Retry-After` asks for; 0 without one."""
+        text = (self.headers or {}).get("Retry-After", "")
+        if text.isdigit():
+            return float(text)
+        try:
+            return max(0.0, parsedate_to_datetime(text).timestamp() - time.time())
+        except (ValueError, OverflowError):
+            return 0.0
 
     def body(self) -> JSON:
         """The members of the JSON body."""

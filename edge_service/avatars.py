@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Avatar", "Avatars"]
 
+MAX_FILLING = 4
+
 
 class Avatars:
     """Every avatar of the service, by its part of the address.
@@ -149,7 +151,8 @@ class Avatars:
 
         issuer: Issuer
         if settings.policy == "pool":
-            issuer = Pool(login, self._settings.pool_size, on_issue)
+            parallel = min(MAX_FILLING, max(1, self._settings.upstream_concurrency // 2))
+            issuer = Pool(login, self._settings.pool_size, parallel, on_issue)
         elif settings.policy == "shared":
             issuer = Shared(login, self._store(settings), on_issue)
         else:

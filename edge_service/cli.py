@@ -58,8 +58,9 @@ def _parser() -> argparse.ArgumentParser:
     keygen = commands.add_parser(
         "keygen",
         help="print a key for SEAL_KEYS",
-        description="Print a new key for SEAL_KEYS. To rotate, put it before the keys that are "
-        "there, and take those away a day later.",
+        description="Print a new key for SEAL_KEYS. To rotate, append it to the keys that are "
+        "there, move it to the front once every process knows it, and take the old one away a day "
+        "later.",
         epilog="sentifyd-edge keygen > seal-keys",
     )
     keygen.set_defaults(command=_keygen)

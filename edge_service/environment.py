@@ -26,11 +26,8 @@ class Environment:
         self.problems: list[str] = []
 
     def has(self, *names: str) -> bool:
-        """Whether any of these is set, or names the file of a secret."""
-        return any(
-            self._variables.get(name) is not None or self._variables.get(f"{name}_FILE") is not None
-            for name in names
-        )
+        """Whether any of these is set."""
+        return any(self._variables.get(name) is not None for name in names)
 
     def read(self, name: str, parse: Callable[[str], T], *, missing: str = "") -> T | None:
         """Parse a variable; `missing` says how to mend its absence, and makes it required."""

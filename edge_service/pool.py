@@ -9,7 +9,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from email.utils import parsedate_to_datetime
 
 import structlog
 
@@ -22,7 +21,6 @@ __all__ = ["Pool"]
 
 FRESH_SHARE = 0.8
 REFILL_SECONDS = 0.1
-MAX_PARALLEL = 4
 MAX_BACKOFF_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
 
@@ -36,6 +34,7 @@ class Pool:
     Args:
         upstream: where grants come from.
         size: grants to keep.
+        parallel: logins that may fill it at once; visitors need some of upstream's slots, too.
         on_issue: is told of each request whether the pool had a grant for it.
         clock: monotonic seconds.
     """
@@ -44,12 +43,14 @@ class Pool:
         self,
         upstream: Upstream,
         size: int,
+        parallel: int = 4,
         on_issue: Callable[[bool], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.ready = False
         self._upstream = upstream
         self._size = size
+        self._parallel = parallel
         self._on_issue = on_issue
         self._clock = clock
         self._grants: deque[HeldGrant] = deque()
@@ -103,7 +104,7 @@ class Pool:
             self._drop_stale()
             self._wanted.clear()
             missing = self._size - len(self._grants) - len(self._logins)
-            most = MAX_PARALLEL if not self._backoff else 1
+            most = self._parallel if not self._backoff else 1
             if missing <= 0 or len(self._logins) >= most:
                 await self._wait_until_wanted()
                 continue
@@ -138,10 +139,10 @@ class Pool:
         try:
             grant = await self._upstream.login()
         except UpstreamError as error:
-            self._rest(min(_retry_after(error), MAX_RETRY_AFTER_SECONDS))
+            self._rest(min(error.retry_after, MAX_RETRY_AFTER_SECONDS))
             # A refusal is not mended by waiting, and other avatars may be served meanwhile.
             self.ready = self.ready or 400 <= error.status < 500
-            self._log.warning("pool_not_filled", reason=error.code, level=self.level)
+            self._log.warning("pool_not_filled", reason=error.code, grants=self.level)
         except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
             self._rest(MAX_BACKOFF_SECONDS)
             self._log.error("pool_not_filled", **describe(error))
@@ -168,13 +169,3 @@ class Pool:
 
 def _is_fresh(held: HeldGrant, now: float) -> bool:
     return held.left(now) >= FRESH_SHARE * held.life
-
-
-def _retry_after(error: UpstreamError) -> float:
-    text = (error.headers or {}).get("Retry-After", "")
-    if text.isdigit():
-        return float(text)
-    try:
-        return parsedate_to_datetime(text).timestamp() - time.time()
-    except (ValueError, OverflowError):
-        return 0.0

@@ -23,6 +23,7 @@ DEFAULT_LOGIN_PATH = "/api/login"
 LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
 Policy = Literal["direct", "pool", "shared"]
 _TRACING = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
+_KEY = ("AVATAR_API_KEY", "AVATAR_API_KEY_FILE")
 _JWT = ("JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_COOKIE")
 
 
@@ -159,7 +160,7 @@ def _avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
     entries: dict[str, Entry] = {}
     default = None
     if path is not None:
-        has_default = env.has("AVATAR_API_KEY")
+        has_default = env.has(*_KEY)
         entries, default = read_avatars_file(
             path, allow_any=allow_any, has_default=has_default, problems=env.problems
         )
@@ -170,7 +171,7 @@ def _avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
         "ALLOWED_ORIGINS",
         lambda value: variables.origins(value, allow_any=allow_any),
         missing=""
-        if path is not None and own_origins and not env.has("AVATAR_API_KEY")
+        if path is not None and own_origins and not env.has(*_KEY)
         else "list the origins of your site, such as https://docs.example.com",
     )
     common: Entry = {

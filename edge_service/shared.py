@@ -24,6 +24,7 @@ EARLY_SHARE = 0.2
 LAST_SECONDS = 5.0
 LAST_SHARE = 0.05
 PACE_SECONDS = 1.0
+MAX_RETRY_AFTER_SECONDS = 60.0
 
 
 class GrantStore(Protocol):
@@ -133,7 +134,8 @@ class Shared:
         if (error := renewal.exception()) is not None:
             known = isinstance(error, ServiceError)
             foreseen = error if isinstance(error, ServiceError) else ServiceError()
-            self._failure = (self._clock() + PACE_SECONDS, foreseen)
+            pause = max(PACE_SECONDS, min(foreseen.retry_after, MAX_RETRY_AFTER_SECONDS))
+            self._failure = (self._clock() + pause, foreseen)
             details = {} if known else describe(error)
             self._log.warning("grant_not_renewed", reason=foreseen.code, **details)
             return
@@ -141,7 +143,9 @@ class Shared:
         ends = held.born + held.life
         # Jitter, so that processes do not renew all at once.
         self._renew_at = ends - _early(held) * random.uniform(1.0, 2.0)  # noqa: S311
-        self._ends_at = ends - min(LAST_SECONDS, LAST_SHARE * held.life)
+        # At least a second, because a JWT tells its times in whole ones.
+        last = max(min(LAST_SECONDS, LAST_SHARE * held.life), min(1.0, held.life / 2))
+        self._ends_at = ends - last
         self._shown = None
 
     def _show(self, held: HeldGrant, now: float) -> Grant:

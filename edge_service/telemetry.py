@@ -21,7 +21,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, Processor
 
-from edge_service.answers import ServiceError
+from edge_service.answers import CircuitOpen, ServiceError
 from edge_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -171,7 +171,10 @@ class Faults:
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
             answer = error if isinstance(error, ServiceError) else ServiceError()
             request_id = scope["state"]["request_id"]
-            if answer.status >= 500:
+            if isinstance(answer, CircuitOpen):
+                # The circuit has told already, and an outage must not fill the disk.
+                pass
+            elif answer.status >= 500:
                 details = {} if answer is error else describe(error)
                 self._log.error(answer.code, request_id=request_id, **details)
             elif answer.code == "upstream_rejected":

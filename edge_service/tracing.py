@@ -39,7 +39,7 @@ class Tracing:
     def login(self) -> AbstractContextManager[Span]:
         """The span of an upstream login."""
         return self.tracer.start_as_current_span(
-            "login", kind=SpanKind.CLIENT, record_exception=False
+            "login", kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
         )
 
     def close(self) -> None:
@@ -77,6 +77,7 @@ class RequestSpans:
             self._parents.extract(carrier),
             SpanKind.SERVER,
             record_exception=False,
+            set_status_on_exception=False,
         ) as span:
             try:
                 await self._app(scope, receive, send)

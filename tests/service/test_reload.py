@@ -17,9 +17,8 @@ from pathlib import Path
 import pytest
 import requests
 
-from edge_service.avatars import Avatars
+from edge_service.avatars import MAX_FILLING, Avatars
 from edge_service.metrics import Metrics
-from edge_service.pool import MAX_PARALLEL
 from edge_service.settings import Settings
 from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.avatars import (
@@ -279,7 +278,7 @@ def test_a_pool_that_is_removed_logs_in_no_more(start: Start, upstream: Upstream
 
     with upstream.holding(SHOP):
         # So that none can still be on its way when they are counted.
-        until(lambda: upstream.held == MAX_PARALLEL)
+        until(lambda: upstream.held == MAX_FILLING)
         count = upstream.keys.count(SHOP)
         service.reload(docs)
         assert owner(service.get("/docs")) == whose(DOCS)

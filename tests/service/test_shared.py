@@ -175,7 +175,7 @@ def test_nobody_gets_one_that_has_expired_or_is_about_to(life: float) -> None:
             ages = await walk(
                 shared, upstream, 50 * life, lambda: random.choice([0.01, 0.1, 1]) * life
             )
-            assert max(ages) <= life - min(5, 0.05 * life)
+            assert max(ages) <= life - max(min(5, 0.05 * life), 1)
             assert upstream.logins < 2 * 50
 
     in_virtual_time(visit())
@@ -286,21 +286,24 @@ def test_refreshes_cannot_be_turned_into_a_flood_of_logins(seconds: float) -> No
     in_virtual_time(visit())
 
 
-def test_a_failed_renewal_is_an_answer_to_all_who_waited_and_for_a_second_after() -> None:
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), ("0", 1), ("7", 7), ("900", 60)])
+def test_a_failed_renewal_is_an_answer_to_all_who_waited_and_for_a_while_after(
+    retry_after: str | None, seconds: float
+) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.2)
         shared = shared_by(upstream)
-        upstream.failure = failure = rejected(429, "7")
+        upstream.failure = failure = rejected(429, retry_after)
         async with at_work(shared, upstream):
             answers = await crowd(shared, 100)
             assert all(one is failure for one in answers)
             failed = now()
             upstream.failure = None
-            while now() < failed + 0.99:
+            while now() < failed + 0.99 * seconds:
                 assert (await crowd(shared, 10)) == [failure] * 10
-                await asyncio.sleep(0.07)
+                await asyncio.sleep(0.07 * seconds)
             assert upstream.logins == 1
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.1 * seconds)
             assert {one.access_token for one in await crowd(shared, 100)} == {"access-2"}
             assert upstream.logins == 2
 
@@ -321,7 +324,7 @@ def test_a_grant_that_is_still_good_outlasts_an_outage() -> None:
             ages = await walk(shared, upstream, 93, lambda: 0.1)
             assert max(ages) > 93
             # Tried again and again from sixty seconds on, but not more than once a second.
-            assert 15 <= upstream.logins <= 45
+            assert 12 <= upstream.logins <= 45
             assert min(upstream.gaps()) >= 1
             await asyncio.sleep(2)
             with pytest.raises(UpstreamUnreachable):
