@@ -5,24 +5,8 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterable, Sequence
 
-from edge_service.answers import (
-    JSON,
-    BadRequest,
-    CircuitOpen,
-    ContentTooLarge,
-    HeadersTooLarge,
-    MethodNotAllowed,
-    NotFound,
-    OriginNotAllowed,
-    RequestTimeout,
-    ServiceError,
-    UnsupportedMediaType,
-    UpstreamBusy,
-    UpstreamMalformed,
-    UpstreamRejected,
-    UpstreamTooSlow,
-    UpstreamUnreachable,
-)
+from edge_service import answers
+from edge_service.answers import JSON, ServiceError, UpstreamRejected
 from edge_service.guards import ROUTE
 from edge_service.identity import ForwardedRules, IdentityUnavailable, JwtRules, Unauthenticated
 from edge_service.intake import PARAMETER
@@ -41,17 +25,23 @@ _JSON_BODY = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
 # What can befall any request: the first two end it before it is a request at all.
-_ANYWHERE = (BadRequest, HeadersTooLarge, ServiceError)
-_UPSTREAM = (UpstreamMalformed, UpstreamUnreachable, UpstreamTooSlow, UpstreamBusy, CircuitOpen)
-_BODY = (RequestTimeout, ContentTooLarge, UnsupportedMediaType)
+_ANYWHERE = (answers.BadRequest, answers.HeadersTooLarge, ServiceError)
+_UPSTREAM = (
+    answers.UpstreamMalformed,
+    answers.UpstreamUnreachable,
+    answers.UpstreamTooSlow,
+    answers.UpstreamBusy,
+    answers.CircuitOpen,
+)
+_BODY = (answers.RequestTimeout, answers.ContentTooLarge, answers.UnsupportedMediaType)
 _HEADERS_OF: dict[type[ServiceError], tuple[str, ...]] = {
-    CircuitOpen: ("Retry-After",),
+    answers.CircuitOpen: ("Retry-After",),
     HandleRefused: ("WWW-Authenticate",),
     IdentityUnavailable: ("Retry-After",),
-    MethodNotAllowed: ("Allow",),
+    answers.MethodNotAllowed: ("Allow",),
     RateLimited: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     Unauthenticated: ("WWW-Authenticate",),
-    UpstreamBusy: ("Retry-After",),
+    answers.UpstreamBusy: ("Retry-After",),
     UpstreamRejected: ("Retry-After",),
 }
 _ALWAYS = (
@@ -77,11 +67,11 @@ def openapi_document(settings: Settings) -> JSON:
     paths: JSON = {}
     if "" in settings.avatars:
         # Another default may be chosen, or none, when the file is read again.
-        gone = (NotFound,) if settings.avatars_file is not None else ()
+        gone = (answers.NotFound,) if settings.avatars_file is not None else ()
         paths[ROUTE] = _token_route(settings, gone)
     if settings.avatars_file is not None or any(settings.avatars):
         avatar = {"name": "avatar", "in": "path", "required": True, "schema": _NOT_EMPTY}
-        named = _token_route(settings, (NotFound,))
+        named = _token_route(settings, (answers.NotFound,))
         paths[ROUTE + "/{avatar}"] = {"parameters": [avatar], **named}
     status = {name: _object(status={"const": name}) for name in ("alive", "ready", "starting")}
     paths["/livez"] = _plain_route("The process answers.", _answer("alive", status["alive"]))
@@ -106,7 +96,7 @@ def openapi_document(settings: Settings) -> JSON:
         "info": {
             "title": "mkdocs-sentifyd token service",
             "description": "Trades an avatar's API key, which stays here, for tokens that a "
-            "visitor's browser may have. Methods that are not listed are answered with 405.",
+            "visitor's browser may have. Other methods get 405, or 403 as these do.",
             "version": importlib.metadata.version("mkdocs-sentifyd"),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
@@ -119,8 +109,8 @@ def openapi_document(settings: Settings) -> JSON:
 
 def _token_route(settings: Settings, gone: Errors) -> JSON:
     rules = settings.visitor_auth
-    errors = [OriginNotAllowed, *gone]
-    asked: list[type[ServiceError]] = [*errors, RateLimited, *_UPSTREAM]
+    errors: list[type[ServiceError]] = [answers.OriginNotAllowed, *gone]
+    asked = [*errors, RateLimited, *_UPSTREAM]
     if rules is not None:
         asked.append(Unauthenticated)
     if isinstance(rules, JwtRules):
@@ -159,13 +149,11 @@ def _token_route(settings: Settings, gone: Errors) -> JSON:
 
 def _plain_route(summary: str, answer: JSON, others: JSON | None = None) -> JSON:
     """A route that any page may ask, which gives nothing away."""
-    answers = {"200": answer, **(others or {})}
-    responses = _responses(answers, ())
-    bare = {status: {**answer, "content": {}} for status, answer in responses.items()}
+    responses = _responses({"200": answer, **(others or {})}, ())
     return {
         "get": {"summary": summary, "responses": responses},
-        "head": {"summary": "The same without its body.", "responses": bare},
-        "options": _options([OriginNotAllowed, MethodNotAllowed], _PREFLIGHT),
+        "head": {"summary": "The same without its body.", "responses": {**responses}},
+        "options": _options((answers.OriginNotAllowed, answers.MethodNotAllowed), _PREFLIGHT),
     }
 
 
@@ -174,11 +162,11 @@ def _options(errors: Errors, headers: tuple[str, ...]) -> JSON:
     return {"summary": "CORS preflight.", "responses": _responses({"204": allowed}, errors)}
 
 
-def _responses(answers: JSON, errors: Errors, *, passed_on: bool = False) -> JSON:
+def _responses(good: JSON, errors: Errors, *, passed_on: bool = False) -> JSON:
     """Answers, and what may come in place of them.
 
     Args:
-        answers: by status.
+        good: other answers, by status.
         errors: what the route may raise.
         passed_on: upstream's own errors may come too, under any status.
     """
@@ -189,7 +177,7 @@ def _responses(answers: JSON, errors: Errors, *, passed_on: bool = False) -> JSO
     if passed_on:
         kinds.update({"4XX": [], "5XX": []})
     refusals = {status: _error(kinds[status], passed_on=passed_on) for status in sorted(kinds)}
-    return {**refusals, **answers}
+    return {**refusals, **good}
 
 
 def _error(kinds: Errors, *, passed_on: bool) -> JSON:
@@ -205,7 +193,7 @@ def _error(kinds: Errors, *, passed_on: bool) -> JSON:
         schemas[0] if len(schemas) == 1 else {"oneOf": schemas},
         headers=[name for kind in kinds for name in _HEADERS_OF.get(kind, ())],
     )
-    if {BadRequest, HeadersTooLarge}.intersection(kinds):
+    if {answers.BadRequest, answers.HeadersTooLarge}.intersection(kinds):
         # What ends before its head is read has no ID yet.
         answer["headers"]["X-Request-ID"] = {**_HEADERS["X-Request-ID"], "required": False}
     return answer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from starlette.types import Scope
@@ -10,6 +11,7 @@ from edge_service.settings import AvatarSettings
 
 __all__ = ["OriginPolicy", "header_values"]
 
+_PRINTABLE = re.compile(rb"[!-~]{1,512}")
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
 
@@ -38,7 +40,10 @@ class OriginPolicy:
 
     def allows(self, origin: bytes) -> bool:
         """Whether a page of this origin may ask."""
-        return origin in self.allowed or (self.any_origin and origin != b"null")
+        if origin in self.allowed:
+            return True
+        # It is sent back as it came, so it must look like one.
+        return self.any_origin and origin != b"null" and _PRINTABLE.fullmatch(origin) is not None
 
     def admits(self, scope: Scope) -> bool:
         """Whether this request may go on: by its origin, or because no browser sent it."""
