@@ -81,7 +81,11 @@ def _details(response: requests.Response, key: str) -> object:
 def _parsed(body: bytes, key: str) -> object:
     """The JSON of an answer, with the key masked wherever it stands."""
     try:
-        return _masked(parse_json(body), key)
+        answer = parse_json(body)
+        # An escape can hide a key of letters, and a number one of digits.
+        if key.encode("ascii") not in body and b"\\" not in body and not key[0].isdigit():
+            return answer
+        return _masked(answer, key)
     except RecursionError:
         raise MalformedGrant("the answer is nested too deeply") from None
 
