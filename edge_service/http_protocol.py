@@ -1,7 +1,8 @@
 """uvicorn's HTTP protocol, made fit for strangers: bounded in what it keeps, and gentle at the end.
 
-uvicorn bounds neither the size of a request's head nor the time that it may take, and closes idle
-connections at the first signal, though a request may just be on its way.
+uvicorn bounds neither the size of a request's head nor the time that it may take, nor how many
+requests may come before the first one is answered, and closes idle connections at the first signal,
+though a request may just be on its way.
 """
 
 from __future__ import annotations
@@ -9,15 +10,21 @@ from __future__ import annotations
 import asyncio
 import json
 from http import HTTPStatus
+from typing import TYPE_CHECKING
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from edge_service.answers import JSON, BadRequest, HeadersTooLarge, ServiceError
+
+if TYPE_CHECKING:
+    from uvicorn._types import ASGI3Application
 
 __all__ = ["BoundedProtocol"]
 
 MAX_HEAD_BYTES = 32 * 1024
+MAX_PIPELINED = 32
 HEAD_SECONDS = 10.0
+STALL_SECONDS = 10.0
 LINGER_SECONDS = 0.25
 
 
@@ -28,7 +35,11 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_body = False
     _is_last = False
     _head_bytes = 0
+    _piece_bytes = 0
+    _refusal: ServiceError | None = None
+    _running: RequestResponseCycle | None = None
     _timer: asyncio.TimerHandle | None = None
+    _stalled: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for a request."""
@@ -36,12 +47,18 @@ class BoundedProtocol(HttpToolsProtocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timer: it would keep the connection's memory."""
+        """Forget the timers: they would keep the connection's memory."""
+        if self._running is not None:
+            # uvicorn tells the last request only, and others under way would write in vain.
+            self._running.disconnected = True
+            self._running.message_event.set()
         super().connection_lost(exc)
         self._stop_timer()
+        self._stop_stalled()
 
     def data_received(self, data: bytes) -> None:
         """Parse, and see that no head grows or lasts without end."""
+        self._piece_bytes = len(data)
         super().data_received(data)
         if self._in_head:
             self._head_bytes += len(data)
@@ -52,7 +69,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - its text is for people only
         """Answer what is not HTTP, in the form of every other error."""
-        self._refuse(BadRequest("The request is not HTTP"))
+        self._refuse(self._refusal or BadRequest("The request is not HTTP"))
 
     def on_message_begin(self) -> None:
         """A request begins."""
@@ -62,7 +79,13 @@ class BoundedProtocol(HttpToolsProtocol):
         self._head_bytes = 0
 
     def on_headers_complete(self) -> None:
-        """Its head is there."""
+        """Its head is there: refuse it here and the parser stops, whatever else has come."""
+        if len(self.pipeline) >= MAX_PIPELINED:
+            self._refusal = BadRequest("Too many requests at once")
+        elif self._head_bytes + self._piece_bytes > MAX_HEAD_BYTES and self._is_large():
+            self._refusal = HeadersTooLarge()
+        if self._refusal is not None:
+            raise self._refusal
         self._in_head = False
         self._in_body = True
         super().on_headers_complete()
@@ -79,6 +102,16 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_response_complete()
         self._watch()
 
+    def pause_writing(self) -> None:
+        """The peer reads slowly, or not at all, which nobody else would ever end."""
+        super().pause_writing()
+        self._end_unless_read(self.transport.get_write_buffer_size())
+
+    def resume_writing(self) -> None:
+        """It reads on."""
+        super().resume_writing()
+        self._stop_stalled()
+
     def shutdown(self) -> None:
         """Answer what is under way, and what may be on its way already; then close."""
         self._is_last = True
@@ -87,6 +120,15 @@ class BoundedProtocol(HttpToolsProtocol):
         elif not self.transport.is_closing():
             self._stop_timer()
             self._timer = self.loop.call_later(LINGER_SECONDS, self._close_unless_busy)
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
+    def _is_large(self) -> bool:
+        """Whether it is the head, and not what came before or after it in the same piece."""
+        fields = sum(len(name) + len(value) + 4 for name, value in self.headers)
+        return len(self.url) + fields > MAX_HEAD_BYTES
 
     def _watch(self) -> None:
         """A timer for as long as the peer owes us the rest of a request."""
@@ -103,6 +145,18 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+
+    def _end_unless_read(self, before: int) -> None:
+        left = self.transport.get_write_buffer_size()
+        if self._stalled is not None and left >= before:
+            self.transport.abort()
+        else:
+            self._stalled = self.loop.call_later(STALL_SECONDS, self._end_unless_read, left)
+
+    def _stop_stalled(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
     def _close_unless_busy(self) -> None:
         if self.cycle is None or self.cycle.response_complete:

@@ -61,7 +61,12 @@ class Command:
 
     def wait(self, seconds: float = 30) -> int:
         """The exit status, once the command ends by itself."""
-        status = self._process.wait(seconds)
+        try:
+            status = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            # Left behind, it would hold up the tests that come after it.
+            self.send(signal.SIGKILL)
+            raise
         self._reader.join(seconds)
         assert self._process.stdout
         self._process.stdout.close()
