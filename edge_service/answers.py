@@ -1,4 +1,4 @@
-"""Every error that the service answers: one class an answer, in one small tree."""
+"""The tree of errors that are answers, one class each, and those of them that no module owns."""
 
 from __future__ import annotations
 
@@ -11,7 +11,27 @@ from typing import Any
 
 from starlette.responses import Response
 
-__all__ = ["JSON", "ServiceError", "json_response"]
+__all__ = [
+    "JSON",
+    "BadRequest",
+    "CircuitOpen",
+    "ClientError",
+    "ContentTooLarge",
+    "HeadersTooLarge",
+    "MethodNotAllowed",
+    "NotFound",
+    "OriginNotAllowed",
+    "RequestTimeout",
+    "ServiceError",
+    "UnsupportedMediaType",
+    "UpstreamBusy",
+    "UpstreamError",
+    "UpstreamMalformed",
+    "UpstreamRejected",
+    "UpstreamTooSlow",
+    "UpstreamUnreachable",
+    "json_response",
+]
 
 JSON = dict[str, Any]
 
@@ -23,11 +43,13 @@ class ServiceError(Exception):
         status: HTTP status.
         code: stable identifier; clients may depend on it.
         error: what went wrong, fit for a visitor's browser.
+        log_level: of the line that tells an operator; `None` where the access log is enough.
     """
 
     status: int = 500
     code: str = "internal_error"
     error: str = "Internal server error"
+    log_level: str | None = "ERROR"
 
     def __init__(self, error: str = "", headers: Mapping[str, str] | None = None) -> None:
         super().__init__(error or self.error)
@@ -48,12 +70,22 @@ class ServiceError(Exception):
         """The members of the JSON body."""
         return {"error": str(self), "code": self.code}
 
+    def log_fields(self) -> dict[str, object]:
+        """What the log may hold beside the code; never anything of the request or its answer."""
+        return {}
+
     def answer(self) -> Response:
         """The HTTP response for this error."""
         return json_response(self.body(), status=self.status, headers=self.headers)
 
 
-class BadRequest(ServiceError):
+class ClientError(ServiceError):
+    """What is answered to a request that is at fault itself."""
+
+    log_level = None
+
+
+class BadRequest(ClientError):
     """The request cannot be understood."""
 
     status = 400
@@ -61,7 +93,7 @@ class BadRequest(ServiceError):
     error = "Bad request"
 
 
-class OriginNotAllowed(ServiceError):
+class OriginNotAllowed(ClientError):
     """The page that asks is not one that may use this avatar."""
 
     status = 403
@@ -69,7 +101,7 @@ class OriginNotAllowed(ServiceError):
     error = "This origin may not request tokens"
 
 
-class NotFound(ServiceError):
+class NotFound(ClientError):
     """There is no such route."""
 
     status = 404
@@ -77,7 +109,7 @@ class NotFound(ServiceError):
     error = "Not found"
 
 
-class MethodNotAllowed(ServiceError):
+class MethodNotAllowed(ClientError):
     """The route exists, but not for this method."""
 
     status = 405
@@ -85,7 +117,7 @@ class MethodNotAllowed(ServiceError):
     error = "Method not allowed"
 
 
-class RequestTimeout(ServiceError):
+class RequestTimeout(ClientError):
     """The body did not arrive in time."""
 
     status = 408
@@ -93,7 +125,7 @@ class RequestTimeout(ServiceError):
     error = "The request body took too long"
 
 
-class ContentTooLarge(ServiceError):
+class ContentTooLarge(ClientError):
     """The body is larger than any honest one."""
 
     status = 413
@@ -101,7 +133,7 @@ class ContentTooLarge(ServiceError):
     error = "The request body is too large"
 
 
-class UnsupportedMediaType(ServiceError):
+class UnsupportedMediaType(ClientError):
     """The body is neither JSON nor a form."""
 
     status = 415
@@ -109,7 +141,7 @@ class UnsupportedMediaType(ServiceError):
     error = "Send JSON or a URL-encoded form"
 
 
-class HeadersTooLarge(ServiceError):
+class HeadersTooLarge(ClientError):
     """The head of the request is larger than any honest one."""
 
     status = 431
@@ -118,7 +150,17 @@ class HeadersTooLarge(ServiceError):
 
 
 class UpstreamError(ServiceError):
-    """Another server, as a rule Sentifyd, gave no usable answer."""
+    """Another server, as a rule Sentifyd, gave no usable answer.
+
+    Attributes:
+        cause: the class of the exception behind it, such as `gaierror`; its text may hold the key.
+    """
+
+    cause: str | None = None
+
+    def log_fields(self) -> dict[str, object]:
+        """The cause, where there is one."""
+        return {} if self.cause is None else {"cause": self.cause}
 
 
 class UpstreamRejected(UpstreamError):
@@ -137,6 +179,12 @@ class UpstreamRejected(UpstreamError):
         super().__init__(headers={"Retry-After": retry_after} if retry_after else None)
         self.status = status
         self.details = details
+        # As a rule the key is wrong, which no visitor can mend.
+        self.log_level = "ERROR" if status >= 500 else "WARNING"
+
+    def log_fields(self) -> dict[str, object]:
+        """Sentifyd's own status."""
+        return {"status": self.status}
 
     def body(self) -> JSON:
         """The documented error body; without `details` when upstream gave none worth passing on."""
@@ -189,6 +237,8 @@ class CircuitOpen(UpstreamError):
     status = 503
     code = "circuit_open"
     error = "Sentifyd does not answer at the moment"
+    # The circuit has told already, and an outage must not fill the disk.
+    log_level = None
 
     def __init__(self, seconds: float) -> None:
         super().__init__(headers={"Retry-After": str(max(1, math.ceil(seconds)))})

@@ -17,7 +17,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from edge_service.addresses import ClientAddresses
-from edge_service.answers import MethodNotAllowed, NotFound, json_response
+from edge_service.answers import MethodNotAllowed, NotFound, UpstreamMalformed, json_response
 from edge_service.avatars import Avatars
 from edge_service.endpoint import TokenEndpoint
 from edge_service.guards import ROUTE, CrossOrigin, VisitorLimit, guards
@@ -66,6 +66,13 @@ def create_app(settings: Settings) -> Starlette:
     authenticator = _authenticator(settings, addresses)
     token_guards = guards(avatars, VisitorLimit(limiter, addresses, metrics), authenticator)
     tokens = TokenEndpoint(sealer, metrics)
+    credentials = settings.visitor_auth is not None and settings.visitor_auth.by_cookie
+    if isinstance(authenticator, JwtAuthenticator):
+        jwt = authenticator
+        metrics.key_set(lambda: jwt.is_fresh)
+    if settings.redis_url is not None:
+        for part in ("rate limits", "shared grants"):
+            metrics.redis_fallback(part, away=False)
 
     async def alive(_: Request) -> Response:
         return json_response({"status": "alive"})
@@ -76,7 +83,7 @@ def create_app(settings: Settings) -> Starlette:
         return json_response({"status": "starting"}, status=503, headers={"Retry-After": "1"})
 
     async def show_metrics(_: Request) -> Response:
-        return metrics.page()
+        return await metrics.page()
 
     @cache
     def description() -> Response:
@@ -119,7 +126,7 @@ def create_app(settings: Settings) -> Starlette:
             Middleware(AccessLog, metrics=metrics),
             *_spans(tracing),
             # Outside everything that can fail, so that a page may read the error.
-            Middleware(CrossOrigin, avatars=avatars, credentials=_by_cookie(settings)),
+            Middleware(CrossOrigin, avatars=avatars, credentials=credentials),
             Middleware(Faults),
         ],
         exception_handlers={HTTPException: _http_error},
@@ -137,7 +144,7 @@ def metrics_app(app: Starlette) -> Starlette:
     metrics: Metrics = app.state.metrics
 
     async def show_metrics(_: Request) -> Response:
-        return metrics.page()
+        return await metrics.page()
 
     return Starlette(routes=[Route("/metrics", show_metrics)])
 
@@ -172,11 +179,11 @@ def _authenticator(settings: Settings, addresses: ClientAddresses) -> Authentica
     if isinstance(rules, ForwardedRules):
         return ForwardedAuthenticator(rules, addresses)
     if isinstance(rules, JwtRules):
-        return JwtAuthenticator(rules, _key_set_fetcher(rules.jwks_url, settings.upstream_timeout))
+        return JwtAuthenticator(rules, _key_set_fetcher(rules.jwks_url, settings))
     return None
 
 
-def _key_set_fetcher(url: str, timeout: float) -> Callable[[], Awaitable[bytes]]:
+def _key_set_fetcher(url: str, settings: Settings) -> Callable[[], Awaitable[bytes]]:
     import requests
 
     from edge_service.outbound import HEADERS, Outbound, read_body
@@ -184,21 +191,16 @@ def _key_set_fetcher(url: str, timeout: float) -> Callable[[], Awaitable[bytes]]
     request = requests.Request("GET", url, headers=HEADERS).prepare()
 
     def read(response: requests.Response) -> bytes:
-        response.raise_for_status()
+        if response.status_code != 200:
+            raise UpstreamMalformed
         return read_body(response, MAX_KEY_SET_BYTES)
 
     async def fetch() -> bytes:
         # Used every ten minutes, which is longer than a connection is kept.
-        with closing(Outbound(timeout, 1)) as outbound:
-            return await outbound.send(request, read)
+        with closing(Outbound(settings.upstream_timeout, 1, settings.ca_file)) as outbound:
+            return await outbound.send(outbound.line(), request, read)
 
     return fetch
-
-
-def _by_cookie(settings: Settings) -> bool:
-    """Whether a visitor may be known by a cookie, which browsers keep back unless asked."""
-    rules = settings.visitor_auth
-    return isinstance(rules, ForwardedRules) or (rules is not None and rules.cookie is not None)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

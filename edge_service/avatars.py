@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
-import time
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
-from edge_service.answers import ServiceError
 from edge_service.circuit import Circuit, CircuitState
-from edge_service.grants import Grant
 from edge_service.issuing import Direct, Issuer
 from edge_service.metrics import Metrics
 from edge_service.origins import OriginPolicy
@@ -22,12 +18,11 @@ from edge_service.pool import Pool
 from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings, Policy, Settings
 from edge_service.shared import GrantStore, Shared
+from edge_service.upstreams import CountedLogin, Upstream, import_client
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
-    from edge_service.outbound import Outbound
-    from edge_service.sentifyd import AvatarLogin
     from edge_service.tracing import Tracing
 
 __all__ = ["Avatar", "Avatars"]
@@ -57,7 +52,7 @@ class Avatars:
         self._metrics = metrics
         self._sealer = sealer
         self._redis: Redis | None = None
-        self._upstreams: dict[str, _Upstream] = {}
+        self._upstreams: dict[str, Upstream] = {}
         self._desks: dict[AvatarSettings, _Desk] = {}
         self._avatars: dict[str, Avatar] = {}
         self._leaving: set[_Desk] = set()
@@ -79,7 +74,7 @@ class Avatars:
 
     def start(self) -> None:
         """Begin what goes on in the background; needs a running event loop."""
-        asyncio.get_running_loop().run_in_executor(None, _import_client)
+        asyncio.get_running_loop().run_in_executor(None, import_client)
         for desk in self._desks.values():
             desk.issuer.start()
 
@@ -102,7 +97,7 @@ class Avatars:
             farewell.cancel()
         await asyncio.gather(*self._farewells, return_exceptions=True)
         for desk in desks:
-            await desk.issuer.close()
+            await desk.close()
         for upstream in self._upstreams.values():
             upstream.close()
         if self._redis is not None:
@@ -111,63 +106,62 @@ class Avatars:
     def _take(self, avatars: Mapping[str, AvatarSettings]) -> list[_Desk]:
         """Make what is new, keep what stays, and return what is not used any more."""
         before, self._desks = self._desks, {}
-        for settings in avatars.values():
+        self._avatars = {}
+        for name, settings in avatars.items():
             # Origins may change without a login, and without a pool being filled again.
             plain = replace(settings, allowed_origins=frozenset(), allow_any_origin=False)
             if plain not in self._desks:
                 self._desks[plain] = before.pop(plain) if plain in before else self._desk(settings)
-        required = self._settings.require_origin
-        self._avatars = {
-            name: Avatar(
-                settings.name,
-                settings.policy,
-                OriginPolicy.of(settings, required=required),
-                self._desks[replace(settings, allowed_origins=frozenset(), allow_any_origin=False)],
+            origins = OriginPolicy.of(settings, required=self._settings.require_origin)
+            self._avatars[name] = Avatar(
+                settings.name, settings.policy, origins, self._desks[plain]
             )
-            for name, settings in avatars.items()
-        }
         self.everywhere = OriginPolicy(
             frozenset().union(*(avatar.origins.allowed for avatar in self._avatars.values())),
             any(avatar.origins.any_origin for avatar in self._avatars.values()),
         )
-        self._metrics.pools(
-            {
-                plain.name: desk.issuer
-                for plain, desk in self._desks.items()
-                if isinstance(desk.issuer, Pool)
-            }
-        )
+        self._show()
         return list(before.values())
+
+    def _show(self) -> None:
+        states = self._metrics.states
+        states.circuits = {url: upstream.circuit for url, upstream in self._upstreams.items()}
+        states.pools = {
+            plain.name: desk.issuer
+            for plain, desk in self._desks.items()
+            if isinstance(desk.issuer, Pool)
+        }
 
     def _desk(self, settings: AvatarSettings) -> _Desk:
         upstream = self._upstreams.get(settings.login_url)
         if upstream is None:
             upstream = self._upstreams[settings.login_url] = self._upstream(settings.login_url)
-        login = _CountedLogin(settings, upstream, self._metrics, self._span)
-        hit, miss = self._metrics.issued(settings.name, settings.policy)
+        login = CountedLogin(settings, upstream, self._metrics, self._span)
+        hit, miss = self._metrics.avatar(settings.name, settings.policy)
 
         def on_issue(found: bool) -> None:
             (hit if found else miss).inc()
 
         issuer: Issuer
+        name = settings.name
         if settings.policy == "pool":
             parallel = min(MAX_FILLING, max(1, self._settings.upstream_concurrency // 2))
-            issuer = Pool(login, self._settings.pool_size, parallel, on_issue)
+            issuer = Pool(login, self._settings.pool_size, parallel, on_issue, name)
         elif settings.policy == "shared":
-            issuer = Shared(login, self._store(settings), on_issue)
-        else:
+            issuer = Shared(login, self._store(settings), on_issue, name)
+        elif settings.policy == "direct":
             issuer = Direct(login)
-        return _Desk(issuer, upstream)
+        else:
+            assert_never(settings.policy)
+        return _Desk(issuer, login, upstream)
 
-    def _upstream(self, login_url: str) -> _Upstream:
+    def _upstream(self, login_url: str) -> Upstream:
         log = structlog.get_logger("service")
 
         def on_change(state: CircuitState) -> None:
-            self._metrics.circuit(login_url, state)
             log.warning("circuit", state=state, upstream=login_url)
 
-        self._metrics.circuit(login_url, "closed")
-        return _Upstream(self._settings, Circuit(on_change))
+        return Upstream(self._settings, Circuit(on_change))
 
     def _store(self, settings: AvatarSettings) -> GrantStore | None:
         if self._settings.redis_url is None:
@@ -187,105 +181,46 @@ class Avatars:
 
     async def _retire(self, desk: _Desk) -> None:
         await desk.idle.wait()
-        await desk.issuer.close()
+        await desk.close()
         self._leaving.discard(desk)
         # Those that leave as well may still have requests under way.
         others = (*self._desks.values(), *self._leaving)
         if all(other.upstream is not desk.upstream for other in others):
             for url in [url for url, used in self._upstreams.items() if used is desk.upstream]:
                 del self._upstreams[url]
-                self._metrics.circuit_gone(url)
+            self._show()
             desk.upstream.close()
 
 
-class _Upstream:
-    """A login URL: the connections to it, and its circuit."""
-
-    def __init__(self, settings: Settings, circuit: Circuit) -> None:
-        self.circuit = circuit
-        self._settings = settings
-        self._outbound: Outbound | None = None
-
-    async def login(self, avatar: AvatarSettings) -> AvatarLogin:
-        await asyncio.to_thread(_import_client)
-        from edge_service.outbound import Outbound
-        from edge_service.sentifyd import AvatarLogin
-
-        if self._outbound is None:
-            self._outbound = Outbound(
-                self._settings.upstream_timeout, self._settings.upstream_concurrency
-            )
-        return AvatarLogin(avatar, self._outbound)
-
-    def close(self) -> None:
-        if self._outbound is not None:
-            self._outbound.close()
-
-
-def _import_client() -> None:
-    """In a thread: it takes as long as all the rest, and a start need not wait for it."""
-    importlib.import_module("edge_service.sentifyd")
-
-
 class _Desk:
-    """Where the grants of an avatar are handed out; a context manager for each who waits there."""
+    """Where the grants of an avatar are handed out, and how many wait there."""
 
-    def __init__(self, issuer: Issuer, upstream: _Upstream) -> None:
+    def __init__(self, issuer: Issuer, login: CountedLogin, upstream: Upstream) -> None:
         self.issuer = issuer
+        self._login = login
         self.upstream = upstream
         self.idle = asyncio.Event()
         self.idle.set()
         self._waiting = 0
 
-    def __enter__(self) -> None:
-        if not self._waiting:
-            self.idle.clear()
+    async def close(self) -> None:
+        await self.issuer.close()
+        self._login.close()
+
+    def enter(self) -> Callable[[], None]:
+        """Wait there from now on; call what is returned, once or more often, to leave."""
+        self.idle.clear()
         self._waiting += 1
+        is_here = True
 
-    def __exit__(self, *_: object) -> None:
-        self._waiting -= 1
-        if not self._waiting:
-            self.idle.set()
+        def leave() -> None:
+            nonlocal is_here
+            self._waiting -= is_here
+            is_here = False
+            if not self._waiting:
+                self.idle.set()
 
-
-class _CountedLogin:
-    """A login behind the circuit of its upstream."""
-
-    def __init__(
-        self,
-        settings: AvatarSettings,
-        upstream: _Upstream,
-        metrics: Metrics,
-        span: Callable[[], AbstractContextManager[object]],
-    ) -> None:
-        self._settings = settings
-        self._upstream = upstream
-        self._span = span
-        self._metrics = metrics
-        self._login: AvatarLogin | None = None
-
-    async def login(self) -> Grant:
-        began = time.perf_counter()
-        outcome = ServiceError.code
-        try:
-            with self._span():
-                grant = await self._upstream.circuit.run(self._attempt)
-        except asyncio.CancelledError:
-            outcome = "cancelled"
-            raise
-        except ServiceError as error:
-            outcome = error.code
-            raise
-        else:
-            outcome = "ok"
-            return grant
-        finally:
-            self._metrics.login(self._settings.name, outcome, time.perf_counter() - began)
-
-    async def _attempt(self) -> Grant:
-        if self._login is None:
-            self._login = await self._upstream.login(self._settings)
-        return await self._login.login()
+        return leave
 
 
 @dataclass(frozen=True, slots=True)

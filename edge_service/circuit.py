@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, get_args
 
 from edge_service.answers import (
     CircuitOpen,
+    UpstreamBusy,
     UpstreamError,
     UpstreamRejected,
     UpstreamTooSlow,
     UpstreamUnreachable,
 )
 
-__all__ = ["Circuit", "CircuitState"]
+__all__ = ["CIRCUIT_STATES", "Circuit", "CircuitState"]
 
 T = TypeVar("T")
 
-CircuitState = Literal["closed", "open", "half-open"]
+CircuitState = Literal["closed", "half-open", "open"]
+CIRCUIT_STATES: tuple[CircuitState, ...] = get_args(CircuitState)
 FAILURES = 5
 OPEN_SECONDS = 5.0
 PROBE_SECONDS = 1.0
@@ -40,13 +42,20 @@ class Circuit:
         on_change: Callable[[CircuitState], None] = lambda _: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.state: CircuitState = "closed"
+        self._state: CircuitState = "closed"
         self._on_change = on_change
         self._clock = clock
         self._failures = 0
         self._opened = 0.0
         self._era = 0
         self._probing = False
+
+    @property
+    def state(self) -> CircuitState:
+        """The state that the next call meets."""
+        if self._state == "open" and self._rest() <= 0:
+            return "half-open"
+        return self._state
 
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call to upstream, unless the circuit is open.
@@ -70,16 +79,18 @@ class Circuit:
             self._leave(era, failed)
 
     def _enter(self) -> int:
-        if self.state == "open":
-            wait = self._opened + OPEN_SECONDS - self._clock()
-            if wait > 0:
+        if self._state == "open":
+            if (wait := self._rest()) > 0:
                 raise CircuitOpen(wait)
             self._become("half-open")
-        if self.state == "half-open":
+        if self._state == "half-open":
             if self._probing:
                 raise CircuitOpen(PROBE_SECONDS)
             self._probing = True
         return self._era
+
+    def _rest(self) -> float:
+        return self._opened + OPEN_SECONDS - self._clock()
 
     def _leave(self, era: int, failed: bool | None) -> None:
         if era != self._era:
@@ -90,16 +101,16 @@ class Circuit:
             return
         if not failed:
             self._failures = 0
-            if self.state != "closed":
+            if self._state != "closed":
                 self._become("closed")
             return
         self._failures += 1
-        if self.state == "half-open" or self._failures >= FAILURES:
+        if self._state == "half-open" or self._failures >= FAILURES:
             self._opened = self._clock()
             self._become("open")
 
     def _become(self, state: CircuitState) -> None:
-        self.state = state
+        self._state = state
         self._era += 1
         self._failures = 0
         self._probing = False
@@ -111,4 +122,5 @@ def _tells_of_trouble(error: UpstreamError) -> bool | None:
         return error.status >= 500
     if isinstance(error, (UpstreamUnreachable, UpstreamTooSlow)):
         return True
-    return None if error.status == 503 else False
+    # These are troubles of our own, and say nothing.
+    return None if isinstance(error, (UpstreamBusy, CircuitOpen)) else False

@@ -32,7 +32,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if missing:
         return _complain(f"needs {', '.join(missing)}: run pip install 'mkdocs-sentifyd[service]'")
     command: Callable[[argparse.Namespace], int] = options.command
-    return command(options)
+    try:
+        return command(options)
+    except KeyboardInterrupt:
+        # Only before it listens: from then on the signal has a handler of its own.
+        return 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,13 +129,13 @@ def _serve(options: argparse.Namespace) -> int:
         apps.append((metrics_app(app), metrics_sock))
 
     def reload() -> None:
+        problems: Sequence[str] = ()
         try:
-            newer = Settings.from_env(environ)
+            app.state.avatars.replace(Settings.from_env(environ).avatars)
         except SettingsError as error:
-            tell_reload(error.problems)
-        else:
-            app.state.avatars.replace(newer.avatars)
-            tell_reload(())
+            problems = error.problems
+        app.state.metrics.reloaded(ok=not problems)
+        tell_reload(problems)
 
     serving.serve(
         apps,
@@ -170,7 +174,8 @@ def _sandbox(options: argparse.Namespace) -> int:
             f"  plugin:        loader: {{url: {base}/sentifyd-bot/main.js}}",
         )
 
-    serving.serve([(create_sandbox(Sandbox(api_key, options.token_life)), sock)], announce)
+    app = create_sandbox(Sandbox(api_key, options.token_life))
+    serving.serve([(app, sock)], announce, websockets=True)
     return 0
 
 

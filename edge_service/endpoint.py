@@ -38,6 +38,7 @@ class TokenEndpoint:
         asked = await read_grant_request(scope, receive)
         bound_to = () if self._sealer is None else _bound_to(scope)
         grant = await avatar.desk.issuer.issue(self._opened(avatar, asked, bound_to))
+        scope["state"]["leave_desk"]()
         response = self._answer(avatar, grant, bound_to)
         await response(scope, receive, send)
 

@@ -26,8 +26,8 @@ class Environment:
         self.problems: list[str] = []
 
     def has(self, *names: str) -> bool:
-        """Whether any of these is set."""
-        return any(self._variables.get(name) is not None for name in names)
+        """Whether any of these is set, and not empty."""
+        return any((self._variables.get(name) or "").strip() for name in names)
 
     def read(self, name: str, parse: Callable[[str], T], *, missing: str = "") -> T | None:
         """Parse a variable; `missing` says how to mend its absence, and makes it required."""
@@ -42,6 +42,9 @@ class Environment:
         """Parse a secret: the variable itself, or the file that NAME_FILE names."""
         file_name = f"{name}_FILE"
         value, path = self._variables.get(name), self._variables.get(file_name)
+        if path is not None and not path.strip():
+            self.problems.append(f"{file_name} is empty: give it a value or unset it")
+            return None
         if value is not None and path is not None:
             self.problems.append(f"{name} and {file_name} are both set: keep one of them")
         elif path is None:

@@ -16,6 +16,7 @@ __all__ = ["Grant", "HeldGrant", "MalformedGrant", "life_of", "parse_grant", "pa
 
 # What the vendor's WordPress plugin supposes when nothing tells the lifetime.
 DEFAULT_LIFE_SECONDS = 55.0
+CLOCK_SECONDS = 60
 MAX_LIFE_SECONDS = 24 * 3600.0
 
 
@@ -94,13 +95,15 @@ def life_of(grant: Grant) -> float:
     if grant.expires_in is not None:
         return min(grant.expires_in, MAX_LIFE_SECONDS)
     claims = _claims(grant.access_token)
-    expires = claims.get("exp")
-    # Counted from the token's own beginning where it tells one: clocks may differ.
-    issued = claims.get("iat", time.time())
+    now = time.time()
+    expires, issued = claims.get("exp"), claims.get("iat", now)
     if isinstance(expires, (int, float)) and isinstance(issued, (int, float)) and expires > issued:
         # JSON knows integers that are too large for a float.
         with suppress(OverflowError):
-            return min(expires - issued, MAX_LIFE_SECONDS)
+            # Counted from the token's own beginning, because clocks differ; but one that upstream
+            # has kept for a while has only the rest of its life.
+            life, rest = expires - issued, expires - int(now)
+            return min(rest if 0 < rest < life - CLOCK_SECONDS else life, MAX_LIFE_SECONDS)
     return DEFAULT_LIFE_SECONDS
 
 

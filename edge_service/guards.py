@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import blake2b
 
+import structlog
 from starlette.middleware import Middleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -33,7 +34,7 @@ def guards(
     because each has origins of its own. Origin and method are decided from the request alone, so
     they spare everything behind them, and a preflight or another page's request uses up nobody's
     limit. Who the visitor is comes before the limit, which counts users where there are any; a
-    refused credential costs its address one of its requests, so that guessing is bounded too.
+    refused credential counts against its address, so that a flood of them is told to slow down.
     Only then is a body read and upstream asked.
     """
     identity = []
@@ -112,7 +113,8 @@ class CrossOrigin:
 class AvatarGuard:
     """Finds the avatar that the address names; one that is not there is a route that is not there.
 
-    A request holds on to its avatar until it is answered, though the avatars be replaced meanwhile.
+    A request holds on to its avatar until it has its grant, though the avatars be replaced
+    meanwhile; not until its visitor has read the answer, which may take for ever.
     """
 
     def __init__(self, app: ASGIApp, avatars: Avatars) -> None:
@@ -124,9 +126,12 @@ class AvatarGuard:
         avatar = self._avatars.find(scope["path_params"].get("avatar", ""))
         if avatar is None:
             raise NotFound
-        scope["state"]["avatar"] = avatar
-        with avatar.desk:
+        leave = avatar.desk.enter()
+        scope["state"].update(avatar=avatar, leave_desk=leave)
+        try:
             await self._app(scope, receive, send)
+        finally:
+            leave()
 
 
 class OriginGuard:
@@ -176,6 +181,7 @@ class VisitorLimit:
         self._limiter = limiter
         self._addresses = addresses
         self._metrics = metrics
+        self._has_hinted = False
 
     async def count(self, scope: Scope) -> None:
         """Count one request; raises `RateLimited`."""
@@ -190,7 +196,19 @@ class VisitorLimit:
             await self._limiter.count(subject, avatar.name)
         except RateLimited:
             self._metrics.limited(avatar.name)
+            self._hint(scope)
             raise
+
+    def _hint(self, scope: Scope) -> None:
+        """Say once what is most often the matter when everybody is over the limit at once."""
+        if self._has_hinted or not header_values(scope, b"x-forwarded-for"):
+            return
+        if not self._addresses.comes_from_proxy(scope):
+            self._has_hinted = True
+            structlog.get_logger("service").warning(
+                "forwarded_for_ignored",
+                cure="if that peer is your proxy, put its network into TRUSTED_PROXIES",
+            )
 
 
 class IdentityGuard:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 __all__ = ["BoundedProtocol"]
 
 MAX_HEAD_BYTES = 32 * 1024
+# Sixteen times the largest body that is read; the rest of a larger one is not waited for.
+MAX_BODY_BYTES = 64 * 1024
 MAX_PIPELINED = 32
 HEAD_SECONDS = 10.0
 STALL_SECONDS = 10.0
@@ -35,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_body = False
     _is_last = False
     _head_bytes = 0
+    _body_bytes = 0
     _piece_bytes = 0
     _refusal: ServiceError | None = None
     _running: RequestResponseCycle | None = None
@@ -60,12 +63,20 @@ class BoundedProtocol(HttpToolsProtocol):
         """Parse, and see that no head grows or lasts without end."""
         self._piece_bytes = len(data)
         super().data_received(data)
-        if self._in_head:
+        if self._in_body:
+            self._body_bytes += len(data)
+            if self._body_bytes > MAX_BODY_BYTES:
+                self.transport.abort()
+                return
+        elif self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > MAX_HEAD_BYTES and not self.transport.is_closing():
                 self._refuse(HeadersTooLarge())
                 return
         self._watch()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Say nothing: whoever asks for a WebSocket gets what the route answers without one."""
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - its text is for people only
         """Answer what is not HTTP, in the form of every other error."""
@@ -76,7 +87,12 @@ class BoundedProtocol(HttpToolsProtocol):
         super().on_message_begin()
         self._in_head = True
         self._in_body = False
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Keep a field of the head; one behind the body could pass for what a proxy has set."""
+        if self._in_head:
+            super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Its head is there: refuse it here and the parser stops, whatever else has come."""
@@ -135,9 +151,11 @@ class BoundedProtocol(HttpToolsProtocol):
         if self._is_last:
             return
         answered = self.cycle is not None and self.cycle.response_complete
-        if self._in_head or (self._in_body and answered):
+        # Line breaks between two requests stop the timer for idle connections, and begin nothing.
+        forgotten = not self._in_body and answered and self.timeout_keep_alive_task is None
+        if self._in_head or (self._in_body and answered) or forgotten:
             if self._timer is None and not self.transport.is_closing():
-                self._timer = self.loop.call_later(HEAD_SECONDS, self.transport.close)
+                self._timer = self.loop.call_later(HEAD_SECONDS, self._close)
         else:
             self._stop_timer()
 
@@ -160,7 +178,12 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _close_unless_busy(self) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        """Close, also when the peer does not take what is left to send."""
+        self.transport.close()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _refuse(self, error: ServiceError) -> None:
         body: JSON = error.body()

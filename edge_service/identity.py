@@ -8,12 +8,12 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from starlette.types import Scope
 
 from edge_service.addresses import ClientAddresses
-from edge_service.answers import JSON, ServiceError
+from edge_service.answers import JSON, ClientError, ServiceError
 
 __all__ = [
     "Authenticator",
@@ -45,6 +45,11 @@ class JwtRules:
     audience: str
     cookie: str | None = None
 
+    @property
+    def by_cookie(self) -> bool:
+        """Whether a browser may identify its visitor by a cookie, without the page's doing."""
+        return self.cookie is not None
+
 
 @dataclass(frozen=True, slots=True)
 class ForwardedRules:
@@ -55,9 +60,10 @@ class ForwardedRules:
     """
 
     header: str = "X-Forwarded-User"
+    by_cookie: ClassVar[bool] = True  # as a rule the proxy knows its visitors by one
 
 
-class Unauthenticated(ServiceError):
+class Unauthenticated(ClientError):
     """The request does not prove who sent it.
 
     Args:
@@ -82,6 +88,8 @@ class IdentityUnavailable(ServiceError):
     status = 503
     code = "identity_unavailable"
     error = "Visitors cannot be identified at the moment"
+    # The key set has told already.
+    log_level = None
 
     def __init__(self) -> None:
         seconds = random.randint(1, 5)  # noqa: S311 - so that not all come back at once
@@ -143,6 +151,11 @@ class JwtAuthenticator:
     def ready(self) -> bool:
         """Whether a key set was loaded."""
         return self._keys.ready
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last fetch of the key set succeeded."""
+        return self._keys.ready and not self._keys.failing
 
     def start(self) -> None:
         """Load the key set in the background, and keep it fresh."""

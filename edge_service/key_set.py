@@ -107,7 +107,7 @@ class KeySet:
         self._clock = clock
         self._sleep = sleep
         self._keys: tuple[_VerificationKey, ...] = ()
-        self._failing = False
+        self.failing = False
         self._loading: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
         self._next_search = self._next_on_demand = float("-inf")
@@ -169,7 +169,7 @@ class KeySet:
         retry = FIRST_RETRY_SECONDS
         while True:
             await self._load()
-            if self._failing:
+            if self.failing:
                 pause, retry = retry, min(2 * retry, MAX_RETRY_SECONDS)
             else:
                 pause, retry = REFRESH_SECONDS, FIRST_RETRY_SECONDS
@@ -189,16 +189,16 @@ class KeySet:
         try:
             self._keys = _parse(await self._fetch())
         except Exception as error:  # noqa: BLE001 - whatever it is, the old keys stay in use
-            if not self._failing:
+            if not self.failing:
                 # Its text may quote the address or the answer, so only the class is told.
                 self._log.warning(
                     "key_set_unavailable", exception=type(error).__name__, keys=len(self._keys)
                 )
-            self._failing = True
+            self.failing = True
         else:
-            if self._failing:
+            if self.failing:
                 self._log.info("key_set_loaded", keys=len(self._keys))
-            self._failing = False
+            self.failing = False
         self._next_on_demand = self._clock() + ON_DEMAND_SECONDS
 
 

@@ -16,7 +16,7 @@ from limits import RateLimitItem, parse_many
 from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from edge_service.answers import ServiceError
+from edge_service.answers import ClientError
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
@@ -36,7 +36,7 @@ _LIMIT = r"\s*[1-9][0-9]{0,5}\s*(?:/|per)\s*(?:[1-9][0-9]{0,4})?\s*(?:second|min
 _LIMITS = re.compile(rf"{_LIMIT}(?:[;,]{_LIMIT}){{0,3}}", re.IGNORECASE)
 
 
-class RateLimited(ServiceError):
+class RateLimited(ClientError):
     """The visitor has asked too often."""
 
     status = 429
@@ -275,19 +275,34 @@ class _Redis:
                 raise _RedisAway
             # Claims this turn: no other request waits for a Redis that may still hang.
             self._retry_at = time.monotonic() + RETRY_SECONDS
-        async with self._slots:
+        await self._take_slot()
+        try:
             if self._retry_at is not None and not probing:
                 raise _RedisAway
-            try:
-                async with asyncio.timeout(EXCHANGE_SECONDS):
-                    answer = await question(self._counters)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
-                await self._gone(error)
-                raise _RedisAway from None
+            async with asyncio.timeout(EXCHANGE_SECONDS):
+                answer = await question(self._counters)
+        except _RedisAway:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
+            await self._gone(error)
+            raise _RedisAway from None
+        finally:
+            self._slots.release()
         # Answers that were under way when Redis went do not tell that it is back.
         if probing:
             self._back()
         return answer
+
+    async def _take_slot(self) -> None:
+        if not self._slots.locked():
+            await self._slots.acquire()
+            return
+        # A Redis that is merely slow must not make a queue without end.
+        try:
+            async with asyncio.timeout(EXCHANGE_SECONDS):
+                await self._slots.acquire()
+        except TimeoutError:
+            raise _RedisAway from None
 
     async def close(self) -> None:
         with suppress(Exception):

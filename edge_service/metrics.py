@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from prometheus_client import (
@@ -18,14 +19,14 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from edge_service.circuit import CircuitState
+from edge_service.circuit import CIRCUIT_STATES, Circuit
+from edge_service.sealing import HandleMalformed, HandleRefused
 
 if TYPE_CHECKING:
     from edge_service.pool import Pool
 
 __all__ = ["Metrics"]
 
-_STATES: tuple[CircuitState, ...] = ("closed", "half-open", "open")
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -37,8 +38,8 @@ class Metrics:
         ProcessCollector(registry=registry)
         self._requests = Histogram(
             "sentifyd_edge_request_duration_seconds",
-            "Requests by route and status, and how long they took",
-            ("route", "status"),
+            "Requests by route, status and code of the error, and how long they took",
+            ("route", "status", "code"),
             buckets=_SECONDS,
             registry=registry,
         )
@@ -53,12 +54,6 @@ class Metrics:
             "sentifyd_edge_grants",
             "Grants asked for, by policy and whether one was at hand (hit) or not (miss)",
             ("avatar", "policy", "result"),
-            registry=registry,
-        )
-        self._circuits = Gauge(
-            "sentifyd_edge_circuit_state",
-            "1 for the state that the circuit of an upstream is in",
-            ("upstream", "state"),
             registry=registry,
         )
         self._limited = Counter(
@@ -79,43 +74,51 @@ class Metrics:
             ("avatar", "code"),
             registry=registry,
         )
-        self._pools = _Pools()
-        registry.register(self._pools)
-        self._observers: dict[tuple[str, int], Histogram] = {}
-
-    def page(self) -> Response:
-        """All of them in the text format."""
-        return Response(
-            generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+        self._reloads = Counter(
+            "sentifyd_edge_reloads",
+            "SIGHUPs by result: ok or failed",
+            ("result",),
+            registry=registry,
         )
+        for result in ("ok", "failed"):
+            self._reloads.labels(result)
+        self.states = _States()
+        registry.register(self.states)
+        self._rendering = asyncio.Lock()
+        self._observers: dict[tuple[str, int, str], Histogram] = {}
 
-    def request(self, route: str, status: int, seconds: float) -> None:
+    async def page(self) -> Response:
+        """All of them in the text format."""
+        # In a thread and one at a time: with many avatars it takes long, and anybody may ask.
+        async with self._rendering:
+            text = await asyncio.to_thread(generate_latest, self._registry)
+        return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def request(self, route: str, status: int, code: str, seconds: float) -> None:
         """A request was answered; `route` is the pattern of the route, never the path."""
-        observer = self._observers.get((route, status))
+        observer = self._observers.get((route, status, code))
         if observer is None:
-            observer = self._observers[route, status] = self._requests.labels(route, str(status))
+            observer = self._requests.labels(route, str(status), code)
+            self._observers[route, status, code] = observer
         observer.observe(seconds)
 
     def login(self, avatar: str, outcome: str, seconds: float) -> None:
         """An upstream login ended."""
         self._logins.labels(_label(avatar), outcome).observe(seconds)
 
-    def issued(self, avatar: str, policy: str) -> tuple[Counter, Counter]:
-        """The counters of hits and misses."""
+    def avatar(self, avatar: str, policy: str) -> tuple[Counter, Counter]:
+        """An avatar is served from now on; the counters of its hits and misses.
+
+        Its other series begin as well: a counter that begins with its first event hides it.
+        """
+        self._limited.labels(_label(avatar))
+        for code in (HandleMalformed.code, HandleRefused.code):
+            self._handles.labels(_label(avatar), code)
+        self._logins.labels(_label(avatar), "ok")
         return (
             self._issued.labels(_label(avatar), policy, "hit"),
             self._issued.labels(_label(avatar), policy, "miss"),
         )
-
-    def circuit(self, upstream: str, state: CircuitState) -> None:
-        """The circuit of an upstream is in this state now."""
-        for other in _STATES:
-            self._circuits.labels(upstream, other).set(other == state)
-
-    def circuit_gone(self, upstream: str) -> None:
-        """An upstream is not used any more: an alert on its circuit would never end."""
-        for state in _STATES:
-            self._circuits.remove(upstream, state)
 
     def limited(self, avatar: str) -> None:
         """A request was over the limit."""
@@ -129,18 +132,35 @@ class Metrics:
         """A refresh handle did not open."""
         self._handles.labels(_label(avatar), code).inc()
 
-    def pools(self, pools: dict[str, Pool]) -> None:
-        """The pools that there are now, by avatar."""
-        self._pools.pools = pools
+    def reloaded(self, *, ok: bool) -> None:
+        """A SIGHUP was heeded."""
+        self._reloads.labels("ok" if ok else "failed").inc()
+
+    def key_set(self, is_fresh: Callable[[], bool]) -> None:
+        """There is a key set, and this tells whether the last fetch of it succeeded."""
+        Gauge(
+            "sentifyd_edge_key_set_fresh",
+            "1 when the last fetch of the key set succeeded; 0 while older keys, or none, serve",
+            registry=self._registry,
+        ).set_function(is_fresh)
 
 
-class _Pools(Collector):
-    """Asks the pools when somebody looks, so that a level is never an old one."""
+class _States(Collector):
+    """Looks at pools and circuits when somebody asks, so that no state is an old one.
+
+    Attributes:
+        pools: those that there are now, by avatar.
+        circuits: the same, by login URL.
+    """
 
     def __init__(self) -> None:
-        self.pools: dict[str, Pool] = {}
+        self.pools: Mapping[str, Pool] = {}
+        self.circuits: Mapping[str, Circuit] = {}
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        size = GaugeMetricFamily(
+            "sentifyd_edge_pool_size", "Grants that shall be ready", labels=("avatar",)
+        )
         level = GaugeMetricFamily(
             "sentifyd_edge_pool_level", "Grants that are ready", labels=("avatar",)
         )
@@ -148,9 +168,18 @@ class _Pools(Collector):
             "sentifyd_edge_pool_age_seconds", "Age of the oldest of them", labels=("avatar",)
         )
         for name, pool in self.pools.items():
+            size.add_metric((_label(name),), pool.size)
             level.add_metric((_label(name),), pool.level)
             age.add_metric((_label(name),), pool.age)
-        return level, age
+        circuits = GaugeMetricFamily(
+            "sentifyd_edge_circuit_state",
+            "1 for the state that the circuit of an upstream is in",
+            labels=("upstream", "state"),
+        )
+        for upstream, circuit in self.circuits.items():
+            for state in CIRCUIT_STATES:
+                circuits.add_metric((upstream, state), circuit.state == state)
+        return size, level, age, circuits
 
 
 def _label(avatar: str) -> str:

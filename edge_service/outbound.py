@@ -6,6 +6,7 @@ import asyncio
 import http.client
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
 from typing import TypeVar
 
 import requests
@@ -39,25 +40,43 @@ class Outbound:
     Args:
         timeout: seconds for one whole exchange, a second attempt included.
         concurrency: exchanges that may be under way at once.
+        ca_file: certificates to trust in place of the usual ones.
     """
 
-    def __init__(self, timeout: float, concurrency: int) -> None:
+    def __init__(self, timeout: float, concurrency: int, ca_file: Path | None = None) -> None:
         self._timeout = timeout
-        # Without a session, which would follow redirects, keep cookies and heed the environment.
-        self._adapter = AbortableAdapter(
-            pool_connections=1, pool_maxsize=concurrency, max_retries=0
-        )
-        self._verify: bool | str = True
+        self._concurrency = concurrency
+        self._verify = str(ca_file) if ca_file is not None else True
+        self._lines: set[AbortableAdapter] = set()
         self._slots = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, "sentifyd-login")
         self._under_way: set[Exchange] = set()
 
+    def line(self) -> AbortableAdapter:
+        """Connections that no other line uses.
+
+        A server that answers out of turn must not give one avatar's answer to another.
+        """
+        # Without a session, which would follow redirects, keep cookies and heed the environment.
+        line = AbortableAdapter(pool_connections=1, pool_maxsize=self._concurrency, max_retries=0)
+        self._lines.add(line)
+        return line
+
+    def drop(self, line: AbortableAdapter) -> None:
+        """Close connections that are not used any more."""
+        self._lines.discard(line)
+        line.close()
+
     async def send(
-        self, request: requests.PreparedRequest, read: Callable[[requests.Response], T]
+        self,
+        line: AbortableAdapter,
+        request: requests.PreparedRequest,
+        read: Callable[[requests.Response], T],
     ) -> T:
         """One exchange.
 
         Args:
+            line: what it goes over.
             request: sent as it is. It is sent once more when the connection fails before any
                 answer, which happens when a server closes a kept connection just as it is used.
             read: makes a result of the answer, in the thread; may raise `UpstreamError`.
@@ -75,7 +94,7 @@ class Outbound:
                 loop.call_soon_threadsafe(self._free_slot, exchange)
 
         try:
-            future = self._threads.submit(self._exchange, exchange, request, read)
+            future = self._threads.submit(self._exchange, exchange, line, request, read)
         except RuntimeError:
             # No thread could be started; without this the slot would be lost for ever.
             self._free_slot(exchange)
@@ -95,7 +114,8 @@ class Outbound:
         for exchange in self._under_way:
             exchange.abort()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        self._adapter.close()
+        for line in self._lines:
+            line.close()
 
     async def _take_slot(self) -> None:
         if not self._slots.locked():
@@ -114,6 +134,7 @@ class Outbound:
     def _exchange(
         self,
         exchange: Exchange,
+        line: AbortableAdapter,
         request: requests.PreparedRequest,
         read: Callable[[requests.Response], T],
     ) -> T:
@@ -124,7 +145,7 @@ class Outbound:
             try:
                 with (
                     exchange.in_this_thread(),
-                    self._adapter.send(
+                    line.send(
                         request, stream=True, timeout=self._timeout, verify=self._verify
                     ) as response,
                 ):
@@ -158,11 +179,15 @@ def read_body(response: requests.Response, most: int) -> bytes:
 
 
 def _failure(error: Exception) -> UpstreamError:
+    failure: UpstreamError
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
-        return UpstreamTooSlow()
-    if _is_garbage(error):
-        return UpstreamMalformed()
-    return UpstreamUnreachable()
+        failure = UpstreamTooSlow()
+    elif _is_garbage(error):
+        failure = UpstreamMalformed()
+    else:
+        failure = UpstreamUnreachable()
+    failure.cause = type(_causes(error)[-1]).__name__
+    return failure
 
 
 def _is_connection_failure(error: Exception) -> bool:
@@ -173,12 +198,18 @@ def _is_connection_failure(error: Exception) -> bool:
     )
 
 
-def _is_garbage(error: BaseException | None) -> bool:
+def _is_garbage(error: BaseException) -> bool:
     """Whether something answered that does not speak HTTP, as the causes of an exception tell."""
+    for cause in _causes(error):
+        if isinstance(cause, http.client.HTTPException):
+            return not isinstance(cause, (ConnectionError, http.client.IncompleteRead))
+    return False
+
+
+def _causes(error: BaseException | None) -> list[BaseException]:
+    """The exception and all that led to it, the first of them last."""
     seen: list[BaseException] = []
     while error is not None and error not in seen:
-        if isinstance(error, http.client.HTTPException):
-            return not isinstance(error, (ConnectionError, http.client.IncompleteRead))
         seen.append(error)
         error = error.__cause__ or error.__context__
-    return False
+    return seen

@@ -22,6 +22,7 @@ __all__ = ["Pool"]
 FRESH_SHARE = 0.8
 REFILL_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 60.0
+MAX_LOADING_SECONDS = 30.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
@@ -36,6 +37,7 @@ class Pool:
         size: grants to keep.
         parallel: logins that may fill it at once; visitors need some of upstream's slots, too.
         on_issue: is told of each request whether the pool had a grant for it.
+        name: of the avatar, for the log.
         clock: monotonic seconds.
     """
 
@@ -45,12 +47,15 @@ class Pool:
         size: int,
         parallel: int = 4,
         on_issue: Callable[[bool], None] = lambda _: None,
+        name: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.ready = False
+        self.size = size
+        self._loaded = False
+        self._began = math.inf
         self._upstream = upstream
-        self._size = size
         self._parallel = parallel
+        self._name = name
         self._on_issue = on_issue
         self._clock = clock
         self._grants: deque[HeldGrant] = deque()
@@ -60,6 +65,14 @@ class Pool:
         self._backoff = 0.0
         self._rest_until = -math.inf
         self._log = structlog.get_logger("service")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been full, or has tried for long enough.
+
+        An upstream that is away must not keep the avatars of others from being served.
+        """
+        return self._loaded or self._clock() - self._began > MAX_LOADING_SECONDS
 
     @property
     def level(self) -> int:
@@ -75,6 +88,7 @@ class Pool:
     def start(self) -> None:
         """Begin to fill the pool."""
         if self._filler is None:
+            self._began = self._clock()
             self._filler = asyncio.create_task(self._fill())
 
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - a refresh is a request
@@ -103,7 +117,7 @@ class Pool:
         while True:
             self._drop_stale()
             self._wanted.clear()
-            missing = self._size - len(self._grants) - len(self._logins)
+            missing = self.size - len(self._grants) - len(self._logins)
             most = self._parallel if not self._backoff else 1
             if missing <= 0 or len(self._logins) >= most:
                 await self._wait_until_wanted()
@@ -141,15 +155,21 @@ class Pool:
         except UpstreamError as error:
             self._rest(min(error.retry_after, MAX_RETRY_AFTER_SECONDS))
             # A refusal is not mended by waiting, and other avatars may be served meanwhile.
-            self.ready = self.ready or 400 <= error.status < 500
-            self._log.warning("pool_not_filled", reason=error.code, grants=self.level)
+            self._loaded = self._loaded or 400 <= error.status < 500
+            self._log.warning(
+                "pool_not_filled",
+                avatar=self._name,
+                reason=error.code,
+                grants=self.level,
+                **error.log_fields(),
+            )
         except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
             self._rest(MAX_BACKOFF_SECONDS)
-            self._log.error("pool_not_filled", **describe(error))
+            self._log.error("pool_not_filled", avatar=self._name, **describe(error))
         else:
             self._backoff = 0.0
             self._grants.append(HeldGrant.fresh(grant, self._clock()))
-            self.ready = self.ready or len(self._grants) >= self._size
+            self._loaded = self._loaded or len(self._grants) >= self.size
 
     async def _wait_until_wanted(self) -> None:
         now = self._clock()
@@ -164,7 +184,7 @@ class Pool:
             return
         self._grants = deque(held for held in self._grants if _is_fresh(held, now))
         # It is as full as this rate of refilling makes it, so waiting longer helps nobody.
-        self.ready = True
+        self._loaded = True
 
 
 def _is_fresh(held: HeldGrant, now: float) -> bool:

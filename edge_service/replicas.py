@@ -26,6 +26,7 @@ __all__ = ["RedisGrants", "connect"]
 
 TIMEOUT_SECONDS = 0.25
 POLL_SECONDS = 0.05
+CLOCK_SECONDS = 5.0
 _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end return 1"
 
 
@@ -90,7 +91,7 @@ class RedisGrants:
         deadline = time.monotonic() + self._lock_ms / 1000
         try:
             found = await self._wait_for(wanted, ours, deadline)
-        except _redis_errors() as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
             self._tell(away=True, error=error)
             return await log_in()
         self._tell(away=False)
@@ -98,10 +99,10 @@ class RedisGrants:
             return found
         try:
             held = await log_in()
-            with suppress(*_redis_errors()):
+            with suppress(Exception):
                 await self._store(held)
         finally:
-            with suppress(*_redis_errors()):
+            with suppress(Exception):
                 await self._unlock([self._lock_key], [ours])
         return held
 
@@ -138,8 +139,11 @@ class RedisGrants:
                 text = self._sealer.open(text, self._key)
             content: Any = parse_json(text.encode("utf-8"))
             grant, life = parse_grant(content), float(content["life"])
-            # Redis' own clock tells the age, so that the clocks of processes may differ.
-            return HeldGrant(grant, time.monotonic() + left_ms / 1000 - life, life)
+            # Redis' own clock tells what is left, so that the clocks of processes may differ; but
+            # a grant that somebody put back must not live again.
+            rest = float(content["expires"]) + CLOCK_SECONDS - time.time()
+            left = min(left_ms / 1000, life, rest)
+            return HeldGrant(grant, time.monotonic() + left - life, life)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ServiceError):
             # Sealed with a key that is gone, or written by another version: as good as none.
             return None
@@ -155,6 +159,7 @@ class RedisGrants:
                 "token_type": grant.token_type,
                 "expires_in": grant.expires_in,
                 "life": held.life,
+                "expires": time.time() + held.left(time.monotonic()),
             }
         )
         if self._sealer is not None:
@@ -181,9 +186,3 @@ def _key(avatar: AvatarSettings) -> str:
     parts = json.dumps([avatar.login_url, avatar.avatar_id, avatar.name]).encode("ascii")
     secret = hashlib.blake2b(avatar.api_key.encode("ascii")).digest()
     return f"sentifyd:grant:{hashlib.blake2b(parts, key=secret, digest_size=16).hexdigest()}"
-
-
-def _redis_errors() -> tuple[type[Exception], ...]:
-    from redis.exceptions import RedisError
-
-    return (RedisError, OSError, TimeoutError)

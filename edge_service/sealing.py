@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_service.answers import ServiceError
+from edge_service.answers import ClientError
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -19,7 +19,7 @@ HANDLE_SECONDS = 24 * 3600
 _TOKEN = re.compile(r"gAAAAA[A-Za-z0-9_-]{90,}={0,2}")
 
 
-class HandleMalformed(ServiceError):
+class HandleMalformed(ClientError):
     """The refresh handle is nothing that this service could have made."""
 
     status = 400
@@ -27,7 +27,7 @@ class HandleMalformed(ServiceError):
     error = "The refresh token is malformed"
 
 
-class HandleRefused(ServiceError):
+class HandleRefused(ClientError):
     """The refresh handle is forged or too old, or was made for another avatar, page or visitor."""
 
     status = 401

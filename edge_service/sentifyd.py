@@ -33,6 +33,7 @@ class AvatarLogin:
         self._key = avatar.api_key
         self._request = _login_request(avatar)
         self._outbound = outbound
+        self._line = outbound.line()
 
     async def login(self) -> Grant:
         """One upstream login.
@@ -40,7 +41,11 @@ class AvatarLogin:
         Raises:
             UpstreamError: no grant within the time allowed; its subclass says why.
         """
-        return await self._outbound.send(self._request, self._grant)
+        return await self._outbound.send(self._line, self._request, self._grant)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._outbound.drop(self._line)
 
     def _grant(self, response: requests.Response) -> Grant:
         try:

@@ -18,6 +18,7 @@ from edge_service.http_protocol import BoundedProtocol
 __all__ = ["AddressUnavailable", "bind", "serve"]
 
 FORCED_SECONDS = 1.0
+KEEP_ALIVE_SECONDS = 75
 MAX_FILES = 65_536
 
 
@@ -44,11 +45,13 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
         sock.listen(1024)
     except OSError as error:
         sock.close()
+        about_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         reason = (
             "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         )
+        cure = variable if about_port else "HOST, as in 0.0.0.0 for every address of this machine"
         raise AddressUnavailable(
-            f"port {port} on {host} {reason}: choose another with {variable}"
+            f"port {port} on {host} {reason}: choose another with {cure}"
         ) from None
     return sock
 
@@ -59,6 +62,8 @@ def serve(
     stop_signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
     on_hangup: Callable[[], None] | None = None,
     grace: float = 5.0,
+    *,
+    websockets: bool = False,
 ) -> None:
     """Serve every application on its socket in one event loop; return after a stop signal.
 
@@ -70,10 +75,11 @@ def serve(
         stop_signals: the first one lets requests under way finish, a second one does not.
         on_hangup: called at each SIGHUP; `None` leaves that signal alone.
         grace: seconds that requests under way get to finish.
+        websockets: whether any of them speaks WebSocket.
     """
     _allow_many_connections()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(apps, on_start, stop_signals, on_hangup, grace))
+        runner.run(_serve(apps, on_start, stop_signals, on_hangup, grace, websockets=websockets))
 
 
 async def _serve(
@@ -82,8 +88,10 @@ async def _serve(
     stop_signals: Sequence[signal.Signals],
     on_hangup: Callable[[], None] | None,
     grace: float,
+    *,
+    websockets: bool,
 ) -> None:
-    servers = [_Server(_config(app, grace)) for app, _ in apps]
+    servers = [_Server(_config(app, grace, websockets=websockets)) for app, _ in apps]
 
     def stop(*_: object) -> None:
         for server in servers:
@@ -147,7 +155,7 @@ class _Server(uvicorn.Server):
         return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
 
 
-def _config(app: ASGIApp, grace: float) -> uvicorn.Config:
+def _config(app: ASGIApp, grace: float, *, websockets: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=BoundedProtocol,
@@ -156,7 +164,10 @@ def _config(app: ASGIApp, grace: float) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        ws="websockets-sansio",
+        ws="websockets-sansio" if websockets else "none",
+        # Longer than proxies keep theirs, as a rule a minute: whoever closes first must be the
+        # proxy, or a request is on its way to a connection that is gone.
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(grace),
     )
 

@@ -84,6 +84,7 @@ class Settings:
         log_level: `debug`, `info`, `warning`, `error` or `critical`.
         log_format: `json`, or `console` for people.
         tracing: send OpenTelemetry traces, to where the standard variables `OTEL_*` say.
+        ca_file: certificates to trust in place of the usual ones.
     """
 
     avatars: Mapping[str, AvatarSettings]
@@ -103,6 +104,7 @@ class Settings:
     log_level: str = "info"
     log_format: str = "json"
     tracing: bool = False
+    ca_file: Path | None = None
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
@@ -129,6 +131,7 @@ class Settings:
             "host": env.read("HOST", variables.host),
             "port": env.read("PORT", variables.integer(0, 65535)),
             "metrics_port": env.read("METRICS_PORT", variables.integer(1, 65535)),
+            "ca_file": env.read("SSL_CERT_FILE", variables.readable_file),
             "log_level": env.read("LOG_LEVEL", variables.choice(*LOG_LEVELS)),
             "log_format": env.read("LOG_FORMAT", variables.choice("json", "console")),
         }
@@ -136,7 +139,9 @@ class Settings:
             avatars=avatars,
             avatars_file=avatars_file,
             visitor_auth=_visitor_auth(env),
-            tracing=env.has(*_TRACING),
+            tracing=bool(
+                [env.read(name, variables.collector_url) for name in _TRACING if env.has(name)]
+            ),
             **{name: value for name, value in optional.items() if value is not None},  # type: ignore[arg-type]
         )
         env.problems += _contradictions(settings)
@@ -249,8 +254,7 @@ def _contradictions(settings: Settings) -> list[str]:
             "TRUSTED_PROXIES is not set: this VISITOR_AUTH needs the networks of the proxies that "
             "tell who the visitor is"
         )
-    by_cookie = isinstance(auth, ForwardedRules) or (auth is not None and auth.cookie is not None)
-    if by_cookie and any(avatar.allow_any_origin for avatar in avatars):
+    if auth is not None and auth.by_cookie and any(avatar.allow_any_origin for avatar in avatars):
         problems.append(
             "ALLOW_ANY_ORIGIN would let every site ask in the name of a visitor who is signed in: "
             "list your own origins"

@@ -47,6 +47,7 @@ class Shared:
         upstream: where grants come from.
         store: shared with other processes; `None` keeps the grant in this one.
         on_issue: is told of each request whether a grant was at hand.
+        name: of the avatar, for the log.
         clock: monotonic seconds.
     """
 
@@ -57,11 +58,13 @@ class Shared:
         upstream: Upstream,
         store: GrantStore | None = None,
         on_issue: Callable[[bool], None] = lambda _: None,
+        name: str = "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._upstream = upstream
         self._store = store
         self._on_issue = on_issue
+        self._name = name
         self._clock = clock
         self._held: HeldGrant | None = None
         self._renew_at = self._ends_at = 0.0
@@ -114,7 +117,7 @@ class Shared:
     async def _renewed(self) -> HeldGrant:
         old = self._held
         if old is not None and (pause := old.born + PACE_SECONDS - self._clock()) > 0:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(min(pause, PACE_SECONDS))
         if self._store is None:
             return await self._log_in()
         return await self._store.renew(lambda found: self._is_newer(found, old), self._log_in)
@@ -132,12 +135,13 @@ class Shared:
         if renewal.cancelled():
             return
         if (error := renewal.exception()) is not None:
-            known = isinstance(error, ServiceError)
             foreseen = error if isinstance(error, ServiceError) else ServiceError()
             pause = max(PACE_SECONDS, min(foreseen.retry_after, MAX_RETRY_AFTER_SECONDS))
             self._failure = (self._clock() + pause, foreseen)
-            details = {} if known else describe(error)
-            self._log.warning("grant_not_renewed", reason=foreseen.code, **details)
+            details = foreseen.log_fields() if foreseen is error else describe(error)
+            self._log.warning(
+                "grant_not_renewed", avatar=self._name, reason=foreseen.code, **details
+            )
             return
         held = self._held = renewal.result()
         ends = held.born + held.life

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import random
@@ -11,7 +10,6 @@ import sys
 import time
 import traceback
 from collections.abc import Sequence
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -21,7 +19,8 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, Processor
 
-from edge_service.answers import CircuitOpen, ServiceError
+from edge_service.answers import ServiceError
+from edge_service.log_output import LogOutput
 from edge_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ MAX_LOGGED_PATH = 200
 ACCESS = "request"
 # What remains when no answer is ever begun: the visitor has gone (nginx's number for it).
 GONE = 499
+_ACCESS_FIELDS = {"event", "method", "path", "status", "duration_ms", "request_id"}
 _encode = json.JSONEncoder(default=repr).encode
 _escaped = json.encoder.encode_basestring_ascii
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
@@ -46,21 +46,21 @@ def configure_logging(level: str, log_format: str) -> None:
         log_format: `json`, or `console` for people.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    output = _Output()
+    output = cast("TextIO", LogOutput())
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(colors=sys.stdout.isatty())
+        else structlog.dev.ConsoleRenderer(colors=sys.stdout is not None and sys.stdout.isatty())
     )
     shared: list[Processor] = [
         structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        _timestamp,
         _without_messages_of_exceptions,
     ]
     structlog.configure(
         processors=[_json_line] if log_format == "json" else [*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.WriteLoggerFactory(file=cast("TextIO", output)),
+        logger_factory=structlog.WriteLoggerFactory(file=output),
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(output)
@@ -73,33 +73,6 @@ def configure_logging(level: str, log_format: str) -> None:
     # uvicorn's own access log writes whole addresses, refresh tokens included.
     logging.getLogger("uvicorn.access").disabled = True
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
-
-
-class _Output:
-    """Standard output, for as long as somebody reads it: a lost line must not cost a request."""
-
-    def __init__(self) -> None:
-        self._flush_is_due = False
-
-    def write(self, text: str) -> None:
-        with suppress(OSError, ValueError):
-            sys.stdout.write(text)
-
-    def flush(self) -> None:
-        """At once, or within an event loop once for all the lines of its turn."""
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self._flush()
-            return
-        if not self._flush_is_due:
-            self._flush_is_due = True
-            loop.call_soon(self._flush)
-
-    def _flush(self) -> None:
-        self._flush_is_due = False
-        with suppress(OSError, ValueError):
-            sys.stdout.flush()
 
 
 class AccessLog:
@@ -135,7 +108,8 @@ class AccessLog:
         finally:
             seconds = time.perf_counter() - began
             status = state["status"] or GONE
-            self._metrics.request(state.get("route", "other"), status, seconds)
+            code = state.get("code")
+            self._metrics.request(state.get("route", "other"), status, code or "", seconds)
             self._log.info(
                 ACCESS,
                 method=scope["method"],
@@ -143,6 +117,7 @@ class AccessLog:
                 status=status,
                 duration_ms=round(seconds * 1000, 1),
                 request_id=request_id,
+                **({"code": code} if code else {}),
             )
 
 
@@ -170,18 +145,23 @@ class Faults:
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
             answer = error if isinstance(error, ServiceError) else ServiceError()
-            request_id = scope["state"]["request_id"]
-            if isinstance(answer, CircuitOpen):
-                # The circuit has told already, and an outage must not fill the disk.
-                pass
-            elif answer.status >= 500:
-                details = {} if answer is error else describe(error)
-                self._log.error(answer.code, request_id=request_id, **details)
-            elif answer.code == "upstream_rejected":
-                # As a rule the key is wrong, which no visitor can mend.
-                self._log.warning(answer.code, request_id=request_id, status=answer.status)
-            if scope["state"]["status"] is None:
+            state = scope["state"]
+            state["code"] = answer.code
+            if answer.log_level is not None:
+                self._tell(answer, error, state)
+            if state["status"] is None:
                 await answer.answer()(scope, receive, send)
+
+    def _tell(self, answer: ServiceError, error: Exception, state: dict[str, Any]) -> None:
+        """A line of its own, for what an operator may have to mend."""
+        avatar = state.get("avatar")
+        self._log.log(
+            logging.getLevelNamesMapping()[answer.log_level or "ERROR"],
+            answer.code,
+            request_id=state["request_id"],
+            **({"avatar": avatar.name} if avatar is not None else {}),
+            **(answer.log_fields() if answer is error else describe(error)),
+        )
 
 
 def describe(error: BaseException) -> dict[str, Any]:
@@ -197,8 +177,8 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 def _json_line(logger: object, level: str, event: EventDict) -> str:
     """All that the other processors do, in one step: a line is written for each request."""
-    now = datetime.now(UTC).isoformat()
-    if event["event"] == ACCESS:
+    if event.keys() == _ACCESS_FIELDS:
+        now = _timestamp(logger, level, event)["timestamp"]
         # Method and path alone come from strangers and need escaping.
         return (
             f'{{"timestamp": "{now}", "level": "{level}", "event": "{ACCESS}", '
@@ -207,7 +187,12 @@ def _json_line(logger: object, level: str, event: EventDict) -> str:
             f'"request_id": "{event["request_id"]}"}}'
         )
     safe = _without_messages_of_exceptions(logger, level, event)
-    return _encode({"timestamp": now, "level": level, **safe})
+    return _encode({**_timestamp(logger, level, {}), "level": level, **safe})
+
+
+def _timestamp(_: object, __: str, event: EventDict) -> EventDict:
+    event["timestamp"] = f"{datetime.now(UTC).isoformat()[:-6]}Z"
+    return event
 
 
 def _without_messages_of_exceptions(_: object, __: str, event: EventDict) -> EventDict:

@@ -23,7 +23,8 @@ from edge_service.telemetry import GONE
 __all__ = ["RequestSpans", "Tracing"]
 
 SERVICE_NAME = "sentifyd-edge"
-FLUSH_MILLISECONDS = 2000
+# The SDK's own ten seconds would come on top of a graceful stop.
+EXPORT_SECONDS = 3
 
 
 class Tracing:
@@ -33,7 +34,9 @@ class Tracing:
         named = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"} & os.environ.keys()
         resource = Resource.create({} if named else {"service.name": SERVICE_NAME})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        self._provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        patience = None if "OTEL_EXPORTER_OTLP_TIMEOUT" in os.environ else EXPORT_SECONDS
+        exporter = OTLPSpanExporter(timeout=patience)
+        self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self.tracer = self._provider.get_tracer("edge_service")
 
     def login(self) -> AbstractContextManager[Span]:
@@ -43,8 +46,7 @@ class Tracing:
         )
 
     def close(self) -> None:
-        """Send what is left; blocks for at most a few seconds."""
-        self._provider.force_flush(FLUSH_MILLISECONDS)
+        """Send what is left; blocks for as long as the exporter's timeout."""
         self._provider.shutdown()
 
 
@@ -70,7 +72,8 @@ class RequestSpans:
         carrier = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in scope["headers"]
-            if name in (b"traceparent", b"tracestate")
+            # Not `tracestate`, in which a stranger could write anything.
+            if name == b"traceparent"
         }
         with self._tracer.start_as_current_span(
             scope["method"],

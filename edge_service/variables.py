@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Callable
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 _PLACEHOLDER = re.compile(
@@ -172,6 +173,24 @@ def seal_keys(value: str) -> tuple[str, ...]:
 
 def _is_fernet_key(key: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=", key) is not None
+
+
+def readable_file(value: str) -> Path:
+    """A file that can be read."""
+    path = Path(value.strip())
+    try:
+        path.open("rb").close()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "its name is no path"
+        raise ValueError(f"names a file that cannot be read ({reason})") from None
+    return path
+
+
+def collector_url(value: str) -> bool:
+    """Where traces go; the SDK reads it again by itself."""
+    if urlsplit(value.strip()).scheme not in ("http", "https"):
+        raise ValueError("must be the URL of a collector, such as http://collector:4318")
+    return True
 
 
 def header_name(value: str) -> str:

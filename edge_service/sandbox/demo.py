@@ -99,7 +99,7 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
             )
 
-        serve(tuple(zip(apps, sockets, strict=True)), announce, STOP_SIGNALS)
+        serve(tuple(zip(apps, sockets, strict=True)), announce, STOP_SIGNALS, websockets=True)
     say("", "Stopped.")
 
 

@@ -51,7 +51,12 @@ class Page:
         return {labels for found, labels in self.samples if found == PREFIX + name}
 
     def requests(self, route: str, status: int) -> float:
-        return self.value("request_duration_seconds_count", route=route, status=str(status))
+        wanted = {("route", route), ("status", str(status))}
+        return sum(
+            value
+            for (name, labels), value in self.samples.items()
+            if name == f"{PREFIX}request_duration_seconds_count" and wanted <= labels
+        )
 
     def logins(self, avatar: str, outcome: str) -> float:
         return self.value("login_duration_seconds_count", avatar=avatar, outcome=outcome)
@@ -95,7 +100,10 @@ def test_requests_are_counted_by_route_and_status(
     assert page.requests(several, 403) == 1
     assert page.requests(several, 404) == 1
     assert page.requests("/livez", 200) == 1
-    assert page.value("request_duration_seconds_sum", route=tokens, status="200") > 0
+    assert page.value("request_duration_seconds_sum", route=tokens, status="200", code="") > 0
+    assert page.value(
+        "request_duration_seconds_count", route=tokens, status="429", code="rate_limited"
+    )
     assert page.value("rate_limited_total", avatar="(default)") == 1
     assert page.value("rate_limited_total", avatar="docs") == 0
 
@@ -139,7 +147,7 @@ def test_logins_are_counted_by_outcome(
     page = Page(service.base)
 
     assert page.logins("(default)", "ok") == 1
-    assert page.logins("(default)", "upstream_rejected") == 1
+    assert page.logins("(default)", "upstream_rejected_400") == 1
     assert page.logins("(default)", "upstream_malformed") == 1
     assert page.value("login_duration_seconds_sum", avatar="(default)", outcome="ok") > 0
 
@@ -179,7 +187,7 @@ def test_a_circuit_tells_its_state(service: Service, sandbox: Sandbox, sandbox_u
 
     assert state() == "open"
     page = Page(service.base)
-    assert page.logins("(default)", "upstream_rejected") == 5
+    assert page.logins("(default)", "upstream_rejected_503") == 5
     assert page.logins("(default)", "circuit_open") == 1
     assert page.requests("/request_tokens", 503) == 6
 
@@ -247,12 +255,12 @@ def test_handles_that_do_not_open_are_counted(
     service.get("?refreshToken=canary")
     page = Page(service.base)
 
-    assert page.labels("handles_refused_total") == {
-        frozenset({("avatar", "docs"), ("code", "handle_refused")}),
-        frozenset({("avatar", "(default)"), ("code", "malformed_handle")}),
-    }
-    assert page.value("handles_refused_total", avatar="docs", code="handle_refused") == 2
-    assert page.value("handles_refused_total", avatar="(default)", code="malformed_handle") == 1
+    def refused(name: str, code: str) -> float:
+        assert frozenset({("avatar", name), ("code", code)}) in page.labels("handles_refused_total")
+        return page.value("handles_refused_total", avatar=name, code=code)
+
+    assert [refused("docs", code) for code in ("handle_refused", "malformed_handle")] == [2, 0]
+    assert [refused("(default)", code) for code in ("handle_refused", "malformed_handle")] == [0, 1]
 
 
 def test_metrics_may_have_a_port_of_their_own(sandbox_url: str) -> None:

@@ -45,7 +45,7 @@ class Clock:
 
 def pool_of(upstream: FakeUpstream, size: int, hits: list[bool] | None = None) -> Pool:
     note = [] if hits is None else hits
-    return Pool(upstream, size, 4, note.append, now)
+    return Pool(upstream, size, 4, note.append, clock=now)
 
 
 def test_visitors_get_what_was_made_before_they_came() -> None:

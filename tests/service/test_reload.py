@@ -305,9 +305,10 @@ def test_a_pool_that_is_still_leaving_ends_with_the_service() -> None:
         avatars.start()
         found = avatars.find("")
         assert found is not None
-        with found.desk:
-            avatars.replace({})
-            await avatars.close()
+        leave = found.desk.enter()
+        avatars.replace({})
+        await avatars.close()
+        leave()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     # In a thread of its own: a browser test may have left a loop running in this one.

@@ -196,7 +196,7 @@ class InProcess:
     def __init__(self, app: ASGIApp) -> None:
         sock = serving.bind("127.0.0.1", 0, "the port")
         self.port: int = sock.getsockname()[1]
-        self._server = serving._Server(serving._config(app, 5))
+        self._server = serving._Server(serving._config(app, 5, websockets=False))
         self._thread = threading.Thread(target=asyncio.run, args=(self._server.serve([sock]),))
 
     def __enter__(self) -> InProcess:

@@ -40,7 +40,7 @@ from tests.service.test_issuing import (
 
 def shared_by(upstream: FakeUpstream, hits: list[bool] | None = None) -> Shared:
     note = [] if hits is None else hits
-    return Shared(upstream, None, note.append, now)
+    return Shared(upstream, None, note.append, clock=now)
 
 
 async def crowd(shared: Shared, visitors: int, request: GrantRequest = FIRST) -> list[Any]:
