@@ -65,9 +65,11 @@ class CrossOrigin:
         self._app = app
         self._avatars = avatars
         self._always = [(b"cache-control", b"no-store"), (b"vary", b"Origin")]
-        self._shared = [*self._always, (b"access-control-expose-headers", _EXPOSED)]
+        self._shared = [*self._always]
         if credentials:
             self._shared.append((b"access-control-allow-credentials", b"true"))
+        # A grant has nothing to expose, and each header costs as much as a guard.
+        self._exposed = [(b"access-control-expose-headers", _EXPOSED)]
         self._preflight = Response(
             status_code=204,
             headers={
@@ -90,7 +92,8 @@ class CrossOrigin:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *headers]
+                exposed = self._exposed if allowed and message["status"] >= 400 else []
+                message["headers"] = [*message["headers"], *headers, *exposed]
             await send(message)
 
         if scope["method"] == "OPTIONS" and header_values(scope, b"access-control-request-method"):

@@ -14,6 +14,7 @@ __all__ = ["LogOutput"]
 # What a pipe that polls as writable takes without blocking (POSIX, PIPE_BUF).
 PIECE_BYTES = 4096
 MAX_WAITING = 1024 * 1024
+FLUSH_SECONDS = 0.01
 RETRY_SECONDS = 0.1
 LAST_SECONDS = 1.0
 
@@ -42,7 +43,7 @@ class LogOutput:
         self._size += len(text)
 
     def flush(self) -> None:
-        """At once, or within an event loop once for all the lines of its turn."""
+        """At once, or within an event loop soon, for all the lines until then."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -50,7 +51,7 @@ class LogOutput:
             return
         if not self._flush_is_due:
             self._flush_is_due = True
-            loop.call_soon(self._flush_in, loop)
+            loop.call_later(FLUSH_SECONDS, self._flush_in, loop)
 
     def _flush_in(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flush_is_due = False

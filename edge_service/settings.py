@@ -131,7 +131,7 @@ class Settings:
             "host": env.read("HOST", variables.host),
             "port": env.read("PORT", variables.integer(0, 65535)),
             "metrics_port": env.read("METRICS_PORT", variables.integer(1, 65535)),
-            "ca_file": env.read("SSL_CERT_FILE", variables.readable_file),
+            "ca_file": env.read("SSL_CERT_FILE", variables.certificates),
             "log_level": env.read("LOG_LEVEL", variables.choice(*LOG_LEVELS)),
             "log_format": env.read("LOG_FORMAT", variables.choice("json", "console")),
         }

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import ssl
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
@@ -175,11 +176,13 @@ def _is_fernet_key(key: str) -> bool:
     return re.fullmatch(r"[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]=", key) is not None
 
 
-def readable_file(value: str) -> Path:
-    """A file that can be read."""
+def certificates(value: str) -> Path:
+    """A file of certificates to trust, in PEM format."""
     path = Path(value.strip())
     try:
-        path.open("rb").close()
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        raise ValueError("names a file that holds no certificates in PEM format") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "its name is no path"
         raise ValueError(f"names a file that cannot be read ({reason})") from None

@@ -6,7 +6,7 @@ import base64
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from structlog.testing import capture_logs
 
 from edge_service.sandbox.app import Sandbox
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
@@ -112,6 +113,42 @@ def test_addresses_come_from_trusted_proxies_only(
     assert statuses(*(behind.get(X_Forwarded_For=one) for one in networks)) == [200, 429, 200]
 
 
+@pytest.mark.parametrize(
+    ("variables", "address", "told"),
+    [
+        ({}, "203.0.113.7", 1),
+        ({"TRUSTED_PROXIES": "10.0.0.0/8"}, "203.0.113.7", 1),
+        (PROXY, "203.0.113.7", 0),
+        ({}, None, 0),
+    ],
+    ids=["untrusted", "another is trusted", "trusted", "none"],
+)
+def test_addresses_that_are_not_believed_are_told_once(
+    start_service: StartService,
+    sandbox_url: str,
+    variables: dict[str, str],
+    address: str | None,
+    told: int,
+) -> None:
+    headers = {} if address is None else {"X-Forwarded-For": address}
+    with capture_logs() as logs:
+        service = start_service(sandbox_url, RATE_LIMIT="1/day", **variables)
+
+        def hints() -> list[MutableMapping[str, Any]]:
+            return [line for line in logs if line["event"] == "forwarded_for_ignored"]
+
+        assert service.call("GET", headers=headers).status_code == 200
+        # While all are served there is nothing to tell.
+        assert hints() == []
+        answers = [service.call("GET", headers=headers) for _ in range(3)]
+        assert statuses(*answers) == [429] * 3
+        assert len(hints()) == told
+    for line in hints():
+        assert line["log_level"] == "warning"
+        assert "TRUSTED_PROXIES" in line["cure"]
+        assert "203.0.113.7" not in str(line)
+
+
 def test_each_avatar_counts_for_itself(
     start_service: StartService, sandbox_url: str, tmp_path: Path
 ) -> None:
@@ -191,6 +228,7 @@ class Issuer:
         self.key = ECKey.generate_key("P-256", {"kid": "one"})
         self.fetches = 0
         self.works = True
+        self.failure = 503
         self.open = threading.Event()
         self.open.set()
 
@@ -200,7 +238,7 @@ class Issuer:
             self.fetches += 1
             self.open.wait(PATIENCE)
             keys = {"keys": [self.key.as_dict(private=False)]}
-            return Response(json.dumps(keys), 200 if self.works else 503)
+            return Response(json.dumps(keys), 200 if self.works else self.failure)
 
         return Starlette(routes=[Route("/keys", keys)])
 
@@ -352,3 +390,26 @@ def test_readiness_waits_for_the_key_set_and_asks_for_nothing(
     issuer.open.set()
     wait_until_ready(service)
     assert issuer.fetches == 1
+
+
+@pytest.mark.parametrize("status", [201, 206, 302, 404])
+def test_keys_beside_any_other_status_are_not_believed(
+    start_service: StartService,
+    sandbox_url: str,
+    issuer: Issuer,
+    jwt_rules: dict[str, str],
+    status: int,
+) -> None:
+    """What a page of a login or of a captive portal says is not what the issuer says."""
+    issuer.works, issuer.failure = False, status
+    service = start_service(sandbox_url, **jwt_rules)
+    authorization = f"Bearer {issuer.token('anna')}"
+    answer = service.get(Authorization=authorization)
+
+    assert issuer.fetches >= 1
+    assert (answer.status_code, answer.json()["code"]) == (503, "identity_unavailable")
+    assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 503
+
+    issuer.works = True
+    wait_until_ready(service)
+    assert service.get(Authorization=authorization).status_code == 200

@@ -264,6 +264,33 @@ def test_the_life_of_a_token_that_does_not_tell_its_beginning() -> None:
 
 
 @pytest.mark.parametrize(
+    ("begun", "ends", "life"),
+    [
+        # Upstream has kept it, and the rest of its life is what it has.
+        (-3600, 60, 60),
+        (-200, 100, 100),
+        (-3600, 1.5, 1.5),
+        (-30 * 86_400, 3600, 3600),
+        (-30 * 86_400, 30 * 86_400, 86_400),
+        # New, by clocks that differ by a little, or by a lot.
+        (0, 300, 300),
+        (-30, 270, 300),
+        (30, 330, 300),
+        (-(10**6), 300 - 10**6, 300),
+        (-400, -100, 300),
+        (10**6, 300 + 10**6, 300),
+        (0, 30, 30),
+        (-20, 20, 40),
+    ],
+)
+def test_the_life_of_a_token_by_this_clock(begun: float, ends: float, life: float) -> None:
+    now = time.time()
+    issued = token_of(jwt({"iat": now + begun, "exp": now + ends}))
+
+    assert life_of(issued) == pytest.approx(life, abs=5 if life > 10 else 2)
+
+
+@pytest.mark.parametrize(
     ("expires_in", "later", "told"),
     [(100, 0, 100), (100, 0.5, 99), (100, 60, 40), (100, 99.9, 1), (None, 60, None)],
 )

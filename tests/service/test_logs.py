@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
+import subprocess
+import threading
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import requests
 
-from tests.support.processes import Command
+from tests.support.processes import SCRIPTS, Command
 
 GOOD = {
     "AVATAR_API_KEY": "canary-key-7f3a91",
     "ALLOWED_ORIGINS": "https://docs.example.com",
     "SENTIFYD_BACKEND": "http://127.0.0.1:1",
 }
+ALIVE = b'{"status":"alive"}'
 
 
 class Running:
@@ -123,3 +128,51 @@ def test_the_level_is_obeyed() -> None:
         running = Running(command)
         requests.get(f"{running.base}/request_tokens", timeout=5)
         assert len(running.lines()) == 2  # nothing from the libraries below
+
+
+def test_a_reader_that_stalls_stops_nothing() -> None:
+    count, at_once = 6000, 30
+    request = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %s\r\n\r\n" % (b"r" * 64)
+    with subprocess.Popen(
+        [SCRIPTS / "sentifyd-edge", "serve", "--port", "0"],
+        env={**os.environ, **GOOD},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        # So that a line that never comes is a failure, and no test that never ends.
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        try:
+            assert process.stdout
+            port = json.loads(process.stdout.readline())["port"]
+            # From here on nobody reads, and these have more lines than a pipe and the service keep.
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=20) as visitor,
+                visitor.makefile("rb") as answers,
+            ):
+                for _ in range(count // at_once):
+                    visitor.sendall(request * at_once)
+                    for _ in range(at_once):
+                        assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
+                        while answers.readline() != b"\r\n":
+                            pass
+                        assert answers.read(len(ALIVE)) == ALIVE
+
+            told: list[dict[str, Any]] = []
+            while not told or told[-1]["event"] != "log_lines_lost":
+                told.append(json.loads(process.stdout.readline()))
+            requests.get(f"http://127.0.0.1:{port}/nowhere", timeout=20)
+            told.append(json.loads(process.stdout.readline()))
+        finally:
+            watchdog.cancel()
+            os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stdout.read() == b""
+
+    *kept, lost, last = told
+    assert {(line["event"], line["path"], line["status"]) for line in kept} == {
+        ("request", "/livez", 200)
+    }
+    assert 0 < lost["lines"] < count
+    assert len(kept) + lost["lines"] == count
+    assert (last["path"], last["status"]) == ("/nowhere", 404)

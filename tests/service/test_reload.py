@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import operator
+import re
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,8 +18,11 @@ from pathlib import Path
 
 import pytest
 import requests
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
 from edge_service.avatars import MAX_FILLING, Avatars
+from edge_service.http_protocol import MAX_PIPELINED
 from edge_service.metrics import Metrics
 from edge_service.settings import Settings
 from tests.service.conftest import KEY, ORIGIN, Service
@@ -287,6 +292,60 @@ def test_a_pool_that_is_removed_logs_in_no_more(start: Start, upstream: Upstream
     # More time than the pool's filler lets pass between two logins.
     threading.Event().wait(0.4)
     assert upstream.keys.count(SHOP) == count
+
+
+class Talkative(Upstream):
+    """Its answers are so large that a few fill all buffers on their way."""
+
+    async def _login(self, request: Request) -> Response:
+        answer = json.loads(bytes((await super()._login(request)).body))
+        answer["data"]["avatar_params"] = {"text": "a" * 250_000}
+        return JSONResponse(answer)
+
+
+def issued(service: Running) -> int:
+    """Grants that were asked of the pool so far."""
+    line = r'^sentifyd_edge_grants_total{.*policy="pool".*} (\d+)'
+    return sum(map(int, re.findall(line, service.metrics(), re.MULTILINE)))
+
+
+def test_a_visitor_who_does_not_read_keeps_no_removed_key_at_work(start: Start) -> None:
+    """He has his grant; what he does with the answer is no reason to log in again."""
+    requested = MAX_PIPELINED
+    upstream = Talkative()
+    with serving(upstream.app()) as upstream.url, socket.socket() as visitor:
+        service = start(
+            avatar("docs", DOCS, policy="pool"),
+            TOKEN_POOL_SIZE="1000",
+            SENTIFYD_BACKEND=upstream.url,
+        )
+        visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        visitor.connect(("127.0.0.1", int(service.base.rpartition(":")[2])))
+        visitor.sendall(
+            f"GET /request_tokens/docs HTTP/1.1\r\nHost: x\r\nOrigin: {ORIGIN}\r\n\r\n".encode()
+            * requested
+        )
+        counts = [0]
+
+        def is_stuck() -> bool:
+            threading.Event().wait(0.2)
+            counts.append(issued(service))
+            return counts[-1] == counts[-2] > 0
+
+        until(is_stuck)
+        assert counts[-1] < requested
+
+        service.reload(avatar("docs", NEW))
+
+        assert owner(service.get("/docs")) == whose(NEW)
+        # What was on its way may still arrive; the filler itself would begin ten in a second.
+        threading.Event().wait(0.3)
+        count = upstream.keys.count(DOCS)
+        threading.Event().wait(0.6)
+        assert upstream.keys.count(DOCS) == count
+        # All this while he was in the middle of his answers.
+        assert issued(service) == counts[-1]
+        assert visitor.recv(12) == b"HTTP/1.1 200"
 
 
 def test_a_new_pool_does_not_take_the_service_out_of_a_load_balancer(

@@ -6,16 +6,19 @@ import asyncio
 import json
 import random
 import socket
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import requests
 from structlog.testing import capture_logs
 
+from edge_service import replicas as replicas_module
 from edge_service import shared as shared_module
 from edge_service.answers import UpstreamUnreachable
 from edge_service.grants import HeldGrant
@@ -28,6 +31,7 @@ from tests.service.test_issuing import FIRST, FakeUpstream, eventually, refresh
 from tests.service.test_pool import metric
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
+from tests.support.servers import RawUpstream
 from tests.support.settings import avatar_settings
 
 AVATAR = avatar_settings()
@@ -237,6 +241,7 @@ GOOD: dict[str, Any] = {
     "avatar_params": {},
     "expires_in": 100,
     "life": 100,
+    "expires": time.time() + 1000,
 }
 
 
@@ -266,8 +271,15 @@ def _like(**changes: object) -> bytes:
         (_like(access_token=None), "access-1"),
         (_like(refresh_token=[]), "access-1"),
         (_like(avatar_params="x"), "access-1"),
+        (_like(expires=None), "access-1"),
+        (_like(expires="never"), "access-1"),
+        (_like(expires=10**400), "access-1"),
+        # It has ended, whatever Redis says.
+        (_like(expires=time.time() - 60), "access-1"),
+        (_like(expires=0), "access-1"),
+        (_like(expires=-(10**300)), "access-1"),
     ],
-    ids=range(18),
+    ids=range(24),
 )
 def test_garbage_in_redis_is_as_good_as_none(redis: RedisServer, stored: bytes, token: str) -> None:
     async def visit() -> None:
@@ -281,6 +293,103 @@ def test_garbage_in_redis_is_as_good_as_none(redis: RedisServer, stored: bytes, 
             assert here.fallbacks == []
 
     in_a_loop(visit())
+
+
+def test_a_grant_that_is_put_back_does_not_live_again(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever can write to Redis cannot open what is sealed there, and could keep it for later."""
+
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        sealer = Sealer([new_key()])
+        here, there, late = (Replica(redis.url, upstream, sealer) for _ in range(3))
+        key = here.store._key
+        async with working(here, there, late):
+            first = await here.shared.issue(FIRST)
+            kept = contents(redis)[key.encode()]
+            assert await there.ask() == "access-1"
+            await here.client.set(key, kept, px=10**9)
+            # While it lives it is good, however long Redis would keep it.
+            assert (await late.shared.issue(FIRST)).expires_in in (98, 99, 100)
+
+            clock = SimpleNamespace(time=lambda: time.time() + 200, monotonic=time.monotonic)
+            monkeypatch.setattr(replicas_module, "time", clock)
+            new = Replica(redis.url, upstream, sealer)
+            async with working(new), asyncio.timeout(3):
+                assert await new.ask() == "access-2"
+                await here.client.set(key, kept, px=10**9)
+                after = await new.shared.issue(refresh(await new.shared.issue(FIRST)))
+                assert after.access_token == "access-3"
+                await here.client.set(key, kept, px=10**9)
+            new = Replica(redis.url, upstream, sealer)
+            async with working(new), asyncio.timeout(3):
+                after = await new.shared.issue(refresh(first))
+                assert after.access_token == "access-4"
+            assert new.fallbacks == []
+
+    # As it is outside these tests: nobody may be made to wait for more than a moment.
+    monkeypatch.setattr(shared_module, "PACE_SECONDS", 0.2)
+    in_a_loop(visit())
+
+
+def redis_url(server: RawUpstream) -> str:
+    return f"{server.url.replace('http:', 'redis:')}/0"
+
+
+class Babbler(RawUpstream):
+    """Something that says the same to whatever a client of Redis may ask."""
+
+    def __init__(self, text: bytes) -> None:
+        super().__init__(lambda _: None)
+        self._text = text
+
+    def _serve(self, connection: socket.socket) -> None:
+        with suppress(OSError):
+            while data := connection.recv(65536):
+                self.received.append(data)
+                connection.sendall(self._text)
+
+
+BABBLE = [
+    b":abc\r\n",
+    b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    b"$9x\r\n",
+    b"*1\r\n:x\r\n",
+    b"+OK\r\n" * 9,
+]
+
+
+@pytest.mark.parametrize("text", BABBLE, ids=range(len(BABBLE)))
+def test_a_redis_that_talks_nonsense_costs_no_grant(text: bytes) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        here = Replica(redis_url(babbler), upstream)
+        async with working(here), asyncio.timeout(5):
+            assert await here.ask() == "access-1"
+            assert await here.renewed() == "access-2"
+            assert here.fallbacks == [True]
+
+    with Babbler(text) as babbler:
+        in_a_loop(visit())
+        assert babbler.received
+
+
+def test_a_redis_that_talks_nonsense_costs_no_request(
+    start_service: Callable[..., Service], sandbox: Sandbox, sandbox_url: str
+) -> None:
+    with Babbler(b":abc\r\n") as babbler:
+        variables = {"TOKEN_POLICY": "shared", "REDIS_URL": redis_url(babbler)}
+        service = start_service(sandbox_url, RATE_LIMIT="6/day", **variables)
+        answers = [service.get() for _ in range(3)]
+        brought = answers[0].json()["tokens"]["refreshToken"]
+        answers += [service.call("POST", json={"refreshToken": brought}) for _ in range(3)]
+
+        assert [answer.status_code for answer in answers] == [200] * 6
+        assert service.get().status_code == 429
+        for part in ("shared grants", "rate limits"):
+            assert metric(service, f'sentifyd_edge_redis_fallback{{part="{part}"}}') == 1
+    assert sandbox.logins == 2
 
 
 def test_a_key_of_another_kind_keeps_nobody_waiting(redis: RedisServer) -> None:

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 
 from edge_service import http_protocol, serving
 from edge_service.app import create_app
-from edge_service.http_protocol import MAX_HEAD_BYTES, MAX_PIPELINED
+from edge_service.http_protocol import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from tests.support.load import Tally, Visitor, crowd, eventually, is_refused, resident_mebibytes
@@ -360,29 +360,32 @@ def test_what_is_not_http(wire: Wire, garbage: bytes) -> None:
 @pytest.mark.parametrize("path", ["/request_tokens", "/livez", "/nowhere"])
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
 def test_a_request_for_another_protocol_does_no_harm(wire: Wire, path: str, protocol: str) -> None:
+    """It is answered as if it had not asked for one."""
     wire.send(
         f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n"
         f"Origin: {ORIGIN}\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
     )
 
-    answer = wire.answer()
-    if protocol == "websocket":
-        assert answer.status == 403
-    else:
-        assert answer.status == (404 if path == "/nowhere" else 200)
+    assert wire.answer().status == (404 if path == "/nowhere" else 200)
 
 
 @pytest.mark.parametrize("headers", ["", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n"])
-def test_a_broken_websocket_handshake_does_no_harm(wire: Wire, headers: str) -> None:
+def test_a_broken_websocket_handshake_does_no_harm(
+    wire: Wire, lasting: Command, headers: str
+) -> None:
+    name = f"handshake-{len(headers)}"
+    before = len(lasting.output.splitlines())
     wire.send(
-        b"GET /request_tokens HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
-        + headers.encode()
-        + b"\r\n"
+        f"GET /request_tokens HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"X-Request-ID: {name}\r\n{headers}\r\n".encode()
     )
 
-    assert 400 <= wire.answer().status < 500
-    assert wire.ends()
+    assert wire.answer().status == 200
+    lasting.wait_for(f'"request_id": "{name}"')
+    # Nothing but lines of requests: this one's, and what came before it.
+    for line in lasting.output.splitlines()[before:]:
+        assert json.loads(line)["event"] == "request"
 
 
 def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> None:
@@ -451,6 +454,110 @@ def test_a_chunked_body(wire: Wire) -> None:
     assert wire.answer().status == 413
 
 
+def with_trailer(trailer: bytes, *lines: str) -> bytes:
+    """A request whose fields come in part behind its body, all in one piece."""
+    head = "".join(f"{line}\r\n" for line in lines)
+    return (
+        b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+        b"Transfer-Encoding: chunked\r\n%s\r\n2\r\n{}\r\n0\r\n%s\r\n\r\n" % (head.encode(), trailer)
+    )
+
+
+@pytest.fixture
+def start(upstream_url: str) -> Iterator[Callable[..., int]]:
+    """Starts a service with these variables, and returns its port."""
+    with ExitStack() as stack:
+
+        def start(**variables: str) -> int:
+            every = {**VARIABLES, "SENTIFYD_BACKEND": upstream_url, **variables}
+            return port_of(stack.enter_context(Command(*SERVE, **every)))
+
+        yield start
+
+
+def test_a_field_behind_the_body_names_no_user(start: Callable[..., int]) -> None:
+    port = start(VISITOR_AUTH="forwarded", TRUSTED_PROXIES="127.0.0.0/8")
+    user = "X-Forwarded-User: anna"
+    with Wire(port) as wire:
+        # At its place it does, so that the rest proves something.
+        wire.send(with_trailer(b"X-Other: x", user))
+        assert wire.answer().status == 200
+        wire.send(with_trailer(user.encode()))
+        assert wire.answer().status == 401
+        # However the network cuts it into pieces.
+        request = with_trailer(user.encode())
+        wire.send(*(request[at : at + 7] for at in range(0, len(request), 7)))
+        assert wire.answer().status == 401
+
+
+def test_a_field_behind_the_body_names_no_address(start: Callable[..., int]) -> None:
+    port = start(RATE_LIMIT="2/day", TRUSTED_PROXIES="127.0.0.0/8")
+    statuses = []
+    with Wire(port) as wire:
+        for number in range(3):
+            wire.send(with_trailer(f"X-Forwarded-For: 203.0.113.{number}".encode()))
+            statuses.append(wire.answer().status)
+        wire.send(with_trailer(b"X-Other: x", "X-Forwarded-For: 203.0.113.9"))
+        statuses.append(wire.answer().status)
+    assert statuses == [200, 200, 429, 200]
+
+
+def test_a_field_behind_the_body_names_no_page(start: Callable[..., int]) -> None:
+    port = start(REQUIRE_ORIGIN="true")
+    with Wire(port) as wire:
+        for field in ("Sec-Fetch-Site: same-origin", f"Origin: {ORIGIN}"):
+            wire.send(with_trailer(b"X-Other: x", field))
+            assert wire.answer().status == 200
+            wire.send(with_trailer(field.encode()))
+            assert wire.answer().status == 403
+
+
+def many_trailers() -> Iterator[bytes]:
+    yield with_trailer(b"X-First: 1")[:-2]
+    while True:
+        yield b"X-Small: 1\r\n" * 64
+
+
+def endless_trailer() -> Iterator[bytes]:
+    yield with_trailer(b"X-Long: a")[:-4]
+    while True:
+        yield b"a" * 1024
+
+
+@pytest.mark.parametrize("trailer", [many_trailers, endless_trailer])
+def test_fields_behind_the_body_are_cut_off(
+    wire: Wire, trailer: Callable[[], Iterator[bytes]]
+) -> None:
+    pieces = trailer()
+    sent = 0
+    with suppress(OSError):
+        while sent <= 2 * MAX_BODY_BYTES:
+            piece = next(pieces)
+            wire.send(piece)
+            sent += len(piece)
+            if not wire.stays_open(0.005):
+                break
+
+    assert MAX_BODY_BYTES / 2 < sent <= 2 * MAX_BODY_BYTES
+    assert wire.ends()
+
+
+@pytest.mark.parametrize("trailer", [many_trailers, endless_trailer])
+def test_a_flood_of_fields_behind_the_body_is_cut_off_early(
+    lasting: Command, port: int, trailer: Callable[[], Iterator[bytes]]
+) -> None:
+    before = resident_mebibytes(lasting.pid)
+    most = 20 * 1024 * 1024
+    for _ in range(4):
+        pieces = trailer()
+        with Wire(port) as wire, Wire(port) as other:
+            wire.send(next(pieces))
+            assert wire.flood(next(pieces) * 64, most) < most
+            other.send(LIVEZ)
+            assert other.answer().status == 200
+    assert resident_mebibytes(lasting.pid, "VmHWM") - before < 40
+
+
 def test_a_visitor_who_asks_before_sending_a_body(wire: Wire) -> None:
     head = (
         b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -495,6 +602,32 @@ def test_a_head_that_drips_is_cut_off(impatient_port: int, first: bytes) -> None
         assert wire.ends()
 
 
+def test_line_breaks_alone_keep_no_connection(impatient_port: int) -> None:
+    """They begin no request, and end the time that a connection may be idle."""
+    with Wire(impatient_port) as wire, Wire(impatient_port) as dripping:
+        for one in (wire, dripping):
+            one.send(LIVEZ)
+            assert one.answer().status == 200
+        wire.send(b"\r\n")
+        assert dripping.drip(b"\r\n" * 100, 0.05) < 100
+        for one in (wire, dripping):
+            assert one.ends()
+
+
+def test_line_breaks_before_a_request_do_no_harm(impatient_port: int) -> None:
+    with Wire(impatient_port) as wire:
+        wire.send(b"\r\n" + LIVEZ)
+        assert wire.answer().status == 200
+        wire.send(b"\r\n")
+        assert wire.stays_open(HEAD_SECONDS / 4)
+        wire.send(LIVEZ)
+        assert wire.answer().status == 200
+        # The time that they were given is not counted against what comes later.
+        assert wire.stays_open(2 * HEAD_SECONDS)
+        wire.send(LIVEZ)
+        assert wire.answer().status == 200
+
+
 def test_a_body_that_drips_after_its_answer_is_cut_off(impatient_port: int) -> None:
     with Wire(impatient_port) as wire:
         wire.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
@@ -536,10 +669,23 @@ def generous() -> Starlette:
     return Starlette(routes=[Route("/much", much)])
 
 
-def test_a_visitor_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n" * 2,
+        b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n\r\n",
+        b"GET /much HTTP/1.1\r\nHost: x\r\n\r\nGET /much HT",
+        b"GET /much HTTP/1.0\r\n\r\n",
+    ],
+    ids=["one", "two", "line break", "half", "last"],
+)
+def test_a_visitor_who_does_not_read_is_cut_off(
+    monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
     monkeypatch.setattr(http_protocol, "STALL_SECONDS", HEAD_SECONDS)
     with InProcess(generous()) as server, Wire(server.port) as wire:
-        wire.send(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n" * 2)
+        wire.send(sent)
         eventually(lambda: server.connections == 1)
         eventually(lambda: server.connections == 0)
         with pytest.raises((AssertionError, ConnectionResetError)):
@@ -675,3 +821,14 @@ def test_a_taken_metrics_port() -> None:
     assert command.output.splitlines() == [
         f"sentifyd-edge: port {taken} on 127.0.0.1 is taken: choose another with METRICS_PORT"
     ]
+
+
+def test_an_address_of_another_machine() -> None:
+    with Command(*SERVE, **VARIABLES, HOST="192.0.2.1") as command:
+        assert command.wait() == 2
+
+    (line,) = command.output.splitlines()
+    assert line.startswith("sentifyd-edge: port 0 on 192.0.2.1 cannot be used (")
+    assert line.endswith(
+        "): choose another with HOST, as in 0.0.0.0 for every address of this machine"
+    )

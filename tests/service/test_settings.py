@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import certifi
 import pytest
 
 from edge_service.settings import Settings, SettingsError
@@ -197,6 +198,12 @@ def test_all_mistakes_are_told_at_once() -> None:
         ({"METRICS_PORT": "0"}, "METRICS_PORT", "from 1 to 65535"),
         ({"SEAL_KEYS_FILE": "/run/kanarie"}, "SEAL_KEYS_FILE", "cannot be read"),
         ({"AVATARS_FILE": "/run/kanarie"}, "AVATARS_FILE", "cannot be read"),
+        ({"SSL_CERT_FILE": "/run/kanarie"}, "SSL_CERT_FILE", "cannot be read"),
+        ({"SSL_CERT_FILE": "kana\0rie.pem"}, "SSL_CERT_FILE", "cannot be read"),
+        ({"SSL_CERT_FILE": "/"}, "SSL_CERT_FILE", "cannot be read"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "foo"}, "OTEL_EXPORTER_OTLP_ENDPOINT", "collector"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "kanarie.example:4318"}, "OTEL_EXPORTER", "collector"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "grpc://kanarie.example"}, "OTEL_EXPORTER", "collector"),
         ({"AVATAR_API_KEY": "7_chars"}, "AVATAR_API_KEY", "copy the whole key"),
         ({"SENTIFYD_BACKEND": "http://127.example.com"}, "SENTIFYD_BACKEND", "https"),
         ({"SENTIFYD_BACKEND": "http://evil-localhost"}, "SENTIFYD_BACKEND", "https"),
@@ -219,3 +226,20 @@ def test_plain_http_is_for_this_machine_only() -> None:
     for host in ("localhost", "127.0.0.1:8090", "[::1]:8090"):
         settings = Settings.from_env({**GOOD, "SENTIFYD_BACKEND": f"http://{host}"})
         assert settings.avatars[""].login_url == f"http://{host}/api/login"
+
+
+@pytest.mark.parametrize("endpoint", ["", " "])
+def test_an_empty_endpoint_is_no_collector(endpoint: str) -> None:
+    """As the specification of OpenTelemetry has it."""
+    assert not Settings.from_env({**GOOD, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}).tracing
+
+
+def test_a_collector_and_a_file_of_certificates(tmp_path: Path) -> None:
+    file = Path(certifi.where())
+    variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "SSL_CERT_FILE": str(file)}
+    settings = Settings.from_env({**GOOD, **variables})
+
+    assert settings.tracing
+    assert settings.ca_file == file
+    (tmp_path / "empty.pem").touch()
+    assert "no certificates" in problems(SSL_CERT_FILE=str(tmp_path / "empty.pem"))[0]

@@ -15,6 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import requests
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -23,8 +24,9 @@ from edge_service.answers import UpstreamError, UpstreamTooSlow, UpstreamUnreach
 from edge_service.grants import Grant
 from edge_service.outbound import Outbound
 from edge_service.sentifyd import AvatarLogin
+from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
-from tests.support.settings import avatar_settings
+from tests.support.settings import ORIGIN, avatar_settings
 
 KEY = "canary-key-7f3a91"
 GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": {}}).encode()
@@ -191,3 +193,31 @@ def test_the_deadline_holds_during_the_handshake() -> None:
     # The second had a slot: the thread of the first was not left waiting in the handshake.
     assert isinstance(first, UpstreamTooSlow)
     assert isinstance(second, UpstreamTooSlow)
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_service_trusts_the_certificates_of_its_file(
+    honest: TLSUpstream, certificate: Path, trusted: bool
+) -> None:
+    variables = {
+        "AVATAR_API_KEY": KEY,
+        "ALLOWED_ORIGINS": ORIGIN,
+        "SENTIFYD_BACKEND": honest.url.removesuffix("/api/login"),
+        **({"SSL_CERT_FILE": str(certificate)} if trusted else {}),
+    }
+    with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
+        port = command.wait_for(r'"port": (\d+)')[1]
+        answer = requests.get(f"http://127.0.0.1:{port}/request_tokens", timeout=20)
+        assert command.stop() == 0
+
+    assert answer.status_code == (200 if trusted else 502)
+    assert [KEY.encode() in request for request in honest.received if request] == [True] * trusted
+
+
+def test_a_file_of_certificates_that_is_not_there() -> None:
+    variables = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SSL_CERT_FILE": "/nowhere.pem"}
+    with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
+        assert command.wait() == 2
+
+    (line,) = command.output.splitlines()
+    assert "SSL_CERT_FILE" in line

@@ -21,6 +21,7 @@ from tests.support.processes import Command
 from tests.support.servers import serving
 
 SENT_BACK = "canary-sent-back-3c"
+STATE = "canary-state-8e"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -75,7 +76,11 @@ def test_a_request_and_its_login_are_one_trace(
     ) as command:
         port = command.wait_for(r'"port": (\d+)')[1]
         service = Service(f"http://127.0.0.1:{port}")
-        headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-ID": "r-1"}
+        headers = {
+            "traceparent": f"00-{TRACE}-{PARENT}-01",
+            "tracestate": f"vendor={STATE}",
+            "X-Request-ID": "r-1",
+        }
         answer = service.call("GET", f"?refreshToken={SENT_BACK}", headers=headers)
         sandbox.fault = Fault("status", status=503)
         failed = service.get()
@@ -95,6 +100,7 @@ def test_a_request_and_its_login_are_one_trace(
     }
     first, second = by_name["GET /request_tokens"]
     assert (first.trace_id.hex(), first.parent_span_id.hex()) == (TRACE, PARENT)
+    assert {span.trace_state for _, span in spans} == {""}
     assert by_name["login"][0].parent_span_id == first.span_id
     attributes = {a.key: a.value.string_value or a.value.int_value for a in first.attributes}
     assert attributes == {
@@ -106,7 +112,7 @@ def test_a_request_and_its_login_are_one_trace(
     assert second.trace_id.hex() != TRACE
     assert second.status.code == Status.STATUS_CODE_ERROR
     tokens = answer.json()["tokens"].values()
-    for secret in (KEY, SENT_BACK, "no/such/path", *tokens):
+    for secret in (KEY, SENT_BACK, STATE, "no/such/path", *tokens):
         assert secret.encode() not in collector.raw
 
 
