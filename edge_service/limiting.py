@@ -9,7 +9,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import structlog
 from limits import RateLimitItem, parse_many
@@ -17,9 +17,7 @@ from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from edge_service.answers import ClientError
-
-if TYPE_CHECKING:
-    from redis.asyncio import ConnectionPool
+from edge_service.redis_client import connection_pool
 
 __all__ = ["RateLimited", "RateLimiter", "parse_rate_limits"]
 
@@ -28,7 +26,6 @@ T = TypeVar("T")
 MAX_KEYS = 100_000
 SHARED_COUNTERS = 65_536
 MAX_CONNECTIONS = 16
-STEP_SECONDS = 0.25
 EXCHANGE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
 _DAY = 86_400
@@ -248,7 +245,7 @@ class _Redis:
         # Here, so that a service without Redis never loads its client.
         from limits.aio.storage import RedisStorage
 
-        self._pool = _connection_pool(url)
+        self._pool = connection_pool(url, MAX_CONNECTIONS)
         self._counters = FixedWindowRateLimiter(
             RedisStorage(
                 "async+redis://",  # the pool has the real one: the library's errors quote theirs
@@ -323,37 +320,6 @@ class _Redis:
         self._retry_at = None
         self._log.warning("redis_available", part="rate limits")
         self._on_fallback(False)
-
-
-def _connection_pool(url: str) -> ConnectionPool:
-    from redis.asyncio import ConnectionPool
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError as ConnectionLost
-    from redis.exceptions import RedisError
-
-    try:
-        pool = ConnectionPool.from_url(
-            url,
-            max_connections=MAX_CONNECTIONS,
-            socket_timeout=STEP_SECONDS,
-            socket_connect_timeout=STEP_SECONDS,
-            # At once, for a connection that an idle server has closed; never after a timeout.
-            retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
-            # Version 3 costs a round trip more, and takes a closed connection for a live one.
-            protocol=2,
-            driver_info=None,
-            # Lone surrogates in somebody's text must not look like an outage.
-            encoding_errors="surrogatepass",
-        )
-        # Options in the URL's query are not looked at before that.
-        pool.make_connection()  # type: ignore[no-untyped-call]
-    except (TypeError, ValueError, RedisError):
-        # Their texts quote parts of the URL, which may be the password.
-        raise ValueError(
-            "must be a URL such as redis://:password@redis.example.com:6379/0"
-        ) from None
-    return pool
 
 
 def _raise(refusal: RateLimited | None) -> None:

@@ -16,6 +16,7 @@ import structlog
 
 from edge_service.answers import ServiceError
 from edge_service.grants import HeldGrant, parse_grant, parse_json
+from edge_service.redis_client import connection_pool
 from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["RedisGrants", "connect"]
 
-TIMEOUT_SECONDS = 0.25
+MAX_CONNECTIONS = 64
 POLL_SECONDS = 0.05
 CLOCK_SECONDS = 5.0
 _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end return 1"
@@ -33,19 +34,8 @@ _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[
 def connect(url: str) -> Redis:
     """A client that gives up soon; nothing is sent before its first use."""
     from redis.asyncio import Redis
-    from redis.asyncio.retry import Retry
-    from redis.backoff import NoBackoff
-    from redis.exceptions import ConnectionError as ConnectionLost
 
-    return Redis.from_url(
-        url,
-        socket_timeout=TIMEOUT_SECONDS,
-        socket_connect_timeout=TIMEOUT_SECONDS,
-        # Once more at once, as the server may have closed a connection that was idle; but never
-        # after a timeout. The newest protocol hands such a connection out as if it were alive.
-        retry=Retry(NoBackoff(), 1, supported_errors=(ConnectionLost,)),
-        protocol=2,
-    )
+    return Redis.from_pool(connection_pool(url, MAX_CONNECTIONS))
 
 
 class RedisGrants:

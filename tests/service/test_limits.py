@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from edge_service import limiting
+from edge_service import limiting, redis_client
 from edge_service.limiting import RateLimited, RateLimiter, parse_rate_limits
 from tests.support.redis import RedisServer
 
@@ -90,7 +90,7 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests does not pass for an absent Redis."""
-    monkeypatch.setattr(limiting, "STEP_SECONDS", 10)
+    monkeypatch.setattr(redis_client, "STEP_SECONDS", 10)
     monkeypatch.setattr(limiting, "EXCHANGE_SECONDS", 20)
 
 
@@ -513,7 +513,7 @@ def test_a_rush_on_a_hanging_redis_waits_for_one_timeout_only(redis: RedisServer
             began = time.perf_counter()
             await asyncio.gather(*(limits.count(f"10.0.0.{n}", "") for n in range(200)))
             # Else each of a dozen turns would wait for its own.
-            assert time.perf_counter() - began < 6 * limiting.STEP_SECONDS
+            assert time.perf_counter() - began < 6 * redis_client.STEP_SECONDS
             redis.resume()
 
     with capture_logs() as lines:
@@ -605,7 +605,7 @@ def test_no_answer_of_redis_fails_a_request(reply: bytes) -> None:
 
 def test_many_slow_answers_are_too_slow_as_well() -> None:
     async def dawdle(_: int) -> bytes:
-        await asyncio.sleep(0.8 * limiting.STEP_SECONDS)
+        await asyncio.sleep(0.8 * redis_client.STEP_SECONDS)
         return b":1\r\n"
 
     async def ask() -> None:

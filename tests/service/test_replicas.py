@@ -368,7 +368,8 @@ def test_a_redis_that_talks_nonsense_costs_no_grant(text: bytes) -> None:
         async with working(here), asyncio.timeout(5):
             assert await here.ask() == "access-1"
             assert await here.renewed() == "access-2"
-            assert here.fallbacks == [True]
+            # One that agrees to everything looks like a Redis that keeps nothing.
+            assert here.fallbacks == ([] if text.startswith(b"+OK") else [True])
 
     with Babbler(text) as babbler:
         in_a_loop(visit())

@@ -65,10 +65,9 @@ def patched(*statements: str) -> Arguments:
 BRISK = patched("import edge_service.circuit", "edge_service.circuit.OPEN_SECONDS = 1")
 # A machine that is busy with other tests does not pass for an absent Redis.
 PATIENT = patched(
-    "import edge_service.limiting, edge_service.replicas",
-    "edge_service.limiting.STEP_SECONDS = 10",
+    "import edge_service.limiting, edge_service.redis_client",
+    "edge_service.redis_client.STEP_SECONDS = 10",
     "edge_service.limiting.EXCHANGE_SECONDS = 20",
-    "edge_service.replicas.TIMEOUT_SECONDS = 10",
 )
 
 
