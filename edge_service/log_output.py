@@ -7,6 +7,7 @@ import atexit
 import os
 import select
 import sys
+import threading
 from contextlib import suppress
 
 __all__ = ["LogOutput"]
@@ -32,6 +33,7 @@ class LogOutput:
         self._size = 0
         self._lost = 0
         self._flush_is_due = False
+        self._lock = threading.Lock()
         atexit.register(self._end)
 
     def write(self, text: str) -> None:
@@ -56,11 +58,19 @@ class LogOutput:
     def _flush_in(self, loop: asyncio.AbstractEventLoop) -> None:
         self._flush_is_due = False
         self._flush(0)
-        if self._waiting and not self._flush_is_due:
+        if (self._waiting or self._lines) and not self._flush_is_due:
             self._flush_is_due = True
             loop.call_later(RETRY_SECONDS, self._flush_in, loop)
 
     def _flush(self, patience: float) -> None:
+        # Libraries log from threads of their own, too; the event loop waits for none of them.
+        if self._lock.acquire(blocking=patience > 0):
+            try:
+                self._write(patience)
+            finally:
+                self._lock.release()
+
+    def _write(self, patience: float) -> None:
         text, self._lines = "".join(self._lines), []
         if sys.stdout is None:
             self._size = 0

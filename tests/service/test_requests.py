@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_network
+from typing import Any
 from urllib.parse import urlencode
 
 import pytest
@@ -77,7 +79,9 @@ class InProcess:
         self.logins = 0
         self.settings = replace(settings, rate_limit="999999/second")
         self._app: Starlette = create_app(self.settings)
-        self._runner = asyncio.Runner()
+        # In a thread of its own: a browser test may have left a loop running in this one.
+        self._thread = ThreadPoolExecutor(1)
+        self._runner = self._thread.submit(asyncio.Runner).result()
 
         async def login(_: AvatarLogin) -> Grant:
             self.logins += 1
@@ -89,8 +93,12 @@ class InProcess:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._runner.run(self._app.state.avatars.close())
-        self._runner.close()
+        self._run(self._app.state.avatars.close())
+        self._thread.submit(self._runner.close).result()
+        self._thread.shutdown()
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        self._thread.submit(self._runner.run, work).result()
 
     def ask(self, asked: Asked) -> Answer:
         messages: list[Message] = []
@@ -120,7 +128,11 @@ class InProcess:
             "client": ("127.0.0.1", 1234),
             "server": ("127.0.0.1", 8080),
         }
-        self._runner.run(self._app(scope, receive, send))
+
+        async def answer() -> None:
+            await self._app(scope, receive, send)
+
+        self._run(answer())
         start, *rest = messages
         assert start["type"] == "http.response.start"
         assert {message["type"] for message in rest} == {"http.response.body"}

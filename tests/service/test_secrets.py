@@ -8,6 +8,7 @@ import logging
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain, repeat
 
 import pytest
 import structlog
@@ -60,8 +61,8 @@ def logging_restored() -> Iterator[None]:
 
 @pytest.fixture
 def upstream() -> Iterator[RawUpstream]:
-    # One more, because an answer that never came is asked for again.
-    turn = iter([*ANSWERS, b""])
+    # More of the last, because an answer that never came is asked for again.
+    turn = chain(ANSWERS, repeat(b""))
 
     def behave(connection: socket.socket) -> None:
         connection.sendall(next(turn))
@@ -95,7 +96,7 @@ def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) 
         status = command.stop()
 
     assert status == 0
-    assert len(upstream.received) == len(ANSWERS) + 1
+    assert len(upstream.received) > len(ANSWERS)
     assert {answer.status_code for answer in answers} >= {200, 400, 401, 403, 405, 500, 502}
     for answer in answers:
         said = answer.text + str(answer.headers)
@@ -136,11 +137,16 @@ def test_log_lines_of_libraries_lose_the_text_of_exceptions(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info", "json")
-    try:
-        raise ValueError(KEY)
-    except ValueError:
-        logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
 
+    def fail() -> None:
+        try:
+            raise ValueError(KEY)
+        except ValueError:
+            logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
+
+    # In a thread of its own: a browser test may have left a loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(fail).result()
     said = capsys.readouterr().out
     assert '"exception": "ValueError"' in said
     assert KEY not in said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Page, Request, Response
+from playwright.sync_api import Error, Page, Request, Response
 
 AVATAR = "sentifyd-bot"
 CONNECTED = f'{AVATAR}[data-state="connected"]'
@@ -49,7 +49,7 @@ class Visit:
         self.page.wait_for_load_state("networkidle")
         for response in self._responses:
             if response.status < 300 and response.status != 204:
-                self._texts.append(response.text())
+                self._texts.append(_text(response))
             self._texts.append(str(response.all_headers()))
         self._responses.clear()
         heard = [*self._texts, *(request.url for request in self.requests), self.page.content()]
@@ -58,3 +58,13 @@ class Visit:
 
     def _keep_frame(self, payload: str | bytes) -> None:
         self._texts.append(str(payload))
+
+
+def _text(response: Response) -> str:
+    try:
+        return response.text()
+    except Error as error:
+        # It came just as its page was left, so that no script has got it either.
+        if "No resource with given identifier" not in str(error):
+            raise
+        return ""
