@@ -13,7 +13,6 @@ from typing import TypeVar
 
 import structlog
 from limits import RateLimitItem, parse_many
-from limits.aio.storage import Storage
 from limits.aio.strategies import FixedWindowRateLimiter
 
 from edge_service.answers import ClientError
@@ -93,7 +92,7 @@ class RateLimiter:
         self._limits = tuple(_Limit.of(item) for item in limits)
         self._policy = ", ".join(limit.policy() for limit in self._limits)
         self._clock = clock
-        self._memory = [FixedWindowRateLimiter(WindowCounters(clock)) for _ in self._limits]
+        self._memory = [WindowCounters() for _ in self._limits]
         self._redis = _Redis(redis_url, prefix, on_fallback) if redis_url is not None else None
 
     async def count(self, subject: str, avatar: str) -> None:
@@ -122,7 +121,7 @@ class RateLimiter:
             await self._redis.close()
 
     async def _refusal(
-        self, counters: Sequence[FixedWindowRateLimiter], key: str
+        self, counters: Sequence[FixedWindowRateLimiter | WindowCounters], key: str
     ) -> RateLimited | None:
         now = self._clock()
         for limit, counter in zip(self._limits, counters, strict=True):
@@ -146,60 +145,32 @@ class RateLimiter:
         )
 
 
-class WindowCounters(Storage):
+class WindowCounters:
     """Counters of one limit in memory, for the window that runs now.
 
-    The library's own memory storage starts a task at each hit that walks all keys, and keeps a lock
-    for each key: with 100,000 addresses a request costs milliseconds. This one drops a window
-    whole, and has a bound. When that is reached further keys share counters by their hash, whose
-    seed nobody outside knows, so that a flood can neither fill memory nor reset a visitor's count.
+    It has the two methods of the library's strategy that are used here. The library's own memory
+    storage starts a task at each hit that walks all keys, and keeps a lock for each key: with
+    100,000 addresses a request costs milliseconds. This one drops a window whole, and has a bound.
+    When that is reached further keys share counters by their hash, whose seed nobody outside knows,
+    so that a flood can neither fill memory nor reset a visitor's count.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
-        super().__init__()
-        self._clock = clock
-        self._window = (1, 0)
+    def __init__(self) -> None:
+        self._window = ""
         self._counters: dict[int, int] = {}
 
-    @property
-    def base_exceptions(self) -> tuple[type[Exception], ...]:
-        """There is nothing here that could be unreachable."""
-        return ()
-
-    async def incr(self, key: str, expiry: int, amount: int = 1) -> int:
-        """Count, in the window that runs now."""
-        window = (expiry, int(self._clock() // expiry))
+    async def hit(self, item: RateLimitItem, key: str, window: str) -> bool:
+        """Count a request in a window, and tell whether it is within the limit."""
         # Not only a later one: after the clock was set back nobody may wait for the old time.
         if window != self._window:
             self._window, self._counters = window, {}
         slot = self._slot(key)
-        count = self._counters[slot] = self._counters.get(slot, 0) + amount
-        return count
+        count = self._counters[slot] = self._counters.get(slot, 0) + 1
+        return count <= item.amount
 
-    async def get(self, key: str) -> int:
-        """What was counted in the window that runs now."""
-        length, number = self._window
-        if self._clock() // length != number:
-            return 0
-        return self._counters.get(self._slot(key), 0)
-
-    async def get_expiry(self, key: str) -> float:  # noqa: ARG002 - all keys share one window
-        """When the window ends."""
-        length, number = self._window
-        return (number + 1) * length
-
-    async def check(self) -> bool:
-        """Memory is always there."""
-        return True
-
-    async def reset(self) -> int:
-        """Forget all counters, and tell how many there were."""
-        counters, self._counters = self._counters, {}
-        return len(counters)
-
-    async def clear(self, key: str) -> None:
-        """Forget the counter of one key."""
-        self._counters.pop(self._slot(key), None)
+    async def test(self, item: RateLimitItem, key: str, window: str) -> bool:
+        """Whether one more request in a window would be within the limit."""
+        return window != self._window or self._counters.get(self._slot(key), 0) < item.amount
 
     def _slot(self, key: str) -> int:
         # A third of the memory of the text, and 64 bits of it do not meet by chance.
