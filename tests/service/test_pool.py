@@ -525,3 +525,18 @@ def test_a_rejected_visitor_hears_it_himself() -> None:
             assert caught.value.status == 401
 
     in_virtual_time(visit())
+
+
+def test_an_upstream_that_is_away_keeps_nobody_else_from_being_ready() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 3)
+        upstream.failure = UpstreamUnreachable()
+        async with at_work(pool, upstream):
+            await asyncio.sleep(29)
+            assert not pool.ready
+            await asyncio.sleep(2)
+            assert pool.ready
+            assert pool.level == 0
+
+    in_virtual_time(visit())

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -496,3 +497,24 @@ def test_no_thread_outlives_the_service() -> None:
         for thread in threads:
             thread.join(5)
         assert not any(thread.is_alive() for thread in threads)
+
+
+def test_avatars_of_one_upstream_share_no_connection(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    """An answer that comes twice must not be handed to another avatar's visitor."""
+    used: dict[int, set[bytes]] = {}
+
+    def behave(connection: socket.socket) -> None:
+        key = upstream.received[-1].partition(b"\r\n\r\n")[2]
+        used.setdefault(id(connection), set()).add(key)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    path = tmp_path / "avatars.toml"
+    path.write_text('[[avatars]]\nid = "shop"\nkey = "canary-key-shop"\n')
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url, AVATARS_FILE=str(path))
+        for avatar in ("", "/shop") * 3:
+            assert service.get(avatar).status_code == 200
+
+    assert sorted(len(keys) for keys in used.values()) == [1, 1]
