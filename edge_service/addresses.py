@@ -10,9 +10,10 @@ from typing import NamedTuple
 
 from starlette.types import Scope
 
-__all__ = ["ClientAddresses", "Network"]
+from edge_service.headers import header_values
+from edge_service.variables import Network
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+__all__ = ["ClientAddresses"]
 
 UNKNOWN = "unknown"
 # Honest chains have a handful of entries. Whoever sends more could only make us work.
@@ -93,7 +94,7 @@ def _peer(scope: Scope) -> str:
 
 def _forwarded_for(scope: Scope) -> list[str]:
     """The entries of `X-Forwarded-For`, the nearest first."""
-    lines = [value for name, value in scope["headers"] if name == b"x-forwarded-for"]
+    lines = header_values(scope, b"x-forwarded-for")
     if not lines:
         return []
     listed: bytes = b",".join(lines)

@@ -82,9 +82,6 @@ def create_app(settings: Settings) -> Starlette:
             return json_response({"status": "ready"})
         return json_response({"status": "starting"}, status=503, headers={"Retry-After": "1"})
 
-    async def show_metrics(_: Request) -> Response:
-        return await metrics.page()
-
     @cache
     def description() -> Response:
         # Here, because a start need not wait for what hardly anybody asks.
@@ -118,7 +115,7 @@ def create_app(settings: Settings) -> Starlette:
         _Route("/openapi.json", show_description),
     ]
     if settings.metrics_port is None:
-        routes.append(_Route("/metrics", show_metrics))
+        routes.append(_Route("/metrics", _show(metrics)))
     app = Starlette(
         routes=routes,
         middleware=[
@@ -141,12 +138,14 @@ def create_app(settings: Settings) -> Starlette:
 
 def metrics_app(app: Starlette) -> Starlette:
     """An application for a port of its own, with nothing but the metrics of another."""
-    metrics: Metrics = app.state.metrics
+    return Starlette(routes=[Route("/metrics", _show(app.state.metrics))])
 
-    async def show_metrics(_: Request) -> Response:
+
+def _show(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
+    async def show(_: Request) -> Response:
         return await metrics.page()
 
-    return Starlette(routes=[Route("/metrics", show_metrics)])
+    return show
 
 
 class _Route(Route):

@@ -8,10 +8,10 @@ from starlette.types import Receive, Scope, Send
 from edge_service.answers import ServiceError, json_response
 from edge_service.avatars import Avatar
 from edge_service.grants import Grant
+from edge_service.headers import header_values
 from edge_service.intake import read_grant_request
 from edge_service.issuing import GrantRequest
 from edge_service.metrics import Metrics
-from edge_service.origins import header_values
 from edge_service.sealing import Sealer
 
 __all__ = ["TokenEndpoint"]

@@ -12,10 +12,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from edge_service.addresses import ClientAddresses
 from edge_service.answers import MethodNotAllowed, NotFound, OriginNotAllowed
 from edge_service.avatars import Avatar, Avatars
+from edge_service.headers import header_values
 from edge_service.identity import Authenticator, Unauthenticated
 from edge_service.limiting import RateLimited, RateLimiter
 from edge_service.metrics import Metrics
-from edge_service.origins import OriginPolicy, header_values
+from edge_service.origins import OriginPolicy
 
 __all__ = ["ROUTE", "CrossOrigin", "VisitorLimit", "guards"]
 
@@ -65,9 +66,9 @@ class CrossOrigin:
         self._app = app
         self._avatars = avatars
         self._always = [(b"cache-control", b"no-store"), (b"vary", b"Origin")]
-        self._shared = [*self._always]
+        self._readable = list(self._always)
         if credentials:
-            self._shared.append((b"access-control-allow-credentials", b"true"))
+            self._readable.append((b"access-control-allow-credentials", b"true"))
         # A grant has nothing to expose, and each header costs as much as a guard.
         self._exposed = [(b"access-control-expose-headers", _EXPOSED)]
         self._preflight = Response(
@@ -88,7 +89,7 @@ class CrossOrigin:
         allowed = len(origins) == 1 and self._policy(scope["path"]).allows(origins[0])
         headers = self._always
         if allowed:
-            headers = [*self._shared, (b"access-control-allow-origin", origins[0])]
+            headers = [*self._readable, (b"access-control-allow-origin", origins[0])]
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -14,6 +14,7 @@ from starlette.types import Scope
 
 from edge_service.addresses import ClientAddresses
 from edge_service.answers import JSON, ClientError, ServiceError
+from edge_service.headers import header_values
 
 __all__ = [
     "Authenticator",
@@ -185,7 +186,7 @@ class JwtAuthenticator:
         return user
 
     def _credentials(self, scope: Scope) -> bytes:
-        authorizations = _headers(scope, b"authorization")
+        authorizations = header_values(scope, b"authorization")
         if authorizations:
             # Whoever sends several credentials may have had some of them slipped in.
             scheme, _, token = authorizations[0].partition(b" ")
@@ -237,7 +238,9 @@ class ForwardedAuthenticator:
         Raises:
             Unauthenticated: no trusted proxy sent the request, or it does not name one user.
         """
-        values = _headers(scope, self._header) if self._addresses.comes_from_proxy(scope) else []
+        values = (
+            header_values(scope, self._header) if self._addresses.comes_from_proxy(scope) else []
+        )
         if not values:
             raise Unauthenticated
         user = _user(_text(values[0]).strip()) if len(values) == 1 else None
@@ -260,13 +263,11 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1")
 
 
-def _headers(scope: Scope, name: bytes) -> list[bytes]:
-    return [value for key, value in scope["headers"] if key == name]
-
-
 def _cookies(scope: Scope, name: bytes) -> list[bytes]:
     """The values of a cookie, which HTTP/2 may spread over several headers."""
     pairs = (
-        pair.partition(b"=") for line in _headers(scope, b"cookie") for pair in line.split(b";")
+        pair.partition(b"=")
+        for line in header_values(scope, b"cookie")
+        for pair in line.split(b";")
     )
     return [value.strip() for key, _, value in pairs if key.strip() == name]

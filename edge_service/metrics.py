@@ -89,8 +89,10 @@ class Metrics:
 
     async def page(self) -> Response:
         """All of them in the text format."""
-        # In a thread and one at a time: with many avatars it takes long, and anybody may ask.
+        # In a thread and one at a time: with many avatars it takes long, and anybody may ask. But
+        # pools change under whoever looks at them from another thread.
         async with self._rendering:
+            self.states.look()
             text = await asyncio.to_thread(generate_latest, self._registry)
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -146,7 +148,7 @@ class Metrics:
 
 
 class _States(Collector):
-    """Looks at pools and circuits when somebody asks, so that no state is an old one.
+    """What pools and circuits are like when somebody asks, so that no state is an old one.
 
     Attributes:
         pools: those that there are now, by avatar.
@@ -156,8 +158,14 @@ class _States(Collector):
     def __init__(self) -> None:
         self.pools: Mapping[str, Pool] = {}
         self.circuits: Mapping[str, Circuit] = {}
+        self._seen: list[GaugeMetricFamily] = []
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
+        """What was seen at the last look."""
+        return self._seen
+
+    def look(self) -> None:
+        """Look at them; in the event loop, where they live."""
         size = GaugeMetricFamily(
             "sentifyd_edge_pool_size", "Grants that shall be ready", labels=("avatar",)
         )
@@ -179,7 +187,7 @@ class _States(Collector):
         for upstream, circuit in self.circuits.items():
             for state in CIRCUIT_STATES:
                 circuits.add_metric((upstream, state), circuit.state == state)
-        return size, level, age, circuits
+        self._seen = [size, level, age, circuits]
 
 
 def _label(avatar: str) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from starlette.types import Scope
 
+from edge_service.headers import header_values
 from edge_service.settings import AvatarSettings
 
-__all__ = ["OriginPolicy", "header_values"]
+__all__ = ["OriginPolicy"]
 
 _PRINTABLE = re.compile(rb"[!-~]{1,512}")
 _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
@@ -55,8 +56,3 @@ class OriginPolicy:
         if sites:
             return not _FOREIGN_SITES.intersection(sites)
         return not self.required
-
-
-def header_values(scope: Scope, name: bytes) -> list[bytes]:
-    """Every value of a header, in order; `name` in lower case."""
-    return [value for key, value in scope["headers"] if key == name]

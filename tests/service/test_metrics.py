@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
+from edge_service.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
@@ -261,6 +263,27 @@ def test_handles_that_do_not_open_are_counted(
 
     assert [refused("docs", code) for code in ("handle_refused", "malformed_handle")] == [2, 0]
     assert [refused("(default)", code) for code in ("handle_refused", "malformed_handle")] == [0, 1]
+
+
+def test_pools_are_looked_at_where_they_live(
+    start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From another thread they may change meanwhile, and the page would be an error."""
+    loops, looks = set(), set()
+
+    async def fill(_: Pool) -> None:
+        loops.add(threading.get_ident())
+
+    def level(_: Pool) -> int:
+        looks.add(threading.get_ident())
+        return 7
+
+    monkeypatch.setattr(Pool, "_fill", fill)
+    monkeypatch.setattr(Pool, "level", property(level))
+    service = start_service(sandbox_url, TOKEN_POLICY="pool")
+
+    assert Page(service.base).value("pool_level", avatar="(default)") == 7
+    assert looks == loops
 
 
 def test_metrics_may_have_a_port_of_their_own(sandbox_url: str) -> None:
