@@ -181,9 +181,9 @@ class BoundedProtocol(HttpToolsProtocol):
             self._close()
 
     def _close(self) -> None:
-        """Close, also when the peer does not take what is left to send."""
+        """Close once the peer has taken what is left to send, but do not wait for ever."""
         self.transport.close()
-        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+        self.loop.call_later(STALL_SECONDS, self.transport.abort)
 
     def _refuse(self, error: ServiceError) -> None:
         body: JSON = error.body()
