@@ -14,7 +14,7 @@ from mkdocs_sentifyd.options import OVERLAYS, is_one_line
 if TYPE_CHECKING:
     from mkdocs_sentifyd.config import PageConfig
 
-__all__ = ["Attributes", "element_attributes", "follows_root"]
+__all__ = ["Attributes", "colours", "element_attributes"]
 
 # With the option that writes each, because an attribute counts only once.
 _WRITTEN = {
@@ -83,12 +83,6 @@ def element_attributes(settings: PageConfig, language: str, root: str) -> dict[s
     return {name: _text(value) for name, value in values.items() if value is not None}
 
 
-def follows_root(settings: PageConfig) -> bool:
-    """Whether the attributes depend on where in the site the page is."""
-    addresses = (settings.brand.logo, settings.brand.terms_url, settings.brand.privacy_url)
-    return any(_from_page(address, "../") != address for address in addresses)
-
-
 def _text(value: str | int | bool) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
@@ -114,13 +108,19 @@ def _style(settings: PageConfig) -> Iterator[tuple[str, str]]:
         yield "width", f"{OVERLAY_WIDTH if width is None else width}px"
         yield "max-width", "100%"
         yield "height", f"{OVERLAY_HEIGHT if height is None else height}px"
-    colours = {
+    yield from colours(settings)
+
+
+def colours(settings: PageConfig) -> Iterator[tuple[str, str]]:
+    """Custom properties, with the colours that the author chose."""
+    look = settings.appearance
+    properties = {
         "--primary-color": look.primary_color,
         "--secondary-color": look.secondary_color,
         "--text-color-primary-bg": look.text_on_primary,
         "--text-color-secondary-bg": look.text_on_secondary,
     }
-    yield from ((name, colour) for name, colour in colours.items() if colour is not None)
+    yield from ((name, colour) for name, colour in properties.items() if colour is not None)
 
 
 class Attributes(BaseConfigOption["dict[str, str]"]):

@@ -121,7 +121,6 @@ class BuiltSite:
         language = _language(html)
         names = _with_suffixes(chain(_names(path), _translations(path, language)))
         source = next((name for name in names if name in self._sources), None)
-        root = "../" * path.count("/")
         if source is not None:
             self._paths.add(source)
             avatar = self._selection.page([source], self._fronts(source))
@@ -134,10 +133,12 @@ class BuiltSite:
             sources = [*_with_suffixes(_names(path)), path]
             self._paths.update(sources)
             avatar = self._selection.page(sources, [])
-        if path.rpartition("/")[2] == "404.html":
-            # It is shown at any address, so its links begin at the root of the host.
-            root = self._root
-        return avatar.embed(language, root) if avatar else None
+        return avatar.embed(language, self.root(path)) if avatar else None
+
+    def root(self, path: str) -> str:
+        """The way from a page to the root of the site, empty or with a `/` at its end."""
+        # It is shown at any address, so its links begin at the root of the host.
+        return self._root if path.rpartition("/")[2] == "404.html" else "../" * path.count("/")
 
     def unused(self) -> list[str]:
         """What is said of pages that are not there, once every page has been asked for."""

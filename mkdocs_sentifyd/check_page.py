@@ -12,8 +12,8 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from mkdocs_sentifyd.components import COMPONENTS
-from mkdocs_sentifyd.embed import Embed, address, credential
+from mkdocs_sentifyd.components import COMPONENTS, credential
+from mkdocs_sentifyd.embed import Embed, address
 from mkdocs_sentifyd.findings import Finding, Severity
 from mkdocs_sentifyd.keys import find_api_key
 

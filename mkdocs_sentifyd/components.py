@@ -6,8 +6,9 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["COMPONENTS", "LANGUAGES", "Component", "spoken"]
+__all__ = ["COMPONENTS", "LANGUAGES", "Component", "credential", "spoken"]
 
+_CREDENTIALS = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
 LANGUAGES = ("en", "fr", "de", "es", "ar", "zh")
 
 
@@ -45,6 +46,11 @@ COMPONENTS = {
         attribute_names="kebab",
     ),
 }
+
+
+def credential(name: str) -> str:
+    """The documented spelling of an attribute that holds a credential; of others the name."""
+    return _CREDENTIALS.get(name, name)
 
 
 def spoken(language: str) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from mkdocs.config import config_options as c
@@ -10,6 +10,7 @@ from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationE
 
 from mkdocs_sentifyd import css, options
 from mkdocs_sentifyd.attributes import Attributes
+from mkdocs_sentifyd.browser import Behaviour
 from mkdocs_sentifyd.keys import KEY_ON_THE_SITE, find_api_key
 from mkdocs_sentifyd.overrides import Overrides, merged
 from mkdocs_sentifyd.patterns import Patterns
@@ -19,8 +20,6 @@ __all__ = [
     "SentifydConfig",
 ]
 
-# Nobody may believe that a site waits for consent when it does not.
-_NOT_YET = {"actions", "consent", "follow_palette", "load", "preview"}
 _PUBLIC_KEY = (
     "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: a token service keeps it "
     "off the site (option token_endpoint)"
@@ -55,17 +54,18 @@ class Options(Config):
         known = dict(self._schema)
         errors, warnings = super().validate()
         told = [(name, text) for name, text in warnings if name in known]
-        for name in self.written:
-            if name in _NOT_YET:
-                return [(name, ValidationError("is not supported yet: take it out"))], []
-            if name not in known:
-                import difflib
-
-                close = difflib.get_close_matches(str(name), known, n=1)
-                cure = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-                told.append((str(name), f"no such option: {cure}"))
+        others = [str(name) for name in self.written if name not in known]
+        told += [(name, self.unknown(name, known)) for name in others]
         self.told = frozenset(told)
         return errors, told
+
+    def unknown(self, name: str, known: Iterable[str]) -> str:
+        """What is said of a name that is no option."""
+        import difflib
+
+        close = difflib.get_close_matches(name, known := list(known), n=1)
+        cure = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
+        return f"no such option: {cure}"
 
 
 class LoaderConfig(Options):
@@ -131,6 +131,10 @@ class AppearanceConfig(Options):
     text_on_secondary = c.Optional(css.Colour())
     """CSS colour of text on the secondary colour. Default: the component's `#ffffff`."""
 
+    follow_palette = c.Optional(options.Flag())
+    """Whether colours that are not set follow the site's palette, also when the visitor switches
+    between light and dark: in Material, Zensical and MkDocs' own themes. Default: no."""
+
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Tell what YAML took for a comment: such a colour would just not be there."""
         for name, value in self.written.items():
@@ -189,6 +193,15 @@ class PageConfig(Options):
     """The key of an integration without a token service, in place of `token_endpoint`. Every
     reader of the site gets it, and a strict build fails. Default: none."""
 
+    def unknown(self, name: str, known: Iterable[str]) -> str:
+        """What is said of a name that is no option, or none of a page."""
+        if name in dict(SentifydConfig._schema):  # noqa: SLF001 - MkDocs has no other way to ask
+            return (
+                "no such option of a page: it is for the whole site, and belongs beside avatar_id "
+                "in mkdocs.yml"
+            )
+        return super().unknown(name, known)
+
 
 class SentifydConfig(PageConfig):
     """Where avatars stand, and what they are."""
@@ -206,6 +219,31 @@ class SentifydConfig(PageConfig):
 
     not_found_page = options.Flag(default=True)
     """Whether 404.html and the theme's other static HTML templates get the avatar."""
+
+    load = options.OneOf("eager", "idle", "interaction", default="eager")
+    """When the loader is fetched from Sentifyd: `eager` (with the page), `idle` (when the page is
+    loaded and the browser idle), `interaction` (when the visitor uses a button that stands there in
+    place of the avatar)."""
+
+    consent = options.ConsentName()
+    """Name of a consent, such as `sentifyd`, before which nothing third-party is fetched. It is
+    asked for in Material's form; other sites tell it in the event `sentifyd:consent`. Default:
+    none."""
+
+    actions = options.Flag(default=False)
+    """Whether the avatar may search, read and open the site's pages in the visitor's browser."""
+
+    shortcut = options.Shortcut()
+    """Keys that open and close the avatar, such as `ctrl+alt+a`. Default: none."""
+
+    preview = options.OneOf("live", "sandbox", "off", default="live")
+    """What `mkdocs serve` shows: `live` (the avatar, if its endpoint allows the local origin),
+    `sandbox` (a stand-in that this machine runs meanwhile), `off` (none)."""
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the site wants in the browser."""
+        return Behaviour(self.load, self.consent, self.actions, self.shortcut)
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Refuse a secret first: no other message may come before it is off the site."""

@@ -8,15 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
-from mkdocs_sentifyd.attributes import element_attributes, follows_root
-from mkdocs_sentifyd.components import COMPONENTS
+from mkdocs_sentifyd.attributes import element_attributes
+from mkdocs_sentifyd.browser import Behaviour, Runtime, page_settings, style_sheet
+from mkdocs_sentifyd.components import COMPONENTS, credential
 from mkdocs_sentifyd.config import PageConfig
+from mkdocs_sentifyd.rendering import render
 
-__all__ = ["Avatar", "Embed", "address", "credential", "host_pattern", "make_embed"]
+__all__ = ["Avatar", "Embed", "address", "host_pattern", "make_embed"]
 
-_CREDENTIALS = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
 # Of any other type a browser runs no script (HTML Standard, "prepare the script element").
 _SCRIPT_TYPES = {"", "module", "text/javascript", "application/javascript"}
 
@@ -33,6 +32,10 @@ class Embed:
         hosts: matches the names of the hosts that the loaders come from.
         tag: the whole element.
         attributes: names, and each attribute written out with a space before it.
+        styles: links to the style sheets that go with the static tags.
+        palette: the one of them that goes with the runtime too, or nothing.
+        needs_runtime: whether the site asks for what only the browser runtime can do.
+        runtime: what writes the runtime's tags.
         public_key: what may stand there although it is a key.
     """
 
@@ -43,6 +46,10 @@ class Embed:
     hosts: re.Pattern[str]
     tag: str
     attributes: tuple[tuple[str, str], ...]
+    styles: str
+    palette: str
+    needs_runtime: bool
+    runtime: Runtime
     public_key: str | None = None
 
     def missing(self, present: Iterable[str]) -> str:
@@ -75,11 +82,12 @@ class Avatar:
 
     Args:
         settings: the options of these pages.
+        behaviour: what the site wants in the browser.
     """
 
-    def __init__(self, settings: PageConfig) -> None:
+    def __init__(self, settings: PageConfig, behaviour: Behaviour) -> None:
         self.settings = settings
-        self._follows_root = follows_root(settings)
+        self.behaviour = behaviour
         self._embeds: dict[tuple[str, str], Embed] = {}
 
     def embed(self, language: str, root: str) -> Embed:
@@ -89,29 +97,36 @@ class Avatar:
             language: the page's language, a code such as `de` or `pt-BR`.
             root: the way from the page to the root of the site, empty or with a `/` at its end.
         """
-        key = (language, root if self._follows_root else "")
+        key = (language, root)
         embed = self._embeds.get(key)
         if embed is None:
-            embed = self._embeds[key] = make_embed(self.settings, *key)
+            embed = self._embeds[key] = make_embed(self.settings, self.behaviour, *key)
         return embed
 
 
-def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
+def make_embed(settings: PageConfig, behaviour: Behaviour, language: str, root: str) -> Embed:
     """Render the tags that the options ask for; the arguments are those of `Avatar`."""
     component = COMPONENTS[settings.component]
     url = settings.loader.url or component.loader
-    templates = _templates()
-    loader = templates.get_template("loader.html").render(
+    kind = settings.loader.type or component.loader_type
+    script: dict[str, str | None] = {
+        "src": url,
+        "integrity": settings.loader.integrity,
+        "crossorigin": settings.loader.crossorigin,
+        "type": "module" if kind == "module" else None,
+    }
+    palette = style_sheet(root, "palette") if settings.appearance.follow_palette else ""
+    attributes = element_attributes(settings, language, root)
+    written = {
+        name: render("attribute.html", name=name, value=value) for name, value in attributes.items()
+    }
+    loader = render(
+        "loader.html",
         url=url,
-        type=settings.loader.type or component.loader_type,
+        type=kind,
         integrity=settings.loader.integrity,
         crossorigin=settings.loader.crossorigin,
     )
-    attribute = templates.get_template("attribute.html")
-    attributes = element_attributes(settings, language, root)
-    written = {
-        name: _ascii(attribute.render(name=name, value=value)) for name, value in attributes.items()
-    }
     loaders = frozenset(map(address, (url, component.loader, *component.other_loaders)))
     return Embed(
         loader=loader + "\n",
@@ -121,25 +136,19 @@ def make_embed(settings: PageConfig, language: str, root: str) -> Embed:
         hosts=host_pattern(loaders),
         tag=f"<{component.element}{''.join(written.values())}></{component.element}>\n",
         attributes=tuple(written.items()),
+        styles=style_sheet(root, "print") + palette,
+        palette=palette,
+        needs_runtime=behaviour.needs_runtime,
+        runtime=Runtime(
+            page_settings(settings, behaviour, language),
+            behaviour,
+            component.element,
+            attributes,
+            {name: value for name, value in script.items() if value is not None},
+            root,
+        ),
         public_key=settings.public_api_key,
     )
-
-
-def _ascii(text: str) -> str:
-    """The same text with character references, which is right in every encoding of a page."""
-    return text.encode("ascii", "xmlcharrefreplace").decode("ascii")
-
-
-@functools.cache
-def _templates() -> Environment:
-    return Environment(
-        loader=PackageLoader("mkdocs_sentifyd"), autoescape=True, undefined=StrictUndefined
-    )
-
-
-def credential(name: str) -> str:
-    """The documented spelling of an attribute that holds a credential; of others the name."""
-    return _CREDENTIALS.get(name, name)
 
 
 def address(url: str) -> tuple[str, str]:

@@ -11,17 +11,21 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
+from mkdocs_sentifyd.browser import script, traits
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.embed import Embed
 from mkdocs_sentifyd.keys import find_api_key
 from mkdocs_sentifyd.scan import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.shortcuts import end_of_body, end_of_head, may_have_avatar
 
-__all__ = ["Injected", "inject"]
+__all__ = ["Injected", "inject", "inject_script"]
 
 _HEAD_AND_BODY = frozenset({"head", "body"})
 _ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
 _OUTLINE = _HEAD_AND_BODY | _ELEMENTS | {"html", "script"}
+_SETTINGS = '<meta name="sentifyd" '
+# What stands in a template is neither shown nor upgraded: the runtime puts its own element there.
+_PLACE = "<span data-sentifyd-place><template>", "</template></span>"
 
 
 class Injected(NamedTuple):
@@ -30,10 +34,12 @@ class Injected(NamedTuple):
     Attributes:
         html: the page.
         advice: what its author should mend, a line each.
+        has_scripts: whether it loads scripts of the browser runtime.
     """
 
     html: str
-    advice: tuple[str, ...]
+    advice: tuple[str, ...] = ()
+    has_scripts: bool = False
 
 
 def inject(html: str, embed: Embed) -> Injected:
@@ -46,32 +52,80 @@ def inject(html: str, embed: Embed) -> Injected:
     Returns:
         The page with one loader in the head and the element at the end of the body. A loader that
         the author placed stays the only one; of an author's elements the first is completed. A
-        page with the element of another component stays as it is.
+        page with the element of another component stays as it is. Where the static tags are not
+        enough, the browser runtime and what it has to know take their place.
     """
+    page = traits(html)
+    needs_runtime = embed.needs_runtime or page.is_instant
+    if needs_runtime and _SETTINGS in html and _has_settings(html):
+        return Injected(html, has_scripts=True)
+    keys = embed.runtime.keys() if page.has_shortcuts else ""
     if places := _quick_places(html, embed):
         head, body = places
-        parts = (html[:head], embed.loader, html[head:body], embed.tag, html[body:])
-        return Injected("".join(parts), ())
+        if needs_runtime:
+            head_tags = embed.runtime.tags(page, None, has_loader=False) + embed.palette
+            return Injected(f"{html[:head]}{head_tags}{html[head:]}", has_scripts=True)
+        parts = (html[:head], embed.loader, embed.styles, keys, html[head:body])
+        return Injected("".join((*parts, embed.tag, html[body:])), has_scripts=bool(keys))
     outline = _outline(html, embed)
     advice = tuple(_advice(outline, embed))
     if outline.others and not outline.elements:
         return Injected(html, advice)
     edits: list[tuple[int, str]] = []
-    if outline.elements:
-        edits += _completion(html, outline.elements[0], embed)
-    loader = "" if outline.has_loader else embed.loader
-    element = "" if outline.elements else embed.tag
-    if outline.head_end == outline.body_end:
-        edits.append((outline.body_end, loader + element))
+    if needs_runtime:
+        own = outline.elements[0].attributes() if outline.elements else None
+        head_tags = embed.runtime.tags(page, own, has_loader=outline.has_loader) + embed.palette
+        element = ""
+        if outline.elements:
+            edits += _placing(outline.elements[0], outline.element_end)
     else:
-        edits += [(outline.head_end, loader), (outline.body_end, element)]
+        head_tags = "" if outline.has_loader else embed.loader
+        head_tags += "" if embed.styles in html else embed.styles + keys
+        element = "" if outline.elements else embed.tag
+        if outline.elements:
+            edits += _completion(html, outline.elements[0], embed)
+    if outline.head_end == outline.body_end:
+        edits.append((outline.body_end, head_tags + element))
+    else:
+        edits += [(outline.head_end, head_tags), (outline.body_end, element)]
     pieces, position = [], 0
     for offset, text in sorted(edits, key=itemgetter(0)):
         # Where something was never closed, our own tags of the last time are not seen as tags.
         if not html.endswith((text, text + embed.tag), 0, offset):
             pieces += [html[position:offset], text]
             position = offset
-    return Injected("".join([*pieces, html[position:]]), advice)
+    page_html = "".join([*pieces, html[position:]])
+    return Injected(page_html, advice, needs_runtime or bool(keys))
+
+
+def inject_script(html: str, root: str) -> str:
+    """Put the runtime into a page without an avatar, if a visit that begins there may get one.
+
+    Args:
+        html: a whole page.
+        root: the way from the page to the root of the site, empty or with a `/` at its end.
+    """
+    tag = script(root, "core")
+    if tag in html or not traits(html).is_instant:
+        return html
+    end = end_of_head(html)
+    if end is None:
+        ends = (tag.start for tag in tags(html, {"head"}) if tag.is_end)
+        end = next(ends, None)
+    return html if end is None else f"{html[:end]}{tag}{html[end:]}"
+
+
+def _has_settings(html: str) -> bool:
+    """Whether the settings of the runtime stand there as a real tag."""
+    metas = (tag.attributes() for tag in tags(html, {"meta"}))
+    return any(attributes.get("name") == "sentifyd" for attributes in metas)
+
+
+def _placing(element: Tag, end: int | None) -> Iterator[tuple[int, str]]:
+    """Keep an author's element from the browser, for the runtime to put its own there."""
+    before, behind = _PLACE
+    yield element.start, before
+    yield element.end if end is None else end, behind
 
 
 def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
@@ -84,6 +138,11 @@ def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, st
 
 def _advice(outline: _Outline, embed: Embed) -> Iterator[str]:
     count = len(outline.elements)
+    if outline.has_loader and embed.runtime.waits:
+        yield (
+            "has a loader of its own, which waits neither for consent nor for anything else: take "
+            "the script tag out, and the plugin loads it in time"
+        )
     if count > 1:
         yield (
             f"has {count} <{embed.element}>, and only the first gets the avatar: keep one; where "
@@ -111,6 +170,7 @@ class _Outline:
     body_end: int
     has_loader: bool = False
     elements: list[Tag] = field(default_factory=list)
+    element_end: int | None = None
     others: list[Tag] = field(default_factory=list)
 
 
@@ -137,7 +197,8 @@ def _outline(html: str, embed: Embed) -> _Outline:
         if tag.name == UNCLOSED or (tag.is_end and tag.name in ends):
             ends[tag.name] = tag.start
         elif tag.is_end:
-            continue
+            if tag.name == embed.element and len(outline.elements) == 1:
+                outline.element_end = outline.element_end or tag.end
         elif tag.name in _ELEMENTS:
             (outline.elements if tag.name == embed.element else outline.others).append(tag)
         elif tag.name == "script" and not outline.has_loader:

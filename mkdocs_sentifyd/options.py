@@ -14,8 +14,9 @@ from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 from mkdocs_sentifyd.components import COMPONENTS, LANGUAGES, spoken
 
 __all__ = [
-    *("Address", "AvatarId", "Display", "Flag", "Group", "Integrity", "Language", "LoaderUrl"),
-    *("OVERLAYS", "OneOf", "PublicKey", "Text", "TokenEndpoint", "is_one_line"),
+    *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
+    *("LoaderUrl", "OVERLAYS", "OneOf", "PublicKey", "Shortcut", "Text", "TokenEndpoint"),
+    "is_one_line",
 ]
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
@@ -24,6 +25,7 @@ EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
 # In no address, whatever some parser may make of it.
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
 OVERLAYS = ("overlay", "overlay-toggler")
+_MODIFIERS = ("ctrl", "alt", "shift", "meta")
 
 
 class AvatarId(BaseConfigOption[str]):
@@ -175,6 +177,36 @@ class Language(BaseConfigOption[str]):
             quotes = "; quote it, or YAML reads a truth value" if isinstance(value, bool) else ""
             raise ValidationError(f"must be auto or one of {', '.join(LANGUAGES)}{quotes}")
         return code
+
+
+class ConsentName(BaseConfigOption[str | None]):
+    """The name of a cookie in Material's consent form."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return the name."""
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", value):
+            raise ValidationError("must be a name of Latin letters, digits, - and _: sentifyd")
+        return value
+
+
+class Shortcut(BaseConfigOption[str | None]):
+    """Keys to press together."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return what the runtime compares: ctrl, alt, shift, meta as 1 or 0, and the key."""
+        if value is None:
+            return None
+        *modifiers, key = value.lower().split("+") if isinstance(value, str) else [""]
+        if not re.fullmatch("[a-z0-9]", key) or not set(modifiers) <= set(_MODIFIERS):
+            raise ValidationError(
+                f"must be a letter or digit behind {', '.join(_MODIFIERS)} and +, as in ctrl+alt+a"
+            )
+        # WCAG 2.2, success criterion 2.1.4: no key that somebody may just type.
+        if not {"ctrl", "alt", "meta"} & set(modifiers):
+            raise ValidationError("needs ctrl, alt or meta, or it would take keys from writing")
+        return ",".join([*(str(int(name in modifiers)) for name in _MODIFIERS), key])
 
 
 class Text(BaseConfigOption[str]):

@@ -11,9 +11,11 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority, get_plugin_logger
 from mkdocs.utils import is_error_template, is_markdown_file
 
+from mkdocs_sentifyd.assets import install
 from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.consent import register_consent
 from mkdocs_sentifyd.front_matter import LOST, PageError, is_lost
-from mkdocs_sentifyd.inject import inject
+from mkdocs_sentifyd.inject import inject, inject_script
 from mkdocs_sentifyd.keys import secret_keys
 from mkdocs_sentifyd.scan import is_whole_page
 from mkdocs_sentifyd.selection import Selection
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.pages import Page
 
     from mkdocs_sentifyd.embed import Avatar
+    from mkdocs_sentifyd.preview import Preview
 
 __all__ = ["SentifydPlugin"]
 
@@ -51,16 +54,28 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _own: dict[str, object]
     _folders: dict[str, object]
     _lost: set[str]
+    _has_scripts: bool
     _depth = 0
+    _serves = False
+    _is_told = False
+    _preview: Preview | None = None
 
-    def on_config(self, config: MkDocsConfig) -> None:  # noqa: ARG002 - the event's signature
+    def on_startup(self, *, command: str, dirty: bool) -> None:  # noqa: ARG002 - the event's signature
+        """Note whether pages are for their author only."""
+        self._serves = command == "serve"
+
+    def on_config(self, config: MkDocsConfig) -> None:
         """Take the options as they are now; with several languages this comes once for each."""
-        self._selection = Selection(self.config)
+        if self._serves:
+            self._prepare_preview(config)
+        self._selection = Selection(self.config, self._preview)
+        if self.config.consent and (line := register_consent(config, self.config.consent)):
+            log.info("%s", line)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Begin to count; a build within a build, for another language, goes on counting."""
         if not self._depth:
-            self._count, self._paths = 0, set()
+            self._count, self._paths, self._has_scripts = 0, set(), False
         self._own, self._folders, self._lost = {}, {}, set()
         self._depth += 1
 
@@ -107,8 +122,6 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         except PageError as error:
             log.warning("%s: %s", template_name, error)
             return output_content
-        if avatar is None:
-            return output_content
         root = "../" * template_name.count("/")
         if is_error_template(template_name):
             # It is shown at any address, so MkDocs writes its links from the root of the host.
@@ -127,8 +140,6 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         except PageError as error:
             log.warning("%s: %s", source, error)
             return output
-        if avatar is None:
-            return output
         return self._inject(output, source, avatar, "../" * page.url.count("/"))
 
     @event_priority(LAST)
@@ -140,6 +151,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
         log.info("%d pages have an avatar", self._count)
+        if self._count or self._has_scripts:
+            install(Path(config.site_dir), with_scripts=self._has_scripts)
         if keys := secret_keys():
             self._refuse_leaks(Path(config.site_dir), keys)
 
@@ -162,6 +175,35 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Forget a build that came to nothing; `mkdocs serve` goes on to the next."""
         self._depth = 0
 
+    def on_shutdown(self) -> None:
+        """Stop what the preview started."""
+        if self._preview:
+            self._preview.stop()
+
+    def _prepare_preview(self, config: MkDocsConfig) -> None:
+        from mkdocs_sentifyd.preview import Preview, PreviewError, local_origins
+
+        origins = local_origins(config.dev_addr)
+        if self.config.preview != "sandbox":
+            if self.config.preview == "live" and not self._is_told:
+                log.info(
+                    "preview: the avatar is live, and its token service must allow %s; a stand-in "
+                    "needs no account: preview: sandbox",
+                    " and ".join(origins),
+                )
+            self._is_told = True
+            self.on_shutdown()
+            self._preview = None
+        elif self._preview is None:
+            try:
+                self._preview = Preview.start(origins)
+            except PreviewError as error:
+                raise PluginError(str(error)) from None
+            log.info(
+                "preview: the avatar is a sandbox, not Sentifyd; its tokens come from %s",
+                self._preview.token_endpoint,
+            )
+
     def _unused(self, docs_dir: Path) -> list[str]:
         """Patterns for pages that are not there, and not only left out of this build."""
         if not list(self._selection.unused(self._paths)):
@@ -170,12 +212,17 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         sources = (file.relative_to(docs_dir).as_posix() for file in files)
         return list(self._selection.unused(self._paths.union(sources)))
 
-    def _inject(self, html: str, name: str, avatar: Avatar, root: str) -> str:
+    def _inject(self, html: str, name: str, avatar: Avatar | None, root: str) -> str:
         # MkDocs skips a page without text, and has to go on doing so.
-        if not html or html.isspace():
+        if not html or html.isspace() or (self._serves and self.config.preview == "off"):
             return html
+        if avatar is None:
+            after = inject_script(html, root)
+            self._has_scripts |= after != html
+            return after
         page = inject(html, avatar.embed(self._language, root))
         for advice in page.advice:
             log.warning("%s: %s", name, advice)
         self._count += 1
+        self._has_scripts |= page.has_scripts
         return page.html

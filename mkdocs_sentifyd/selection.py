@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mkdocs_sentifyd.config import PageOptionsError, SentifydConfig
 from mkdocs_sentifyd.embed import Avatar
 from mkdocs_sentifyd.front_matter import PageError
 from mkdocs_sentifyd.keys import KEY_ON_THE_SITE, find_api_key
+
+if TYPE_CHECKING:
+    from mkdocs_sentifyd.config import PageConfig
+    from mkdocs_sentifyd.preview import Preview
 
 __all__ = ["Selection"]
 
@@ -20,10 +24,12 @@ class Selection:
 
     Args:
         config: the plugin's options, valid.
+        preview: a stand-in that takes the place of endpoint and loader.
     """
 
-    def __init__(self, config: SentifydConfig) -> None:
+    def __init__(self, config: SentifydConfig, preview: Preview | None = None) -> None:
         self._config = config
+        self._preview = preview
         self._avatars: dict[tuple[tuple[int, ...], str], Avatar] = {}
 
     def page(self, sources: Sequence[str], fronts: Sequence[object]) -> Avatar | None:
@@ -117,4 +123,15 @@ class Selection:
                 settings = self._config.page(*layers, *fronts)
             except PageOptionsError as error:
                 raise PageError(f"{FRONT}: {error}") from None
-        return Avatar(settings)
+        if self._preview:
+            _use(self._preview, settings)
+        return Avatar(settings, self._config.behaviour)
+
+
+def _use(preview: Preview, settings: PageConfig) -> None:
+    """Let a stand-in take the place of Sentifyd and of the token service."""
+    settings["token_endpoint"] = preview.token_endpoint
+    settings["public_api_key"] = None
+    settings.loader["url"] = preview.loaders[settings.component]
+    # They were those of the script that is not loaded now.
+    settings.loader["integrity"] = settings.loader["crossorigin"] = None

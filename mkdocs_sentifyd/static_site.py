@@ -8,9 +8,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from mkdocs_sentifyd.assets import install
 from mkdocs_sentifyd.built_site import BuiltSite, Progress, is_page, page_files, read_file
 from mkdocs_sentifyd.front_matter import PageError
-from mkdocs_sentifyd.inject import inject
+from mkdocs_sentifyd.inject import inject, inject_script
 from mkdocs_sentifyd.site_config import SiteError, read_config
 
 __all__ = ["Report", "inject_site"]
@@ -29,12 +30,14 @@ class Report:
         changed: how many of them were changed.
         advice: what authors should mend, a line each.
         left: pages that a mistake kept as they are, a line each.
+        has_scripts: whether a page loads scripts of the browser runtime.
     """
 
     pages: int = 0
     changed: int = 0
     advice: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    has_scripts: bool = False
 
 
 def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *_: None) -> Report:
@@ -76,6 +79,11 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
             progress(number, len(files))
         for write in writes:
             write.result()
+    if report.changed:
+        try:
+            install(site_dir, with_scripts=report.has_scripts)
+        except OSError as error:
+            raise SiteError(f"{error.filename}: {error.strerror}") from None
     report.advice += site.unused()
     return report
 
@@ -93,10 +101,14 @@ def _injected(file: str, path: str, site: BuiltSite, report: Report) -> bytes | 
         report.left.append(f"{path}: {error}")
         return None
     if embed is None:
-        return None
-    page = inject(before, embed)
-    report.advice += [f"{path}: {advice}" for advice in page.advice]
-    return None if page.html == before else page.html.encode("latin-1")
+        after = inject_script(before, site.root(path))
+        report.has_scripts |= after != before
+    else:
+        page = inject(before, embed)
+        after = page.html
+        report.advice += [f"{path}: {advice}" for advice in page.advice]
+        report.has_scripts |= page.has_scripts
+    return None if after == before else after.encode("latin-1")
 
 
 def _replace(file: str, content: bytes) -> None:

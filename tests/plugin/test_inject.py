@@ -10,6 +10,7 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mkdocs_sentifyd.browser import Behaviour, Runtime
 from mkdocs_sentifyd.embed import Embed, address, host_pattern
 from mkdocs_sentifyd.inject import _outline, _quick_places, inject
 from mkdocs_sentifyd.scan import UNCLOSED, tags
@@ -24,6 +25,17 @@ EMBED = Embed(
     hosts=host_pattern(frozenset({address(LOADER)})),
     tag='<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n',
     attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
+    styles="",
+    palette="",
+    needs_runtime=False,
+    runtime=Runtime(
+        {},
+        Behaviour(),
+        "sentifyd-bot",
+        {"token_endpoint": "T", "avatar_id": "A"},
+        {"src": LOADER},
+        "",
+    ),
 )
 ELEMENT = EMBED.tag
 

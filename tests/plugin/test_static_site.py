@@ -74,7 +74,9 @@ def test_pages_without_a_known_source_and_odd_bytes(tmp_path: Path) -> None:
     assert (site / "page.html").stat().st_mode & 0o777 == 0o640
     assert b"sentifyd" not in (site / "private" / "page.html").read_bytes()
     assert b"sentifyd" not in (site / "404.html").read_bytes()
-    assert sorted(path.name for path in site.iterdir()) == ["404.html", "page.html", "private"]
+    assert sorted(path.name for path in site.iterdir()) == [
+        *("404.html", "assets", "page.html", "private")
+    ]
 
 
 PAGE = "<!doctype html><html><head></head><body><p>Text</p></body></html>"

@@ -1,0 +1,232 @@
+"""The browser runtime: which of its parts a page needs, and the tags that bring them.
+
+Most pages need none: the static tags do all the work, with a style sheet for printing.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mkdocs_sentifyd.assets import folder
+from mkdocs_sentifyd.attributes import colours
+from mkdocs_sentifyd.components import credential, spoken
+from mkdocs_sentifyd.rendering import render
+from mkdocs_sentifyd.words import WORDS
+
+if TYPE_CHECKING:
+    from mkdocs_sentifyd.config import PageConfig
+
+__all__ = [
+    *("Behaviour", "Runtime", "Traits", "page_parts", "page_settings", "script", "style_sheet"),
+    "traits",
+]
+
+# As Material and Zensical write it, and as a minifier leaves it.
+_FEATURES = re.compile(r"<script id=\"?__config\"?[^>]*>[^<]*\"navigation\.instant\"")
+_SHORTCUTS = re.compile(r"<script[^>]*>[^<]*\bshortcuts\s*=\s*\{")
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """What the site as a whole wants in the browser.
+
+    Attributes:
+        load: when the loader is fetched: `eager`, `idle`, `interaction`.
+        consent: name of the consent that has to be given first.
+        actions: whether the avatar may search, read and open pages.
+        shortcut: keys that open and close the avatar, as the runtime compares them.
+    """
+
+    load: str = "eager"
+    consent: str | None = None
+    actions: bool = False
+    shortcut: str | None = None
+
+    @property
+    def needs_runtime(self) -> bool:
+        """Whether the static tags cannot do it."""
+        return self != Behaviour()
+
+
+class Traits(NamedTuple):
+    """What a page tells of its theme.
+
+    Attributes:
+        is_instant: pages are exchanged without being loaded (`navigation.instant`).
+        has_features: the theme is Material or Zensical.
+        has_shortcuts: the theme's script takes single keys wherever they are typed.
+    """
+
+    is_instant: bool
+    has_features: bool
+    has_shortcuts: bool
+
+
+def traits(html: str) -> Traits:
+    """Look for what themes leave in their pages.
+
+    Args:
+        html: a whole page, of which only the ASCII counts.
+    """
+    # Both stand near the end, and looking for a text is much faster than for a pattern.
+    features = html.rfind("__config")
+    start = html.rfind("<script", 0, features) if features >= 0 else -1
+    is_instant = start >= 0 and _FEATURES.match(html, start) is not None
+    return Traits(is_instant, start >= 0, "shortcuts" in html and bool(_SHORTCUTS.search(html)))
+
+
+def page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
+    """Parts of the runtime that a page loads beside its core, in the order in which they count.
+
+    Args:
+        behaviour: what the site wants.
+        page: what the theme does.
+    """
+    wanted = {
+        "consent": behaviour.consent is not None,
+        "idle": behaviour.load == "idle",
+        "launcher": behaviour.load == "interaction",
+        "keys": page.has_features or page.has_shortcuts or behaviour.shortcut is not None,
+        "actions": behaviour.actions,
+        "watch": True,
+    }
+    return [part for part, is_wanted in wanted.items() if is_wanted]
+
+
+def page_settings(
+    settings: PageConfig,
+    behaviour: Behaviour,
+    language: str,
+) -> dict[str, Any]:
+    """What the runtime has to know of a page beside the element's attributes and its loader.
+
+    Args:
+        settings: the page's options.
+        behaviour: what the site wants.
+        language: the page's language.
+    """
+    found: dict[str, Any] = {}
+    if settings.token_endpoint:
+        found["endpoint"] = settings.token_endpoint
+    if behaviour.consent is not None:
+        found["consent"] = behaviour.consent
+    if behaviour.shortcut is not None:
+        found["shortcut"] = behaviour.shortcut
+    if behaviour.load == "interaction":
+        code = settings.ui_language if settings.ui_language != "auto" else spoken(language)
+        code = code or "en"
+        words, name = WORDS[code], settings.brand.name
+        found["launcher"] = {
+            "lang": code,
+            "label": words.named.format(name=name) if name else words.label,
+            "loading": words.loading,
+            "failed": words.failed,
+            "style": "; ".join(f"{name}: {value}" for name, value in colours(settings)),
+        }
+    return found
+
+
+@functools.cache
+def script(root: str, part: str) -> str:
+    """The tag that brings a part of the runtime.
+
+    Args:
+        root: the way from the page to the root of the site, empty or with a `/` at its end.
+        part: its name, such as `core`.
+    """
+    return render("script.html", folder=root + folder(), part=part) + "\n"
+
+
+@functools.cache
+def style_sheet(root: str, name: str) -> str:
+    """The tag that links a style sheet; the arguments are those of `script`."""
+    return render("style_sheet.html", folder=root + folder(), name=name) + "\n"
+
+
+class Runtime:
+    """The tags of the browser runtime.
+
+    Args:
+        settings: what it has to know of a page beside the element.
+        behaviour: what the site wants.
+        element: name of the element.
+        attributes: those of the element.
+        loader: attributes of the script that defines it.
+        root: the way from the page to the root of the site.
+
+    Attributes:
+        waits: whether the loader may not be fetched at once.
+    """
+
+    def __init__(
+        self,
+        settings: Mapping[str, Any],
+        behaviour: Behaviour,
+        element: str,
+        attributes: Mapping[str, str],
+        loader: Mapping[str, str],
+        root: str,
+    ) -> None:
+        self._settings = settings
+        self._behaviour = behaviour
+        self._element = element
+        self._attributes = attributes
+        self._loader = loader
+        self._root = root
+        self.waits = behaviour.load != "eager" or behaviour.consent is not None
+        self._tags: dict[tuple[Traits, bool], str] = {}
+
+    def tags(self, page: Traits, own: Mapping[str, str] | None, *, has_loader: bool) -> str:
+        """What stands in the head of a page.
+
+        Args:
+            page: what its theme does.
+            own: attributes of the element that its author placed, if there is one.
+            has_loader: whether its author placed the loader.
+        """
+        if own is None:
+            key = (page, has_loader)
+            if key not in self._tags:
+                self._tags[key] = self._render(page, self._attributes, has_loader=has_loader)
+            return self._tags[key]
+        spelt = set(map(credential, own))
+        missing = {k: v for k, v in self._attributes.items() if credential(k) not in spelt}
+        return self._render(page, {**own, **missing}, has_loader=has_loader)
+
+    def settings(
+        self, page: Traits, attributes: Mapping[str, str], *, has_loader: bool
+    ) -> dict[str, Any]:
+        """What the runtime reads on a page."""
+        spelt = {credential(name): value for name, value in attributes.items()}
+        avatar = spelt["avatar_id"]
+        identity = (self._element, avatar, spelt.get("token_endpoint", ""))
+        return {
+            **self._settings,
+            "avatar": avatar,
+            "element": self._element,
+            # With another of any of these it is another avatar, and not this one elsewhere.
+            "identity": " ".join(identity),
+            "loader": None if has_loader else self._loader,
+            "attributes": attributes,
+            "parts": page_parts(self._behaviour, page),
+        }
+
+    def _render(self, page: Traits, attributes: Mapping[str, str], *, has_loader: bool) -> str:
+        settings = self.settings(page, attributes, has_loader=has_loader)
+        text = json.dumps(settings, separators=(",", ":"))
+        preloads = render(
+            "runtime.html",
+            settings=text,
+            parts=settings["parts"],
+            folder=self._root + folder(),
+        )
+        return f"{preloads}\n{script(self._root, 'core')}"
+
+    def keys(self) -> str:
+        """The tag of the part that works without the core."""
+        return script(self._root, "keys")
