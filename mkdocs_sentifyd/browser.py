@@ -93,16 +93,11 @@ def page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
         "launcher": behaviour.load == "interaction",
         "keys": page.has_features or page.has_shortcuts or behaviour.shortcut is not None,
         "actions": behaviour.actions,
-        "watch": True,
     }
     return [part for part, is_wanted in wanted.items() if is_wanted]
 
 
-def page_settings(
-    settings: PageConfig,
-    behaviour: Behaviour,
-    language: str,
-) -> dict[str, Any]:
+def page_settings(settings: PageConfig, behaviour: Behaviour, language: str) -> dict[str, Any]:
     """What the runtime has to know of a page beside the element's attributes and its loader.
 
     Args:
@@ -111,8 +106,6 @@ def page_settings(
         language: the page's language.
     """
     found: dict[str, Any] = {}
-    if settings.token_endpoint:
-        found["endpoint"] = settings.token_endpoint
     if behaviour.consent is not None:
         found["consent"] = behaviour.consent
     if behaviour.shortcut is not None:
@@ -120,10 +113,10 @@ def page_settings(
     if behaviour.load == "interaction":
         code = settings.ui_language if settings.ui_language != "auto" else spoken(language)
         code = code or "en"
-        words, name = WORDS[code], settings.brand.name
+        words, brand = WORDS[code], settings.brand.name
         found["launcher"] = {
             "lang": code,
-            "label": words.named.format(name=name) if name else words.label,
+            "label": words.named.format(name=brand) if brand else words.label,
             "loading": words.loading,
             "failed": words.failed,
             "style": "; ".join(f"{name}: {value}" for name, value in colours(settings)),
@@ -156,10 +149,11 @@ class Runtime:
         behaviour: what the site wants.
         element: name of the element.
         attributes: those of the element.
-        loader: attributes of the script that defines it.
+        loader: properties of the script that defines it.
         root: the way from the page to the root of the site.
 
     Attributes:
+        attributes: of the element, without those that an author wrote.
         waits: whether the loader may not be fetched at once.
     """
 
@@ -175,7 +169,7 @@ class Runtime:
         self._settings = settings
         self._behaviour = behaviour
         self._element = element
-        self._attributes = attributes
+        self.attributes = attributes
         self._loader = loader
         self._root = root
         self.waits = behaviour.load != "eager" or behaviour.consent is not None
@@ -192,10 +186,10 @@ class Runtime:
         if own is None:
             key = (page, has_loader)
             if key not in self._tags:
-                self._tags[key] = self._render(page, self._attributes, has_loader=has_loader)
+                self._tags[key] = self._render(page, self.attributes, has_loader=has_loader)
             return self._tags[key]
         spelt = set(map(credential, own))
-        missing = {k: v for k, v in self._attributes.items() if credential(k) not in spelt}
+        missing = {k: v for k, v in self.attributes.items() if credential(k) not in spelt}
         return self._render(page, {**own, **missing}, has_loader=has_loader)
 
     def settings(
@@ -203,14 +197,14 @@ class Runtime:
     ) -> dict[str, Any]:
         """What the runtime reads on a page."""
         spelt = {credential(name): value for name, value in attributes.items()}
-        avatar = spelt["avatar_id"]
-        identity = (self._element, avatar, spelt.get("token_endpoint", ""))
+        avatar, endpoint = spelt["avatar_id"], spelt.get("token_endpoint")
         return {
             **self._settings,
             "avatar": avatar,
+            "endpoint": endpoint,
             "element": self._element,
             # With another of any of these it is another avatar, and not this one elsewhere.
-            "identity": " ".join(identity),
+            "identity": f"{self._element} {avatar} {endpoint}",
             "loader": None if has_loader else self._loader,
             "attributes": attributes,
             "parts": page_parts(self._behaviour, page),

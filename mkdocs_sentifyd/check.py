@@ -21,7 +21,12 @@ from mkdocs_sentifyd.site_config import SiteConfig, SiteError
 __all__ = ["SiteCheck", "check_site"]
 
 # With what the page would have to want for it to be right.
-_CHOICES = {"loader-missing": False, "element-missing": False, "unexpected-avatar": True}
+_CHOICES = {
+    "loader-missing": False,
+    "element-missing": False,
+    "settings-missing": False,
+    "unexpected-avatar": True,
+}
 MAX_TEXT_SIZE = 16 << 20
 
 

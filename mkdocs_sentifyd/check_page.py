@@ -5,13 +5,15 @@ It is read with BeautifulSoup and not as `inject` reads it, so that one finds th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
+from mkdocs_sentifyd.browser import traits
+from mkdocs_sentifyd.check_runtime import is_core, read_settings, runtime_findings
 from mkdocs_sentifyd.components import COMPONENTS, credential
 from mkdocs_sentifyd.embed import Embed, address
 from mkdocs_sentifyd.findings import Finding, Severity
@@ -28,6 +30,7 @@ _LOADERS = {
     for name, component in COMPONENTS.items()
     for url in (component.loader, *component.other_loaders)
 }
+_KINDS = {"script": "the loader", "meta": "the settings of an avatar"}
 _REPEATED = "repeated attributes"
 _CREDENTIALS = {"token_endpoint", "token-endpoint", "api-key"}
 _ADDRESSES = ("brand-logo", "terms-href", "privacy-href")
@@ -58,14 +61,16 @@ class CheckedPage:
         )
         self._elements = [tag for tag in soup.find_all(list(_ELEMENTS)) if _is_real(tag)]
         self._scripts = [tag for tag in soup.find_all("script", src=True) if _is_real(tag)]
+        self._metas = soup.find_all("meta", attrs={"name": "sentifyd"})
+        self._traits = traits(html)
 
     def without_avatar(self) -> Iterator[Finding]:
         """What an unchosen page must not have."""
         loaders = [tag for tag in self._scripts if address(_source(tag)) in _LOADERS]
-        for tag in (*self._elements, *loaders):
-            kind = "the loader" if tag.name == "script" else f"a <{tag.name}>"
+        for tag in (*self._elements, *loaders, *self._metas):
+            kind = _KINDS.get(tag.name, f"a <{tag.name}>")
             # An author's own tag alone gets nobody anywhere: it has no way in, and no script.
-            is_bare = not loaders and not _CREDENTIALS & tag.attrs.keys()
+            is_bare = not (loaders or self._metas) and not _CREDENTIALS & tag.attrs.keys()
             yield self._finding(
                 "unexpected-avatar",
                 f"has {kind}, although the configuration keeps avatars off this page",
@@ -77,6 +82,9 @@ class CheckedPage:
         """What a chosen page must have, once."""
         elements = [tag for tag in self._elements if tag.name == embed.element]
         loaders = [tag for tag in self._scripts if embed.is_loader(_attributes(tag))]
+        if embed.needs_runtime or self._traits.is_instant:
+            yield from self._with_runtime(elements, loaders, embed)
+            return
         for name, tags, cure in (
             ("element", elements, f"keep one <{embed.element}>"),
             ("loader", loaders, "keep one script tag, or leave it to the plugin"),
@@ -94,9 +102,36 @@ class CheckedPage:
         for tag in (*elements, *loaders):
             yield from self._repeated(tag)
         if elements:
-            yield from self._attributes(elements[0], embed)
+            yield from self._attributes(_attributes(elements[0]), embed)
         if loaders:
             yield from self._loader(loaders[0], embed)
+
+    def _with_runtime(
+        self, elements: list[Tag], loaders: list[Tag], embed: Embed
+    ) -> Iterator[Finding]:
+        """The same where the browser runtime makes the element."""
+        cores = [tag for tag in self._scripts if is_core(tag)]
+        yield from runtime_findings(self._path, self._metas, cores, embed, self._traits)
+        for tag in elements:
+            yield self._finding(
+                "element-repeated",
+                f"has a <{tag.name}> beside the one that the browser runtime makes",
+                "keep one in the page's source, for the plugin to put in its place",
+            )
+        for tag in loaders if embed.runtime.waits else ():
+            yield self._finding(
+                "loader-early",
+                f"fetches {_source(tag)} at once, without waiting for consent or a visitor",
+                "take the script tag out: the browser runtime loads it in time",
+            )
+        for tag in cores:
+            if not self._is_there(_source(tag)):
+                yield self._finding(
+                    "runtime-missing", f"its {_source(tag)} leads to nothing in the site", _REBUILD
+                )
+        for meta in self._metas[:1]:
+            attributes = read_settings(meta).get("attributes")
+            yield from self._attributes(attributes if isinstance(attributes, dict) else {}, embed)
 
     def _others(self, embed: Embed) -> list[Tag]:
         """Elements of the other component, and loaders that define one."""
@@ -117,25 +152,24 @@ class CheckedPage:
                 "keep one of them",
             )
 
-    def _attributes(self, element: Tag, embed: Embed) -> Iterator[Finding]:
-        found = _attributes(element)
+    def _attributes(self, found: Mapping[str, str], embed: Embed) -> Iterator[Finding]:
         spelt = {credential(name): value for name, value in found.items()}
         if find_api_key({k: v for k, v in found.items() if v != embed.public_key}):
             yield self._finding(
                 "key-on-element",
-                f"its <{element.name}> carries what looks like the API key",
+                f"its <{embed.element}> carries what looks like the API key",
                 "take it out, and give the key to the token service as AVATAR_API_KEY",
             )
         for name, wanted in _attributes_of(embed.tag).items():
             value = spelt.get(credential(name))
             if value is None:
                 yield self._finding(
-                    "attribute-missing", f"its <{element.name}> has no {name}", _REBUILD
+                    "attribute-missing", f"its <{embed.element}> has no {name}", _REBUILD
                 )
             elif value != wanted:
                 yield self._finding(
                     "attribute-differs",
-                    f"its <{element.name}> has another {name} than the configuration",
+                    f"its <{embed.element}> has another {name} than the configuration",
                     f"{_REBUILD}, unless the page's author wants it so",
                     Severity.WARNING,
                 )

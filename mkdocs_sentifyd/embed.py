@@ -109,10 +109,11 @@ def make_embed(settings: PageConfig, behaviour: Behaviour, language: str, root: 
     component = COMPONENTS[settings.component]
     url = settings.loader.url or component.loader
     kind = settings.loader.type or component.loader_type
+    # As properties of a script in the DOM.
     script: dict[str, str | None] = {
         "src": url,
         "integrity": settings.loader.integrity,
-        "crossorigin": settings.loader.crossorigin,
+        "crossOrigin": settings.loader.crossorigin,
         "type": "module" if kind == "module" else None,
     }
     palette = style_sheet(root, "palette") if settings.appearance.follow_palette else ""

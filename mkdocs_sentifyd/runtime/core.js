@@ -1,41 +1,35 @@
-// One avatar for a whole visit. Each page tells in <meta name="sentifyd"> what its avatar is; instant
-// navigation replaces that element, and leaves this script and the end of the body as they are.
+// One avatar for a whole visit: instant navigation replaces the <meta> that holds a page's settings,
+// and leaves this script and the end of the body as they are.
 
-/** What the page tells; null on a page without an avatar. */
 export let settings = null;
-
-/** Whether the visitor, or a script of the site, has asked for the avatar. */
 export let isAsked = false;
-
-/** Whether it was sent away for good. */
 export let isClosed = false;
-
-/** Why it may not come yet. */
+// Why it may not come yet.
 export const holds = new Set();
 
 const parts = new Map();
 const loaders = new Map();
-// What is made here is upgraded where it is put, as an element in HTML is.
+// What is made here is upgraded in the page, as elements in HTML are.
 const workshop = document.implementation.createHTMLDocument("");
 const sheet = new CSSStyleSheet();
+const early = window.sentifydDocs;
 let element = null;
-let identity;
 let isShown = false;
-// As last written: other attributes are the component's own.
+let isAnswered = false;
+// All other attributes are the component's own.
 let written = {};
+let identity;
 
-/** Tell it in an event, and in a hook for style sheets. */
-export function tell(what, detail) {
+function tell(what, detail) {
   document.documentElement.dataset.sentifyd = what;
   document.dispatchEvent(new CustomEvent(`sentifyd:${what}`, { detail }));
 }
 
-export function fail(reason, message) {
+function fail(reason, message) {
   console.error(`sentifyd: ${message}`);
   tell("error", { reason, message });
 }
 
-/** Make the page as it tells, however often. */
 export function update() {
   const meta = document.querySelector("meta[name=sentifyd]");
   settings = meta && JSON.parse(meta.content);
@@ -58,16 +52,17 @@ function add(name) {
 
 function show() {
   const { attributes, element: name } = settings;
-  if (loaders.get(name) !== true) return load(settings);
+  if (!loaders.get(name)) return load(settings);
   if (settings.identity !== identity) discard();
   identity = settings.identity;
   element ??= workshop.createElement(name);
-  for (const key in written) if (!(key in attributes)) element.removeAttribute(key);
-  for (const key in attributes) {
-    if (attributes[key] === written[key]) continue;
-    // Content-Security-Policy may forbid the attribute, not the property.
-    if (key === "style") element.style.cssText = attributes.style;
-    else element.setAttribute(key, attributes[key]);
+  for (const key in { ...written, ...attributes }) {
+    const value = attributes[key];
+    if (value === written[key]) continue;
+    // A Content-Security-Policy may forbid the attribute.
+    if (key === "style") element.style.cssText = value ?? "";
+    else if (value === undefined) element.removeAttribute(key);
+    else element.setAttribute(key, value);
   }
   written = attributes;
   const place = document.querySelector("[data-sentifyd-place]") ?? document.body;
@@ -78,23 +73,19 @@ function show() {
 function load({ element: name, loader }) {
   if (loaders.has(name)) return;
   loaders.set(name, false);
-  const arrived = () =>
+  const onload = () =>
     customElements.whenDefined(name).then(() => {
       loaders.set(name, true);
       tell("loaded");
       update();
     });
-  // Without a loader the page's author has one.
-  if (!loader || customElements.get(name)) return arrived();
-  const script = document.createElement("script");
-  script.onload = arrived;
-  script.onerror = () => {
+  const onerror = () => {
     loaders.delete(name);
-    script.remove();
     fail("loader", `${loader.src} cannot be loaded`);
   };
-  for (const key in loader) script.setAttribute(key, loader[key]);
-  document.body.append(script);
+  // Without a loader the page's author has one.
+  if (!loader || customElements.get(name)) onload();
+  else document.body.append(Object.assign(document.createElement("script"), loader, { onload, onerror }));
 }
 
 function setShown(wanted) {
@@ -104,41 +95,37 @@ function setShown(wanted) {
   tell(wanted ? "shown" : "hidden", { element });
 }
 
-/** Take the element away; the next page that wants one gets a new one. */
 export function discard() {
   setShown(false);
   element?.remove();
   element = null;
   written = {};
+  isAnswered = false;
 }
 
 const isFloating = () => settings.attributes.toggler !== "false";
 
-/** Whether the avatar is open, where the component keeps it; a browser may block all storage. */
+// Where the component keeps whether it is open.
 export function stored(value) {
   try {
     const key = `showChatbot_${settings.avatar}`;
     if (value !== undefined) sessionStorage[key] = value;
     return sessionStorage[key] === "true";
   } catch {
-    return false;
+    return false; // All storage may be blocked.
   }
 }
 
 function setOpen(wanted) {
   if (!settings) return;
-  const isOther = isFloating() && stored() !== stored(wanted);
+  // It is read when the component is connected, and there is no other way.
+  if (isFloating() && stored() !== stored(wanted)) element?.remove();
   if (wanted || !isFloating()) isClosed = !wanted;
-  // The component reads it when it is connected, and knows no other way.
-  if (isOther) element?.remove();
-  if (wanted) {
-    isAsked = true;
-    holds.delete("load");
-  }
+  if (wanted) holds.delete("load");
+  isAsked ||= wanted;
   update();
 }
 
-const early = window.sentifydDocs;
 const docs = (window.sentifydDocs = {
   open: () => setOpen(true),
   close: () => setOpen(false),
@@ -151,8 +138,19 @@ const docs = (window.sentifydDocs = {
   push: (name) => docs[name](),
 });
 
-sheet.replaceSync(`sentifyd-bot[hidden], sentifyd-realtime[hidden] { display: none !important }
-@media print { sentifyd-bot, sentifyd-realtime, [data-sentifyd-launcher] { display: none !important } }`);
+// The component does not tell when its endpoint fails.
+new PerformanceObserver((list) => {
+  for (const { name, responseStatus: status } of list.getEntries()) {
+    if (!settings?.endpoint || !name.startsWith(settings.endpoint)) continue;
+    isAnswered ||= status > 199 && status < 300;
+    // Later failures are the component's to mend.
+    if (element && !isAnswered && status >= 0) fail("endpoint", `${settings.endpoint} answers ${status}`);
+  }
+}).observe({ type: "resource" });
+
+const avatars = ":is(sentifyd-bot,sentifyd-realtime)";
+const none = "{display:none!important}";
+sheet.replaceSync(`${avatars}[hidden]${none}@media print{${avatars},[data-sentifyd-launcher]${none}}`);
 document.adoptedStyleSheets.push(sheet);
 update();
 // Material and Zensical announce every page.

@@ -1,4 +1,4 @@
-// Waits until the page is loaded and the browser has nothing better to do.
+// Waits until the page is loaded and the browser idle.
 import { holds, isAsked, update } from "./core.js";
 
 const release = () => {

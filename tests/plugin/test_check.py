@@ -6,6 +6,7 @@ import gzip
 import html
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -216,6 +217,81 @@ def test_a_planted_fault_is_found_and_nothing_else(
     assert found.status == 1
     assert found.codes - {("attribute-differs", A)} == {(code, where)}
     assert "canary" not in found.output
+
+
+CORE = re.compile(r'<script src="[^"]*core.js" type="module"></script>')
+CONSENT = {**OPTIONS, "consent": "sentifyd"}
+
+
+def without(pattern: str | re.Pattern[str]) -> Callable[[Path], None]:
+    def plant(site: Path) -> None:
+        text, count = re.subn(pattern, "", (site / A).read_text())
+        assert count == 1
+        (site / A).write_text(text)
+
+    return plant
+
+
+def lose_files(site: Path) -> None:
+    for file in site.glob("assets/sentifyd/*/core.js"):
+        file.rename(file.with_name("other.js"))
+
+
+RUNTIME_FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "the settings were lost": (without(r'<meta name="sentifyd"[^>]*>'), "settings-missing"),
+    "the settings are there twice": (
+        edit(A, "</head>", '<meta name="sentifyd" content="{}"></head>'),
+        "settings-repeated",
+    ),
+    "the settings are not those of the configuration": (
+        edit(A, "&#34;consent&#34;:&#34;sentifyd&#34;", "&#34;consent&#34;:&#34;other&#34;"),
+        "settings-differ",
+    ),
+    "an attribute was lost": (
+        edit(A, "&#34;avatar_id&#34;:&#34;avtr_1234abcd&#34;,", ""),
+        "attribute-missing",
+    ),
+    "the settings carry a key": (
+        edit(A, "&#34;attributes&#34;:{", "&#34;attributes&#34;:{&#34;api-key&#34;:&#34;x&#34;,"),
+        "key-on-element",
+    ),
+    "the script was lost": (without(CORE), "runtime-missing"),
+    "an element is there already": (
+        edit(A, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
+        "element-repeated",
+    ),
+    "a loader waits for nothing": (edit(A, "</head>", f"{LOADER}</head>"), "loader-early"),
+}
+
+
+@pytest.mark.parametrize("fault", RUNTIME_FAULTS)
+def test_a_planted_fault_is_found_where_the_runtime_makes_the_element(
+    build: BuildSite, check: Check, fault: str
+) -> None:
+    plant, code = RUNTIME_FAULTS[fault]
+    site = build(PAGES, CONSENT).site
+    assert check().codes == set()
+    plant(site)
+
+    found = check()
+
+    assert found.status == 1
+    assert found.codes == {(code, A)}
+
+
+def test_files_of_the_runtime_that_are_not_there_are_told(build: BuildSite, check: Check) -> None:
+    lose_files(build(PAGES, CONSENT).site)
+
+    assert ("runtime-missing", A) in check().codes
+
+
+def test_a_site_with_instant_navigation_has_nothing_to_mend(build: BuildSite, check: Check) -> None:
+    theme = {"name": "material", "features": ["navigation.instant"]}
+    site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site
+    assert check().codes == set()
+
+    edit(OFF, "</head>", '<meta name="sentifyd" content="{}"></head>')(site)
+    assert check().codes == {("unexpected-avatar", OFF)}
 
 
 def test_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""Checking what a page tells the browser runtime."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bs4 import Tag
+
+from mkdocs_sentifyd.browser import Traits
+from mkdocs_sentifyd.embed import Embed
+from mkdocs_sentifyd.findings import Finding
+
+__all__ = ["is_core", "read_settings", "runtime_findings"]
+
+_CORE = re.compile(r"(?:^|/)assets/sentifyd/[0-9a-f]{12}/core\.js$")
+_REBUILD = "build the site again, or run `mkdocs-sentifyd inject` on a fresh build of it"
+
+
+def is_core(script: Tag) -> bool:
+    """Whether a script tag brings the runtime."""
+    return _CORE.search(str(script.get("src") or "").strip()) is not None
+
+
+def read_settings(meta: Tag) -> dict[str, Any]:
+    """What a page tells the runtime; of text that is not such a mapping nothing."""
+    try:
+        settings = json.loads(str(meta.get("content") or ""))
+    except ValueError:
+        return {}
+    return settings if isinstance(settings, dict) else {}
+
+
+def runtime_findings(
+    path: str, metas: Sequence[Tag], cores: Sequence[Tag], embed: Embed, page: Traits
+) -> Iterator[Finding]:
+    """Compare a page's settings, but for the element's attributes, with the configuration.
+
+    Args:
+        path: of the page below the site's folder.
+        metas: its `<meta name="sentifyd">`.
+        cores: its script tags that bring the runtime.
+        embed: what it ought to carry.
+        page: what its theme does.
+    """
+    for name, tags in (("settings", metas), ("runtime", cores)):
+        what = "settings for the browser runtime" if name == "settings" else "browser runtime"
+        if not tags:
+            yield Finding(f"{name}-missing", path, f"has no {what}", _REBUILD)
+        elif len(tags) > 1:
+            yield Finding(f"{name}-repeated", path, f"has the {what} {len(tags)} times", _REBUILD)
+    if metas:
+        found = read_settings(metas[0])
+        wanted = embed.runtime.settings(page, embed.runtime.attributes, has_loader=False)
+        for name in _differing(found, wanted):
+            yield Finding(
+                "settings-differ",
+                path,
+                f"tells the browser runtime another {name} than the configuration",
+                _REBUILD,
+            )
+
+
+def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
+    # An author's element may have its own attributes, and its page its own loader.
+    own = {"attributes", "avatar", "endpoint", "identity"}
+    if found.get("loader") is None:
+        own.add("loader")
+    for name in sorted((found.keys() | wanted.keys()) - own):
+        if found.get(name) != wanted.get(name):
+            yield name
