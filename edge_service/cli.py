@@ -1,4 +1,4 @@
-"""`sentifyd-edge`: serve the token endpoint, run the sandbox, show the demo."""
+"""`sentifyd-edge`: serve the token endpoint, run the sandbox, preview a site, show the demo."""
 
 from __future__ import annotations
 
@@ -84,6 +84,26 @@ def _parser() -> argparse.ArgumentParser:
     sandbox.add_argument("--api-key", help="key that its login accepts (SANDBOX_API_KEY)")
     _add_token_life(sandbox)
     sandbox.set_defaults(command=_sandbox)
+
+    preview = commands.add_parser(
+        "preview",
+        help="run sandbox and token service for a site under development",
+        description="Run a sandbox and a token service on two free ports of 127.0.0.1, for a site "
+        "that is served on this machine. The first line on standard output is JSON and tells the "
+        "addresses.",
+        epilog="sentifyd-edge preview --origin http://127.0.0.1:8000",
+    )
+    preview.add_argument(
+        "--origin",
+        action="append",
+        metavar="URL",
+        help="whose pages get tokens; may be repeated (http://127.0.0.1:8000 and "
+        "http://localhost:8000)",
+    )
+    preview.add_argument(
+        "--with-parent", action="store_true", help="stop when standard input is closed"
+    )
+    preview.set_defaults(command=_preview)
 
     demo = commands.add_parser(
         "demo",
@@ -179,6 +199,30 @@ def _sandbox(options: argparse.Namespace) -> int:
     return 0
 
 
+def _preview(options: argparse.Namespace) -> int:
+    from edge_service import variables
+    from edge_service.sandbox.preview import run_preview
+    from edge_service.serving import AddressUnavailable
+
+    listed = ",".join(options.origin or ("http://127.0.0.1:8000", "http://localhost:8000"))
+    if "*" in listed:
+        return _complain("--origin holds *: name each origin, such as http://127.0.0.1:8000")
+    try:
+        origins = variables.origins(listed, allow_any=False)
+    except ValueError as error:
+        return _complain(f"--origin {error}")
+
+    def announce(addresses: str) -> None:
+        _say(addresses)
+        _note(f"A Sentifyd sandbox for {', '.join(sorted(origins))}. Stop with Ctrl-C.")
+
+    try:
+        run_preview(origins, announce, with_parent=options.with_parent)
+    except AddressUnavailable as error:
+        return _complain(str(error))
+    return 0
+
+
 def _demo(options: argparse.Namespace) -> int:
     from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 
@@ -222,7 +266,14 @@ def _say(*lines: str) -> None:
     print(*lines, sep="\n", flush=True)  # noqa: T201 - this is the command line
 
 
+def _note(*lines: str) -> None:
+    print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201
+
+
 def _complain(*problems: str) -> int:
-    for problem in problems:
-        print(f"sentifyd-edge: {problem}", file=sys.stderr)  # noqa: T201
+    _note(*(f"sentifyd-edge: {problem}" for problem in problems))
     return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import time
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -15,6 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route, WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
+from edge_service.sandbox.avatar import answer, greeting
+from edge_service.sandbox.conversation import Conversation
 from edge_service.sandbox.faults import Fault
 from edge_service.sandbox.tokens import InvalidToken, TokenMint
 
@@ -22,8 +25,9 @@ __all__ = ["Sandbox", "create_sandbox"]
 
 CLOSE_BAD_MESSAGE = 4400
 CLOSE_TOKEN = 4401
-MAX_MESSAGE = 2000
-_COMPONENT = Path(__file__).with_name("component.js")
+_COMPONENT = Path(__file__).with_name("component")
+_SDKS = {"sentifyd-bot": "Sentifyd", "sentifyd-realtime": "SentifydRealtime"}
+_PARTS = ("storage", "markup", "actions", "conversation", "element")
 
 
 @dataclass(slots=True)
@@ -75,7 +79,6 @@ class Sandbox:
             "name": "Sandbox avatar",
             "language": "en",
             "voice": "none",
-            "greeting": "Hello! I am a stand-in, so I repeat more than I know.",
             "websocket": f"ws://{request.headers['host']}/ws",
         }
         if v1:
@@ -91,14 +94,16 @@ class Sandbox:
 
     async def talk(self, socket: WebSocket) -> None:
         """`/ws`: the first message brings the access token; the connection ends with its life."""
+        conversation = Conversation(socket, greeting)
         await socket.accept()
         try:
-            claims = self.mint.check_access_token(_text(await socket.receive_json(), "accessToken"))
-            async with asyncio.timeout(claims["exp"] - time.time()):
-                await socket.send_json({"type": "ready", "avatar": claims["sub"]})
-                while True:
-                    text = _text(await socket.receive_json(), "text")
-                    await socket.send_json({"type": "message", "text": _reply(text)})
+            claims = self.mint.check_access_token(await conversation.receive_token())
+            await conversation.begin(claims["sub"])
+            while True:
+                # Only waiting ends with the token: a question that was put is answered first.
+                async with asyncio.timeout(claims["exp"] - time.time()):
+                    text = await conversation.next_text()
+                await answer(text, conversation)
         except (InvalidToken, TimeoutError):
             await socket.close(CLOSE_TOKEN, "token expired or unknown")
         except (ValueError, KeyError):
@@ -125,9 +130,7 @@ class Sandbox:
 
 def create_sandbox(sandbox: Sandbox) -> Starlette:
     """The ASGI application; serve it on a loopback address only."""
-    source = _COMPONENT.read_bytes()
-    bot = _script(source)
-    realtime = _script(source.replace(b'"sentifyd-bot"', b'"sentifyd-realtime"'))
+    bot, realtime = (_loader(element) for element in _SDKS)
     return Starlette(
         routes=[
             Route("/api/login", sandbox.login, methods=["POST"]),
@@ -141,18 +144,16 @@ def create_sandbox(sandbox: Sandbox) -> Starlette:
     )
 
 
-def _script(source: bytes) -> Response:
+def _loader(element: str) -> Response:
+    names = {
+        "ELEMENT": element,
+        "SDK": _SDKS[element],
+        "STYLE": (_COMPONENT / "style.css").read_text("utf-8"),
+    }
+    constants = [f"const {name} = {json.dumps(text)};" for name, text in names.items()]
+    once = "if (customElements.get(ELEMENT)) return;"
+    parts = [(_COMPONENT / f"{part}.js").read_text("utf-8") for part in _PARTS]
+    source = "\n".join(["(() => {", *constants, once, *parts, "})();", ""])
     # A module script is fetched with CORS, a classic one without: both must work.
     headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
     return Response(source, media_type="text/javascript", headers=headers)
-
-
-def _text(message: Any, name: str) -> str:  # noqa: ANN401 - whatever a peer sends
-    text = message[name] if isinstance(message, dict) else None
-    if not isinstance(text, str) or not 0 < len(text) <= MAX_MESSAGE:
-        raise ValueError
-    return text
-
-
-def _reply(text: str) -> str:
-    return f"You wrote: “{text}”. The real avatar would answer here; this sandbox only echoes."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-import secrets
 import signal
 import socket
 import subprocess
@@ -20,16 +19,13 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from edge_service.app import create_app
-from edge_service.sandbox.app import Sandbox, create_sandbox
+from edge_service.sandbox.pair import HOST, Pair, address
 from edge_service.serving import AddressUnavailable, bind, serve
-from edge_service.settings import AvatarSettings, Settings
 from edge_service.telemetry import configure_logging
 
 __all__ = ["EXAMPLE", "DemoError", "run_demo"]
 
 EXAMPLE = Path("example_docs/mkdocs.yml")
-HOST = "127.0.0.1"
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
@@ -53,16 +49,11 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
         DemoError: something is missing, a port is taken, or the site does not build.
     """
     _check_tools(config_file)
-    sockets = _bind_all()
-    sandbox, edge, site = (f"http://{HOST}:{sock.getsockname()[1]}" for sock in sockets)
-    key = os.environ.get("SANDBOX_API_KEY") or secrets.token_urlsafe(24)
-    avatar = AvatarSettings(
-        api_key=key,
-        login_url=f"{sandbox}/api/login",
-        allowed_origins=frozenset({site, site.replace(HOST, "localhost")}),
-    )
-    # Tokens may live for a second here, so that a single page asks once a second.
-    settings = Settings(avatars={"": avatar}, rate_limit="600/minute")
+    sandbox_socket, edge_socket, site_socket = _bind_all()
+    site = address(site_socket)
+    origins = (site, site.replace(HOST, "localhost"))
+    api_key = os.environ.get("SANDBOX_API_KEY")
+    pair = Pair.on(sandbox_socket, edge_socket, origins, token_life, api_key)
     configure_logging("warning", "console")
     stopped = _heed_signals()
     with tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:
@@ -71,18 +62,12 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
             config_file,
             Path(folder),
             {
-                "SENTIFYD_LOADER_URL": f"{sandbox}/sentifyd-bot/main.js",
-                "SENTIFYD_TOKEN_ENDPOINT": f"{edge}/request_tokens",
+                "SENTIFYD_LOADER_URL": pair.loaders["bot"],
+                "SENTIFYD_TOKEN_ENDPOINT": pair.token_endpoint,
                 "SITE_URL": f"{site}/",
             },
             stopped,
         )
-        apps = (
-            create_sandbox(Sandbox(key, token_life)),
-            create_app(settings),
-            _site(Path(folder)),
-        )
-
         left_out = "The page “Without an avatar” has none, and"
         if config_file != EXAMPLE:
             left_out = "A page that is left out has none, and"
@@ -93,13 +78,15 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
                 f"  Open {site}/",
                 "",
                 "  1. The avatar stands at the bottom right: open it, and type a message.",
-                f"  2. Its token lives {token_life} s: watch it being refreshed through {edge}.",
+                f"  2. Its token lives {token_life} s: watch it being refreshed through "
+                f"{pair.edge}.",
                 f"  3. {left_out} asks no third party for anything.",
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
             )
 
-        serve(tuple(zip(apps, sockets, strict=True)), announce, STOP_SIGNALS, websockets=True)
+        apps = (*pair.apps, (_site(Path(folder)), site_socket))
+        serve(apps, announce, STOP_SIGNALS, websockets=True)
     say("", "Stopped.")
 
 

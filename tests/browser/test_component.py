@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 from starlette.applications import Starlette
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from edge_service.app import create_app
@@ -26,9 +26,12 @@ class Stage:
 
     def __init__(self, stack: ExitStack, token_life: int) -> None:
         self.body = ""
+        self.script = ""
+        self.headers: dict[str, str] = {}
         self.sandbox = Sandbox(KEY, token_life)
         self.sandbox_url = stack.enter_context(serving(create_sandbox(self.sandbox)))
-        self.site = stack.enter_context(serving(Starlette(routes=[Route("/", self._page)])))
+        routes = [Route("/page.js", self._script), Route("/{path:path}", self._page)]
+        self.site = stack.enter_context(serving(Starlette(routes=routes)))
         origins = frozenset({self.site})
         avatar = avatar_settings(self.sandbox_url, allowed_origins=origins)
         settings = Settings(avatars={"": avatar})
@@ -45,7 +48,12 @@ class Stage:
 
     async def _page(self, _: object) -> HTMLResponse:
         head = '<title>Page</title><link rel="icon" href="data:,">'
-        return HTMLResponse(f"<!doctype html><html lang=en>{head}{self.body}</html>")
+        return HTMLResponse(
+            f"<!doctype html><html lang=en>{head}{self.body}</html>", headers=self.headers
+        )
+
+    async def _script(self, _: object) -> Response:
+        return Response(self.script, media_type="text/javascript")
 
 
 @pytest.fixture
@@ -137,6 +145,20 @@ def test_what_is_stored(stage: Callable[..., Stage], visit: Visit) -> None:
     visit.page.reload()
     visit.wait_until_connected()
     assert set_up.sandbox.logins == 1  # the stored token is good for another page
+
+
+def test_what_another_endpoint_gave_is_not_used(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage()
+    set_up.embed()
+    visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+    visit.page.wait_for_function("sessionStorage.conversationData_a1")
+
+    set_up.endpoint = set_up.endpoint.replace("127.0.0.1", "localhost")
+    set_up.embed()
+    visit.page.reload()
+    visit.wait_until_connected()
+    assert set_up.sandbox.logins == 2
 
 
 def test_a_page_whose_storage_is_blocked(stage: Callable[..., Stage], visit: Visit) -> None:
@@ -286,3 +308,48 @@ def test_a_refused_token_is_renewed_a_few_times_only(
 
     visit.page.wait_for_selector(f'{visit.avatar}[data-state="error"]', state="attached")
     assert 2 <= set_up.sandbox.logins <= 8
+
+
+def test_an_element_that_is_put_back(stage: Callable[..., Stage], visit: Visit) -> None:
+    set_up = stage()
+    set_up.embed()
+    page = visit.page
+    page.goto(set_up.site)
+    visit.wait_until_connected()
+    avatar = page.locator(visit.avatar)
+    avatar.get_by_role("button", name="Avatar (sandbox)").click()
+    avatar.get_by_role("textbox").fill("Hello")
+    page.keyboard.press("Enter")
+    avatar.get_by_text("You wrote: “Hello”").wait_for()
+    lines = avatar.get_by_role("log").locator("p").all_inner_texts()
+
+    with page.expect_websocket():
+        page.evaluate(
+            """() => {
+                const avatar = document.querySelector("sentifyd-bot");
+                avatar.remove();
+                document.body.append(avatar);
+            }"""
+        )
+    visit.wait_until_connected()
+    assert avatar.get_by_role("log").locator("p").all_inner_texts() == lines
+    assert len(lines) == 3
+
+    avatar.get_by_role("textbox").fill("Again")
+    page.keyboard.press("Enter")
+    avatar.get_by_text("You wrote: “Again”").wait_for()
+    assert len(avatar.get_by_role("log").locator("p").all()) == 5
+    assert visit.errors() == []
+
+
+def test_an_avatar_that_was_left_open_takes_no_focus(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
+    set_up = stage()
+    set_up.embed()
+    visit.page.add_init_script("sessionStorage.setItem('showChatbot_a1', 'true')")
+    visit.page.goto(set_up.site)
+    visit.wait_until_connected()
+
+    assert visit.page.locator(visit.avatar).get_by_role("textbox").is_visible()
+    assert visit.page.evaluate("document.activeElement === document.body")

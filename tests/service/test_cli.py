@@ -12,9 +12,11 @@ import sysconfig
 import time
 import venv
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from websockets.sync.client import connect
 
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream
@@ -161,6 +163,71 @@ def test_the_sandbox_takes_a_key_and_does_not_repeat_it() -> None:
     assert "chosen-1" not in command.output
 
 
+ORIGINS = ("http://127.0.0.1:8000", "http://localhost:8000")
+
+
+def previewed(command: Command) -> dict[str, Any]:
+    """The addresses that a preview tells in its first line."""
+    addresses: dict[str, Any] = json.loads(command.wait_for(".*")[0])
+    return addresses
+
+
+def ask_for_tokens(endpoint: str, origin: str) -> int:
+    return requests.get(endpoint, headers={"Origin": origin}, timeout=5).status_code
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_preview_for_a_site_on_the_usual_port(number: signal.Signals) -> None:
+    with Command("sentifyd-edge", "preview") as command:
+        addresses = previewed(command)
+        endpoint = addresses["token_endpoint"]
+        assert [ask_for_tokens(endpoint, origin) for origin in ORIGINS] == [200, 200]
+        assert ask_for_tokens(endpoint, "http://127.0.0.1:8001") == 403
+        assert set(addresses["loaders"]) == {"bot", "realtime"}
+        for component, loader in addresses["loaders"].items():
+            source = requests.get(loader, timeout=5).text
+            assert f'const ELEMENT = "sentifyd-{component}";' in source
+        command.wait_for("Sentifyd sandbox for http://127.0.0.1:8000, http://localhost:8000")
+        tokens = requests.get(endpoint, timeout=5).json()
+        with connect(tokens["avatarParameters"]["websocket"]) as visitor:
+            visitor.send(json.dumps({"accessToken": tokens["tokens"]["accessToken"]}))
+            visitor.recv(5)
+            assert command.stop(number) == 0
+    assert len(command.output.splitlines()) == 2
+
+
+def test_a_preview_for_other_origins() -> None:
+    origins = ("http://[::1]:8001", "https://dev.example.com")
+    with Command("sentifyd-edge", "preview", *(f"--origin={origin}" for origin in origins)) as one:
+        endpoint = previewed(one)["token_endpoint"]
+        assert [ask_for_tokens(endpoint, origin) for origin in origins] == [200, 200]
+        assert ask_for_tokens(endpoint, ORIGINS[0]) == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "complaint"),
+    [
+        ("http://127.0.0.1:8000/", "holds an origin with a path, a final slash or credentials"),
+        ("docs", "holds something that is not an origin"),
+        ("*", "holds *: name each origin, such as http://127.0.0.1:8000"),
+        ("", "lists no origin"),
+    ],
+)
+def test_an_origin_that_no_browser_sends(origin: str, complaint: str) -> None:
+    status, lines = run("sentifyd-edge", "preview", "--origin", origin)
+
+    assert status == 2
+    assert len(lines) == 1
+    assert lines[0].startswith(f"sentifyd-edge: --origin {complaint}")
+
+
+def test_a_preview_ends_with_its_standard_input() -> None:
+    status, lines = run("sentifyd-edge", "preview", "--with-parent")  # from an empty one
+
+    assert status == 0
+    assert "token_endpoint" in lines[0]
+
+
 def test_any_asgi_server_can_import_the_app() -> None:
     with Command(
         *("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0"),
@@ -223,4 +290,6 @@ def test_help_is_complete() -> None:
     status, lines = run("sentifyd-edge", "--help")
 
     assert status == 0
-    assert {"serve", "sandbox", "demo"} <= {line.split()[0] for line in lines if line.strip()}
+    assert {"serve", "sandbox", "preview", "demo"} <= {
+        line.split()[0] for line in lines if line.strip()
+    }

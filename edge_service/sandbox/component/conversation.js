@@ -1,0 +1,41 @@
+// One line of the conversation: text and links, never HTML.
+function lineElements([who, text, links = []], openLink) {
+  const line = document.createElement("p");
+  line.textContent = text;
+  const elements = [line];
+  const items = links.filter(({ url }) => isWebAddress(url)).map((link) => linkItem(link, openLink));
+  if (items.length) {
+    const list = document.createElement("ul");
+    list.append(...items);
+    elements.push(list);
+  }
+  elements.forEach((element) => { element.className = who; });
+  return elements;
+}
+
+function linkItem({ text, url, excerpt }, openLink) {
+  const item = document.createElement("li");
+  const link = document.createElement("a");
+  link.href = url;
+  link.textContent = text;
+  link.addEventListener("click", (event) => {
+    // With a modifier the visitor wants another tab or a download, which is the browser's to do.
+    if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
+    openLink(event);
+  });
+  item.append(link);
+  if (excerpt) {
+    const small = document.createElement("small");
+    small.textContent = excerpt;
+    item.append(small);
+  }
+  return item;
+}
+
+function isWebAddress(url) {
+  try {
+    return ["http:", "https:"].includes(new URL(url).protocol);
+  } catch {
+    return false;
+  }
+}

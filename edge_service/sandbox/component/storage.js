@@ -1,0 +1,12 @@
+// Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
+const storage = {
+  read(key) {
+    try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; }
+  },
+  write(key, value) {
+    try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* see above */ }
+  },
+  remove(key) {
+    try { sessionStorage.removeItem(key); } catch { /* see above */ }
+  },
+};
