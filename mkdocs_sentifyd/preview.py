@@ -1,0 +1,144 @@
+"""A sandbox and a token service beside `mkdocs serve`, in a process that never outlives it."""
+
+from __future__ import annotations
+
+import importlib.util
+import ipaddress
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from typing import IO, TypedDict
+
+__all__ = ["Preview", "PreviewError", "local_origins"]
+
+START_SECONDS = 10.0
+STOP_SECONDS = 5.0
+_LOOPBACK = ("127.0.0.1", "localhost")
+
+
+class PreviewError(Exception):
+    """The preview cannot run; the text is one line with the cure."""
+
+
+class _Addresses(TypedDict):
+    token_endpoint: str
+    loaders: dict[str, str]
+
+
+class Preview:
+    """A running sandbox and token service; `start` is the way to make one.
+
+    Attributes:
+        token_endpoint: where pages ask for tokens.
+        loaders: the loader's address by component, `bot` and `realtime`.
+    """
+
+    token_endpoint: str
+    loaders: Mapping[str, str]
+
+    def __init__(
+        self, process: subprocess.Popen[str], reader: threading.Thread, addresses: _Addresses
+    ) -> None:
+        self.token_endpoint = addresses["token_endpoint"]
+        self.loaders = addresses["loaders"]
+        self._process = process
+        self._reader = reader
+
+    @classmethod
+    def start(cls, origins: Sequence[str]) -> Preview:
+        """Start both, and wait until they answer.
+
+        Args:
+            origins: under which the site is opened; see `local_origins`.
+
+        Raises:
+            PreviewError: the extra `service` is not installed, or they do not start.
+        """
+        if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
+            raise PreviewError(
+                "preview: sandbox needs the token service: "
+                "run pip install 'mkdocs-sentifyd[service]', or set preview: live"
+            )
+        # -P: a folder of the site must not be taken for one of the service's modules.
+        command = [sys.executable, "-P", "-m", "edge_service.cli", "preview", "--with-parent"]
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
+            [*command, *(f"--origin={origin}" for origin in origins)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            encoding="utf-8",
+            errors="replace",
+            # Ctrl-C in the terminal is for MkDocs, which then stops this process itself.
+            start_new_session=True,
+        )
+        ready: Future[_Addresses] = Future()
+        reader = threading.Thread(target=_read, args=(process.stdout, ready), daemon=True)
+        reader.start()
+        try:
+            return cls(process, reader, ready.result(START_SECONDS))
+        except TimeoutError:
+            _end(process, reader)
+            raise PreviewError(
+                f"preview: sandbox did not start within {START_SECONDS:g} seconds: "
+                "try again, or set preview: live"
+            ) from None
+        except BaseException:
+            _end(process, reader)
+            raise
+
+    def stop(self) -> None:
+        """Stop both, and wait until they are gone."""
+        _end(self._process, self._reader)
+
+
+def local_origins(dev_addr: tuple[str, int]) -> list[str]:
+    """The origins under which a site is opened that is served at an address.
+
+    Args:
+        dev_addr: host and port.
+    """
+    host, port = dev_addr[0].strip("[]").lower(), dev_addr[1]
+    hosts = [host]
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        if host == "localhost":
+            hosts = [*_LOOPBACK]
+    else:
+        if address.is_unspecified:
+            hosts = [*_LOOPBACK, *(["::1"] if address.version == 6 else [])]
+        elif address.is_loopback:
+            hosts = [host, *_LOOPBACK]
+    # Browsers leave the default port out.
+    suffix = "" if port == 80 else f":{port}"
+    names = (f"[{name}]" if ":" in name else name for name in dict.fromkeys(hosts))
+    return [f"http://{name}{suffix}" for name in names]
+
+
+def _read(output: IO[str], ready: Future[_Addresses]) -> None:
+    """Tell the addresses, and go on reading: a full pipe would block the process."""
+    last = "it said nothing"
+    for line in output:
+        if line.startswith("{") and not ready.done():
+            ready.set_result(json.loads(line))
+        last = line.strip() or last
+    if not ready.done():
+        ready.set_exception(
+            PreviewError(f"preview: sandbox did not start ({last}): mend it, or set preview: live")
+        )
+
+
+def _end(process: subprocess.Popen[str], reader: threading.Thread) -> None:
+    assert process.stdin is not None  # noqa: S101 - for the type checker
+    assert process.stdout is not None  # noqa: S101
+    process.stdin.close()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    reader.join()
+    process.stdout.close()
