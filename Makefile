@@ -10,7 +10,7 @@ help:
 	@echo "make demo     a documentation site with an avatar, on this machine"
 	@echo "make test     every test, in a real browser too"
 	@echo "make lint     ruff, mypy, import-linter"
-	@echo "make bench    what the plugin and the service cost, as ratios"
+	@echo "make bench    what the plugin, the service and the avatar cost"
 	@echo "make install  the virtual environment in $(VENV)"
 
 install: $(INSTALLED)
@@ -37,6 +37,7 @@ lint: $(INSTALLED)
 	$(BIN)/lint-imports
 
 bench: $(INSTALLED)
+	@scripts/need chromium
 	@scripts/need wrk
 	@scripts/need redis
 	$(BIN)/python -m benchmarks $(ARGS)

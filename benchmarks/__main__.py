@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import plugin, service
+from benchmarks import browser, plugin, service
 from benchmarks.figures import Table
 
-PARTS = {"plugin": plugin, "service": service}
+PARTS = {"plugin": plugin, "service": service, "browser": browser}
 
 
 def main() -> None:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import itertools
+import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from playwright.sync_api import Browser
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.crowd import crowd
+from benchmarks.modes import MODES
+from benchmarks.visits import Traffic, visiting
 from tests.support.servers import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT,
-        env={"PATH": ""},
+        env={"PATH": path},
         capture_output=True,
         text=True,
     )
@@ -40,7 +45,23 @@ def test_what_cannot_be_measured_says_why() -> None:
     ]
 
 
-@pytest.mark.parametrize("arguments", [["nothing"], ["service", "--measures", "nothing"]])
+def test_without_a_browser_there_are_the_files_alone() -> None:
+    found = run("browser")
+
+    assert found.returncode == 0, found.stderr
+    lines = found.stdout.splitlines()
+    assert lines[0] == "Files of the runtime"
+    assert lines[-1] == "chromium is missing, so visits are left out: apt-get install chromium"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["nothing"],
+        ["service", "--measures", "nothing"],
+        ["browser", "--visits", "nothing"],
+    ],
+)
 def test_names_that_do_not_exist(arguments: list[str]) -> None:
     assert run(*arguments).returncode == 2
 
@@ -68,3 +89,62 @@ def test_a_crowd_sees_who_is_turned_away() -> None:
         visits = crowd(urlsplit(url).port or 0, 3)
 
     assert [visit.status for visit in visits] == [0, 0, 0]
+
+
+@pytest.mark.usefixtures("browser")
+def test_what_each_mode_asks_for() -> None:
+    found = run("browser", "--quick", "--visits", "requests", path=os.environ["PATH"])
+
+    assert found.returncode == 0, found.stderr
+    table = found.stdout[found.stdout.index("Requests") :].splitlines()[2:]
+    rows = [re.split(r"  +", line) for line in table if line]
+    # Loader, tokens, WebSocket.
+    third_party = {name: [re.sub(r" \(.*", "", cell) for cell in cells] for name, _, *cells in rows}
+    asked = {
+        "`load: eager`, static tags": ["3", "none", "none"],
+        "`load: eager`, instant navigation": ["3", "none", "none"],
+        "`load: idle`": ["3", "none", "none"],
+        "`load: interaction`": ["none", "none", "3"],
+        "`consent`, not given": ["none"],
+        "`consent`, given": ["3", "none", "none"],
+        "everything, instant navigation": ["none", "none", "3"],
+    }
+    assert third_party == asked
+    own = {name: int(cell.split()[0]) for name, cell, *_ in rows}
+    assert own["`load: eager`, static tags"] == 1
+    assert min(own.values()) == 1
+    assert max(own.values()) == own["everything, instant navigation"]
+
+
+def test_a_visit_is_watched(browser: Browser) -> None:
+    pages = {
+        "/": """<body style="margin: 0"><p>Text</p><script>
+            fetch("/data");
+            const banner = document.createElement("div");
+            banner.style.height = "200px";
+            setTimeout(() => document.body.prepend(banner), 300);
+            </script>""",
+        "/data": "x" * 5000,
+    }
+
+    async def answer(request: Request) -> Response:
+        return HTMLResponse(pages[request.url.path])
+
+    app = Starlette(routes=[Route(path, answer) for path in pages])
+    with serving(app) as url, visiting(browser, MODES[0].plain, f"{url}/") as visit:
+        visit.begin()
+
+        port = urlsplit(url).port or 0
+        whole = sum(len(text) for text in pages.values())
+        assert visit.traffic(port).requests == 3
+        assert whole < visit.traffic(port).size < whole + 1500
+        assert visit.traffic(port + 1) == Traffic(0)
+        assert visit.asked_for(f"{url}/data") == 1
+        assert visit.paint().largest > 0
+        assert visit.paint().shift > 0
+        assert visit.work() > 0
+        before = visit.weight()
+        visit.page.evaluate("kept = Array.from({ length: 50 }, () => document.createElement('p'))")
+        visit.page.evaluate("kept.forEach((one) => one.addEventListener('click', () => {}))")
+        after = visit.weight()
+        assert (after.nodes - before.nodes, after.listeners - before.listeners) == (50, 50)

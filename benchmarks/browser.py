@@ -1,0 +1,86 @@
+"""The browser's part: what an avatar costs a visitor."""
+
+from __future__ import annotations
+
+import argparse
+import gzip
+import signal
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from playwright.sync_api import Browser
+
+import mkdocs_sentifyd
+from benchmarks.arrivals import measure_paint, measure_requests
+from benchmarks.figures import Table
+from benchmarks.modes import Places, build_sites
+from benchmarks.tours import measure_navigation
+from benchmarks.visits import chromium, has_chromium
+
+__all__ = ["add_options", "measure"]
+
+RUNTIME = Path(mkdocs_sentifyd.__file__).with_name("runtime")
+
+
+class Effort(NamedTuple):
+    """How much is done.
+
+    Attributes:
+        rounds: of visits.
+        navigations: in a visit of many pages.
+    """
+
+    rounds: int
+    navigations: int
+
+
+FULL = Effort(rounds=12, navigations=50)
+QUICK = Effort(rounds=1, navigations=6)
+MEASURES: dict[str, Callable[[Browser, Places, Effort], list[Table]]] = {
+    "requests": lambda browser, places, _: [measure_requests(browser, places)],
+    "paint": lambda browser, places, effort: measure_paint(browser, places, effort.rounds),
+    "navigation": lambda browser, places, effort: measure_navigation(browser, places, *effort),
+}
+
+
+def add_options(parser: argparse._ArgumentGroup) -> None:
+    parser.add_argument(
+        "--visits", nargs="+", choices=MEASURES, default=[*MEASURES], help="some of them only"
+    )
+    parser.add_argument("--visit-rounds", type=int, help="rounds of visits (12)")
+
+
+def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
+    show(file_table())
+    if not has_chromium():
+        print("chromium is missing, so visits are left out: apt-get install chromium", flush=True)
+        return
+    # An exception, so that no server outlives whoever is told to stop.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    effort = QUICK if options.quick else FULL
+    effort = effort._replace(rounds=options.visit_rounds or effort.rounds)
+    with ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "sites")
+        folder.mkdir()
+        places = Places.around(folder)
+        build_sites(folder, places)
+        for server in places:
+            stack.enter_context(server)
+        browser = stack.enter_context(chromium())
+        for name in options.visits:
+            for table in MEASURES[name](browser, places, effort):
+                show(table)
+
+
+def file_table() -> Table:
+    """The files of the runtime, each compressed on its own as it is fetched."""
+    rows = []
+    for file in sorted(RUNTIME.iterdir()):
+        if file.suffix in (".css", ".js"):
+            content = file.read_bytes()
+            rows.append([f"`{file.name}`", f"{len(content)}", f"{len(gzip.compress(content))}"])
+    return Table("Files of the runtime", ["", "bytes", "with gzip"], rows)

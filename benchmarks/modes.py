@@ -1,0 +1,171 @@
+"""The ways to have the avatar, and a built site for each beside a plain twin without the plugin."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mkdocs.__main__ import cli
+
+from benchmarks.servers import Sandbox, Server, free_port, service
+from benchmarks.sites import write_site
+
+__all__ = ["AGREED", "MODES", "REFUSED", "Mode", "Places", "Site", "build_sites"]
+
+PAGES = 12
+OPENS = "sentifyd-bot button.launcher"
+ASKS_FIRST = "[data-sentifyd-launcher] button"
+CONSENT = "sentifyd"
+# What Material keeps of a visitor's answer; without one its form would cover the page.
+AGREED = json.dumps({CONSENT: True})
+REFUSED = json.dumps({CONSENT: False})
+
+
+class Site(NamedTuple):
+    """A build.
+
+    Attributes:
+        name: of its folder.
+        options: of the plugin; `None` without it.
+        is_instant: whether it has `navigation.instant`.
+        has_form: whether it asks for consent.
+    """
+
+    name: str
+    options: Mapping[str, Any] | None = None
+    is_instant: bool = False
+    has_form: bool = False
+
+    @property
+    def plain(self) -> Site:
+        """The same without the plugin."""
+        name = f"plain{'-instant' * self.is_instant}{'-form' * self.has_form}"
+        return Site(name, None, self.is_instant, self.has_form)
+
+
+class Mode(NamedTuple):
+    """A way to have the avatar.
+
+    Attributes:
+        name: for the tables.
+        site: that has it.
+        comes: whether it is there before the visitor does something.
+        opens: the button that opens it; empty when there is none.
+        answer: what the visitor told the consent form at an earlier visit.
+    """
+
+    name: str
+    site: Site
+    comes: bool = True
+    opens: str = OPENS
+    answer: str = AGREED
+
+    @property
+    def plain(self) -> Mode:
+        """The same without an avatar."""
+        return Mode(f"{self.name}, plain", self.site.plain, False, "", self.answer)
+
+
+_AGREEING = Site("consent", {"consent": CONSENT}, has_form=True)
+_EVERYTHING = {
+    "load": "interaction",
+    "consent": CONSENT,
+    "actions": True,
+    "shortcut": "ctrl+alt+a",
+    "appearance": {"follow_palette": True},
+}
+MODES = (
+    Mode("`load: eager`, static tags", Site("eager", {})),
+    Mode("`load: eager`, instant navigation", Site("instant", {}, is_instant=True)),
+    Mode("`load: idle`", Site("idle", {"load": "idle"})),
+    Mode(
+        "`load: interaction`",
+        Site("interaction", {"load": "interaction"}),
+        comes=False,
+        opens=ASKS_FIRST,
+    ),
+    Mode("`consent`, not given", _AGREEING, comes=False, opens="", answer=REFUSED),
+    Mode("`consent`, given", _AGREEING),
+    Mode(
+        "everything, instant navigation",
+        Site("everything", _EVERYTHING, is_instant=True, has_form=True),
+        comes=False,
+        opens=ASKS_FIRST,
+    ),
+)
+
+
+class Places(NamedTuple):
+    """Servers on this machine.
+
+    Attributes:
+        pages: has each site in the folder of its name.
+        sandbox: stands in for Sentifyd.
+        tokens: the token service.
+    """
+
+    pages: Server
+    sandbox: Sandbox
+    tokens: Server
+
+    @classmethod
+    def around(cls, folder: Path) -> Places:
+        """Servers for the sites in a folder, which nobody has started yet."""
+        port = free_port()
+        command = (sys.executable, "-m", "benchmarks.pages", str(folder))
+        sandbox = Sandbox()
+        origin = f"http://127.0.0.1:{port}"
+        return cls(
+            Server(command, port, {"PORT": str(port)}),
+            sandbox,
+            service(sandbox, "direct", ALLOWED_ORIGINS=origin),
+        )
+
+    def address(self, site: Site) -> str:
+        return f"http://127.0.0.1:{self.pages.port}/{site.name}/"
+
+    @property
+    def loader(self) -> str:
+        return f"http://127.0.0.1:{self.sandbox.port}/sentifyd-bot/main.js"
+
+
+def build_sites(folder: Path, places: Places) -> None:
+    """Build the sites of all modes, and their plain twins, below a folder that is served."""
+    os.environ["NO_MKDOCS_2_WARNING"] = "1"
+    sources = folder.with_name("sources")
+    write_site(sources, PAGES, "material")
+    sites = {site.name: site for mode in MODES for site in (mode.site, mode.site.plain)}
+    for site in sites.values():
+        file = sources / f"site-{site.name}.yml"
+        # JSON is YAML too.
+        file.write_text(json.dumps(_config(site, folder, places)), encoding="utf-8")
+        # Here, and not in a process for each: importing takes longer than building.
+        cli.main(["build", "--strict", "--quiet", "-f", str(file)], standalone_mode=False)
+
+
+def _config(site: Site, folder: Path, places: Places) -> dict[str, Any]:
+    avatar = {
+        "avatar_id": "avtr_1234abcd",
+        "token_endpoint": f"http://127.0.0.1:{places.tokens.port}/request_tokens",
+        "loader": {"url": places.loader},
+    }
+    ours: Iterable[object] = (
+        () if site.options is None else [{"sentifyd": avatar | dict(site.options)}]
+    )
+    form = {"consent": {"title": "Cookies", "description": "May they?"}} if site.has_form else {}
+    return {
+        "site_name": "Benchmark",
+        "site_url": places.address(site),
+        "site_dir": str(folder / site.name),
+        "theme": {
+            "name": "material",
+            "font": False,
+            "features": ["navigation.instant"] if site.is_instant else [],
+        },
+        "plugins": ["search", *ours],
+        "extra": form,
+    }

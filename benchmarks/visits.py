@@ -1,0 +1,213 @@
+"""Visitors in the system's Chromium, and what the browser tells of their visits."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Browser, CDPSession, Page, sync_playwright
+
+from benchmarks.modes import Mode
+
+__all__ = ["Paint", "Traffic", "Visit", "Weight", "chromium", "has_chromium", "visiting"]
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+# Without these Chromium keeps calling home, and as root it needs --no-sandbox.
+FLAGS = [
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+CONNECTED = 'sentifyd-bot[data-state="connected"]'
+# A phone that is not new, on a network that is not good.
+CPU_SLOWDOWN = 4
+NETWORK = {
+    "offline": False,
+    "latency": 150,
+    "downloadThroughput": 1_600_000 / 8,
+    "uploadThroughput": 750_000 / 8,
+}
+PATIENCE_MS = 60_000
+WATCH = """
+window.seen = { paint: 0, shift: 0 };
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) seen.paint = entry.startTime;
+}).observe({ type: "largest-contentful-paint", buffered: true });
+new PerformanceObserver((list) => {
+  for (const entry of list.getEntries()) seen.shift += entry.hadRecentInput ? 0 : entry.value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+# Until the new page is in its place and laid out. No frame is awaited: those come at fixed times,
+# which would hide what lies between them.
+NAVIGATE = """
+(url) => new Promise((resolve) => {
+  const link = document.createElement("a");
+  link.href = url;
+  let isFirst = true, start;
+  // It tells of the current page at once.
+  const subscription = document$.subscribe(() => {
+    if (isFirst) return (isFirst = false);
+    document.body.offsetHeight;
+    const taken = performance.now() - start;
+    setTimeout(() => {
+      subscription.unsubscribe();
+      link.remove();
+      resolve(taken);
+    });
+  });
+  document.body.append(link);
+  start = performance.now();
+  link.click();
+})
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Requests and their bytes, headers included; a WebSocket is a request without any."""
+
+    requests: int
+    size: int = 0
+
+    def __add__(self, other: Traffic) -> Traffic:
+        return Traffic(self.requests + other.requests, self.size + other.size)
+
+    def __sub__(self, other: Traffic) -> Traffic:
+        return Traffic(self.requests - other.requests, self.size - other.size)
+
+
+class Paint(NamedTuple):
+    """How a page came.
+
+    Attributes:
+        largest: milliseconds to the largest contentful paint.
+        shift: cumulative layout shift.
+    """
+
+    largest: float
+    shift: float
+
+
+class Weight(NamedTuple):
+    """What a page holds after a garbage collection."""
+
+    listeners: int
+    nodes: int
+
+
+@dataclass
+class Visit:
+    """A page, from its first request on."""
+
+    page: Page
+    mode: Mode
+    address: str
+    session: CDPSession
+    sockets: int = 0
+    addresses: dict[str, str] = field(default_factory=dict)
+    sizes: dict[str, int] = field(default_factory=dict)
+
+    def listen(self) -> None:
+        def finish(event: dict[str, Any]) -> None:
+            self.sizes[event["requestId"]] = event["encodedDataLength"]
+
+        def send(event: dict[str, Any]) -> None:
+            self.addresses[event["requestId"]] = event["request"]["url"]
+
+        def connect(_: object) -> None:
+            self.sockets += 1
+
+        self.session.on("Network.requestWillBeSent", send)
+        self.session.on("Network.loadingFinished", finish)
+        self.session.on("Network.webSocketCreated", connect)
+        self.session.send("Network.enable")
+        self.session.send("Performance.enable", {"timeDomain": "threadTicks"})
+
+    def slow_down(self) -> None:
+        self.session.send("Emulation.setCPUThrottlingRate", {"rate": CPU_SLOWDOWN})
+        self.session.send("Network.emulateNetworkConditions", NETWORK)
+
+    def begin(self) -> None:
+        """Open the page, and wait until nothing more comes by itself."""
+        self.page.goto(self.address)
+        if self.mode.comes:
+            self.page.wait_for_selector(CONNECTED, state="attached")
+        self.page.wait_for_load_state("networkidle")
+
+    def use(self) -> None:
+        """Open the avatar."""
+        self.page.click(self.mode.opens)
+        self.page.wait_for_selector(f"{CONNECTED} .panel")
+
+    def traffic(self, port: int, *others: int) -> Traffic:
+        """What went to the servers on these ports."""
+        ports = (port, *others)
+        sent = [key for key, url in self.addresses.items() if urlsplit(url).port in ports]
+        return Traffic(len(sent), sum(self.sizes.get(key, 0) for key in sent))
+
+    def asked_for(self, address: str) -> int:
+        """How often."""
+        return list(self.addresses.values()).count(address)
+
+    def paint(self) -> Paint:
+        seen = self.page.evaluate("seen")
+        return Paint(seen["paint"], seen["shift"])
+
+    def navigate(self, address: str) -> float:
+        """Milliseconds that an instant navigation takes."""
+        taken: float = self.page.evaluate(NAVIGATE, address)
+        return taken
+
+    def work(self) -> float:
+        """Milliseconds of CPU time that the page's main thread has worked so far."""
+        metrics = self.session.send("Performance.getMetrics")["metrics"]
+        (seconds,) = (one["value"] for one in metrics if one["name"] == "TaskDuration")
+        return float(seconds) * 1000
+
+    def weight(self) -> Weight:
+        self.session.send("HeapProfiler.collectGarbage")
+        counters = self.session.send("Memory.getDOMCounters")
+        return Weight(counters["jsEventListeners"], counters["nodes"])
+
+
+def has_chromium() -> bool:
+    return _executable() is not None
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The system's own, without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=_executable(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def visiting(browser: Browser, mode: Mode, address: str) -> Iterator[Visit]:
+    """A visitor with an empty cache, who has answered the site's consent form some time before.
+
+    Args:
+        browser: that they use.
+        mode: in which the site has its avatar.
+        address: of the site.
+    """
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    context.set_default_timeout(PATIENCE_MS)
+    key = f"{urlsplit(address).path}.__consent"
+    context.add_init_script(f"localStorage[{key!r}] = {mode.answer!r};\n{WATCH}")
+    page = context.new_page()
+    visit = Visit(page, mode, address, context.new_cdp_session(page))
+    visit.listen()
+    yield visit
+    context.close()
+
+
+def _executable() -> str | None:
+    return next(filter(None, map(shutil.which, NAMES)), None)
