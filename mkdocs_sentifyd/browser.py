@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from mkdocs_sentifyd.config import PageConfig
 
 __all__ = [
-    *("Behaviour", "Runtime", "Traits", "page_parts", "page_settings", "script", "style_sheet"),
-    "traits",
+    *("Behaviour", "Runtime", "Traits", "core", "page_parts", "page_settings", "script"),
+    *("style_sheet", "traits"),
 ]
 
 # As Material and Zensical write it, and as a minifier leaves it.
@@ -135,6 +135,11 @@ def script(root: str, part: str) -> str:
     return render("script.html", folder=root + folder(), part=part) + "\n"
 
 
+def core(root: str) -> str:
+    """The tags that every page of an instant visit has; the argument is that of `script`."""
+    return script(root, "core") + style_sheet(root, "runtime")
+
+
 @functools.cache
 def style_sheet(root: str, name: str) -> str:
     """The tag that links a style sheet; the arguments are those of `script`."""
@@ -219,7 +224,7 @@ class Runtime:
             parts=settings["parts"],
             folder=self._root + folder(),
         )
-        return f"{preloads}\n{script(self._root, 'core')}"
+        return f"{preloads}\n{core(self._root)}"
 
     def keys(self) -> str:
         """The tag of the part that works without the core."""

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-from mkdocs_sentifyd.browser import script, traits
+from mkdocs_sentifyd.browser import core, traits
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.embed import Embed
 from mkdocs_sentifyd.keys import find_api_key
@@ -105,7 +105,7 @@ def inject_script(html: str, root: str) -> str:
         html: a whole page.
         root: the way from the page to the root of the site, empty or with a `/` at its end.
     """
-    tag = script(root, "core")
+    tag = core(root)
     if tag in html or not traits(html).is_instant:
         return html
     end = end_of_head(html)

@@ -1,5 +1,5 @@
-// One avatar for a whole visit: instant navigation replaces the <meta> that holds a page's settings,
-// and leaves this script and the end of the body as they are.
+// One avatar for a whole visit: instant navigation replaces the <meta> with a page's settings, and
+// leaves the end of the body as it is.
 
 export let settings = null;
 export let isAsked = false;
@@ -9,14 +9,12 @@ export const holds = new Set();
 
 const parts = new Map();
 const loaders = new Map();
-// What is made here is upgraded in the page, as elements in HTML are.
+// Elements from here are upgraded in the page, as those of HTML are.
 const workshop = document.implementation.createHTMLDocument("");
-const sheet = new CSSStyleSheet();
 const early = window.sentifydDocs;
 let element = null;
 let isShown = false;
 let isAnswered = false;
-// All other attributes are the component's own.
 let written = {};
 let identity;
 
@@ -83,7 +81,7 @@ function load({ element: name, loader }) {
     loaders.delete(name);
     fail("loader", `${loader.src} cannot be loaded`);
   };
-  // Without a loader the page's author has one.
+  // The page's author has one.
   if (!loader || customElements.get(name)) onload();
   else document.body.append(Object.assign(document.createElement("script"), loader, { onload, onerror }));
 }
@@ -105,20 +103,20 @@ export function discard() {
 
 const isFloating = () => settings.attributes.toggler !== "false";
 
-// Where the component keeps whether it is open.
+// Whether the component is open, where it keeps that.
 export function stored(value) {
   try {
     const key = `showChatbot_${settings.avatar}`;
     if (value !== undefined) sessionStorage[key] = value;
     return sessionStorage[key] === "true";
   } catch {
-    return false; // All storage may be blocked.
+    return false;
   }
 }
 
 function setOpen(wanted) {
   if (!settings) return;
-  // It is read when the component is connected, and there is no other way.
+  // The component reads it when it is connected.
   if (isFloating() && stored() !== stored(wanted)) element?.remove();
   if (wanted || !isFloating()) isClosed = !wanted;
   if (wanted) holds.delete("load");
@@ -138,20 +136,16 @@ const docs = (window.sentifydDocs = {
   push: (name) => docs[name](),
 });
 
-// The component does not tell when its endpoint fails.
+// The component does not tell.
 new PerformanceObserver((list) => {
   for (const { name, responseStatus: status } of list.getEntries()) {
     if (!settings?.endpoint || !name.startsWith(settings.endpoint)) continue;
     isAnswered ||= status > 199 && status < 300;
-    // Later failures are the component's to mend.
+    // Later there is a conversation.
     if (element && !isAnswered && status >= 0) fail("endpoint", `${settings.endpoint} answers ${status}`);
   }
 }).observe({ type: "resource" });
 
-const avatars = ":is(sentifyd-bot,sentifyd-realtime)";
-const none = "{display:none!important}";
-sheet.replaceSync(`${avatars}[hidden]${none}@media print{${avatars},[data-sentifyd-launcher]${none}}`);
-document.adoptedStyleSheets.push(sheet);
 update();
 // Material and Zensical announce every page.
 window.document$?.subscribe(update);

@@ -1,11 +1,11 @@
-// Waits until the page is loaded and the browser idle.
+// Waits until the browser is idle.
 import { holds, isAsked, update } from "./core.js";
 
 const release = () => {
   holds.delete("load");
   update();
 };
-// Safari has no idle callbacks.
+// Not in Safari.
 const wait = () => (window.requestIdleCallback ?? setTimeout)(release);
 
 if (!isAsked) {

@@ -1,9 +1,9 @@
-// Keeps what is typed into the avatar from the theme's shortcuts, and has one of the site's own.
+// Keeps from the theme's shortcuts what is typed into the avatar, and has one of its own.
 let shortcut;
 
 function listen(event) {
   const { altKey, code, ctrlKey, key, metaKey, repeat, shiftKey, target, type } = event;
-  // With Alt, many keys write something else.
+  // With Alt, keys write something else.
   const pressed = String(altKey ? code.replace(/^Key|^Digit/, "") : key).toLowerCase();
   if ([+ctrlKey, +altKey, +shiftKey, +metaKey, pressed].join() === shortcut) {
     event.preventDefault();
@@ -13,7 +13,7 @@ function listen(event) {
   }
 }
 
-// The component has had them by now, and themes listen further out.
+// The component has had them here, and themes listen further out.
 for (const type of ["keydown", "keypress", "keyup"]) document.documentElement.addEventListener(type, listen);
 
 export default (settings) => {

@@ -1,25 +1,12 @@
-// A button in place of the avatar: no third party is asked for anything until somebody uses it.
+// A button in place of the avatar.
 import { discard, holds, isAsked, isClosed, stored } from "./core.js";
 
 const host = document.createElement("div");
-const root = host.attachShadow({ mode: "open" });
-const sheet = new CSSStyleSheet();
+host.dataset.sentifydLauncher = "";
+host.innerHTML = "<p role=status></p><button></button>";
+const [status, button] = host.children;
 let settings, isKnown;
 let isBusy = false;
-
-host.dataset.sentifydLauncher = "";
-sheet.replaceSync(`
-:host { position: fixed; inset: auto 16px 16px auto; z-index: 1040; font: 16px/1.4 system-ui, sans-serif; }
-:host([hidden]) { display: none; }
-button, p { border: 2px solid Canvas; border-radius: 28px; box-shadow: 0 2px 10px #0006; }
-button { display: block; margin: 8px 0 0 auto; padding: 12px; color: var(--text-color-primary-bg, #011f28); background: var(--primary-color, #00bfdb); }
-button:focus-visible { outline: 3px solid CanvasText; }
-svg { display: block; width: 28px; fill: currentColor; }
-p { max-width: 256px; margin: 0; padding: 8px 16px; color: CanvasText; background: Canvas; }
-p:empty { display: none; }`);
-root.adoptedStyleSheets = [sheet];
-root.innerHTML = `<p role="status"></p><button><svg viewBox="0 0 24 24" aria-hidden="true"><path d="M4 3h16v14h-8l-6 5v-5H4z"/></svg></button>`;
-const [status, button] = root.children;
 
 function draw(busy, message) {
   isBusy = busy;
@@ -35,10 +22,10 @@ button.onclick = () => {
 };
 
 document.addEventListener("sentifyd:shown", ({ detail: { element } }) => {
-  const hadFocus = document.activeElement === host;
+  const hadFocus = document.activeElement === button;
   draw(false, "");
   if (!hadFocus) return;
-  // The button is gone, and the keyboard would begin at the top of the page again.
+  // Or the keyboard would begin at the top of the page again.
   element.tabIndex = -1;
   element.focus();
 });
@@ -58,8 +45,8 @@ export default (current) => {
     button.ariaLabel = button.title = label;
     host.lang = lang;
     host.style.cssText = style;
-    host.isConnected || document.body.append(host);
-    // An open conversation goes on when the next page is loaded.
+    if (!host.isConnected) document.body.append(host);
+    // An open conversation goes on after a page load.
     if (!isKnown && !isAsked && !stored()) holds.add("load");
     isKnown = true;
   }
