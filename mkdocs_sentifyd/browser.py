@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
 
 from mkdocs_sentifyd.assets import folder
 from mkdocs_sentifyd.attributes import colours
@@ -78,6 +79,21 @@ def traits(html: str) -> Traits:
     start = html.rfind("<script", 0, features) if features >= 0 else -1
     is_instant = start >= 0 and _FEATURES.match(html, start) is not None
     return Traits(is_instant, start >= 0, "shortcuts" in html and bool(_SHORTCUTS.search(html)))
+
+
+def serialised(url: str) -> str:
+    """A URL as browsers write it (URL Standard, section 4.5); what is none stays as it is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return url
+    if not parts.hostname:
+        return url
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    if port not in (None, {"http": 80, "https": 443}.get(parts.scheme)):
+        host = f"{host}:{port}"
+    return urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
 
 
 def page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
@@ -191,14 +207,18 @@ class Runtime:
         if own is None:
             key = (page, has_loader)
             if key not in self._tags:
-                self._tags[key] = self._render(page, self.attributes, has_loader=has_loader)
+                settings = self.settings(
+                    page, self.attributes, has_loader=has_loader, has_place=False
+                )
+                self._tags[key] = self._render(settings)
             return self._tags[key]
         spelt = set(map(credential, own))
         missing = {k: v for k, v in self.attributes.items() if credential(k) not in spelt}
-        return self._render(page, {**own, **missing}, has_loader=has_loader)
+        attributes = {**own, **missing}
+        return self._render(self.settings(page, attributes, has_loader=has_loader, has_place=True))
 
     def settings(
-        self, page: Traits, attributes: Mapping[str, str], *, has_loader: bool
+        self, page: Traits, attributes: Mapping[str, str], *, has_loader: bool, has_place: bool
     ) -> dict[str, Any]:
         """What the runtime reads on a page."""
         spelt = {credential(name): value for name, value in attributes.items()}
@@ -206,17 +226,18 @@ class Runtime:
         return {
             **self._settings,
             "avatar": avatar,
-            "endpoint": endpoint,
+            # As browsers write it in their records of requests.
+            "endpoint": endpoint and serialised(endpoint),
             "element": self._element,
             # With another of any of these it is another avatar, and not this one elsewhere.
             "identity": f"{self._element} {avatar} {endpoint}",
             "loader": None if has_loader else self._loader,
+            "place": has_place,
             "attributes": attributes,
             "parts": page_parts(self._behaviour, page),
         }
 
-    def _render(self, page: Traits, attributes: Mapping[str, str], *, has_loader: bool) -> str:
-        settings = self.settings(page, attributes, has_loader=has_loader)
+    def _render(self, settings: Mapping[str, Any]) -> str:
         text = json.dumps(settings, separators=(",", ":"))
         preloads = render(
             "runtime.html",

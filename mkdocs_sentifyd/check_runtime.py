@@ -53,7 +53,9 @@ def runtime_findings(
             yield Finding(f"{name}-repeated", path, f"has the {what} {len(tags)} times", _REBUILD)
     if metas:
         found = read_settings(metas[0])
-        wanted = embed.runtime.settings(page, embed.runtime.attributes, has_loader=False)
+        wanted = embed.runtime.settings(
+            page, embed.runtime.attributes, has_loader=False, has_place=False
+        )
         for name in _differing(found, wanted):
             yield Finding(
                 "settings-differ",
@@ -65,7 +67,7 @@ def runtime_findings(
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
     # An author's element may have its own attributes, and its page its own loader.
-    own = {"attributes", "avatar", "endpoint", "identity"}
+    own = {"attributes", "avatar", "endpoint", "identity", "place"}
     if found.get("loader") is None:
         own.add("loader")
     for name in sorted((found.keys() | wanted.keys()) - own):

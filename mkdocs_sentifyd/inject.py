@@ -6,6 +6,7 @@ only for the places where the tags go.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from operator import itemgetter
@@ -23,7 +24,8 @@ __all__ = ["Injected", "inject", "inject_script"]
 _HEAD_AND_BODY = frozenset({"head", "body"})
 _ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
 _OUTLINE = _HEAD_AND_BODY | _ELEMENTS | {"html", "script"}
-_SETTINGS = '<meta name="sentifyd" '
+_SETTINGS = re.compile(r"name=[\"']?sentifyd[\"'\s/>]")
+_ASSET = re.compile(r"assets/sentifyd/[0-9a-f]{12}/")
 # What stands in a template is neither shown nor upgraded: the runtime puts its own element there.
 _PLACE = "<span data-sentifyd-place><template>", "</template></span>"
 
@@ -57,7 +59,7 @@ def inject(html: str, embed: Embed) -> Injected:
     """
     page = traits(html)
     needs_runtime = embed.needs_runtime or page.is_instant
-    if needs_runtime and _SETTINGS in html and _has_settings(html):
+    if needs_runtime and _SETTINGS.search(html) and _has_settings(html):
         return Injected(html, has_scripts=True)
     keys = embed.runtime.keys() if page.has_shortcuts else ""
     if places := _quick_places(html, embed):
@@ -80,7 +82,7 @@ def inject(html: str, embed: Embed) -> Injected:
             edits += _placing(outline.elements[0], outline.element_end)
     else:
         head_tags = "" if outline.has_loader else embed.loader
-        head_tags += "" if embed.styles in html else embed.styles + keys
+        head_tags += "" if _has_asset(html) else embed.styles + keys
         element = "" if outline.elements else embed.tag
         if outline.elements:
             edits += _completion(html, outline.elements[0], embed)
@@ -105,9 +107,9 @@ def inject_script(html: str, root: str) -> str:
         html: a whole page.
         root: the way from the page to the root of the site, empty or with a `/` at its end.
     """
-    tag = core(root)
-    if tag in html or not traits(html).is_instant:
+    if not traits(html).is_instant or _has_asset(html):
         return html
+    tag = core(root)
     end = end_of_head(html)
     if end is None:
         ends = (tag.start for tag in tags(html, {"head"}) if tag.is_end)
@@ -119,6 +121,14 @@ def _has_settings(html: str) -> bool:
     """Whether the settings of the runtime stand there as a real tag."""
     metas = (tag.attributes() for tag in tags(html, {"meta"}))
     return any(attributes.get("name") == "sentifyd" for attributes in metas)
+
+
+def _has_asset(html: str) -> bool:
+    """Whether a file of ours, of whatever version, is linked by a real tag."""
+    if not _ASSET.search(html):
+        return False
+    found = (tag.attributes() for tag in tags(html, {"link", "script"}))
+    return any(_ASSET.search(tag.get("href") or tag.get("src") or "") for tag in found)
 
 
 def _placing(element: Tag, end: int | None) -> Iterator[tuple[int, str]]:

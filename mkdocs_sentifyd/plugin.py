@@ -152,9 +152,15 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             log.warning("%s", line)
         log.info("%d pages have an avatar", self._count)
         if self._count or self._has_scripts:
-            install(Path(config.site_dir), with_scripts=self._has_scripts)
+            self._install(Path(config.site_dir))
         if keys := secret_keys():
             self._refuse_leaks(Path(config.site_dir), keys)
+
+    def _install(self, site_dir: Path) -> None:
+        try:
+            install(site_dir, with_scripts=self._has_scripts)
+        except OSError as error:
+            raise PluginError(f"{error.filename} cannot be written: {error.strerror}") from None
 
     def _refuse_leaks(self, site_dir: Path, keys: Sequence[str]) -> None:
         from mkdocs_sentifyd.leaks import leaking_files
@@ -194,7 +200,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             self._is_told = True
             self.on_shutdown()
             self._preview = None
-        elif self._preview is None:
+        elif self._preview is None or not self._preview.is_running:
             try:
                 self._preview = Preview.start(origins)
             except PreviewError as error:

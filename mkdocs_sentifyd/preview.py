@@ -89,6 +89,11 @@ class Preview:
             _end(process, reader)
             raise
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the process is still there."""
+        return self._process.poll() is None
+
     def stop(self) -> None:
         """Stop both, and wait until they are gone."""
         _end(self._process, self._reader)

@@ -30,6 +30,7 @@ class Report:
         changed: how many of them were changed.
         advice: what authors should mend, a line each.
         left: pages that a mistake kept as they are, a line each.
+        has_avatars: whether a page has one.
         has_scripts: whether a page loads scripts of the browser runtime.
     """
 
@@ -37,6 +38,7 @@ class Report:
     changed: int = 0
     advice: list[str] = field(default_factory=list)
     left: list[str] = field(default_factory=list)
+    has_avatars: bool = False
     has_scripts: bool = False
 
 
@@ -79,7 +81,7 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
             progress(number, len(files))
         for write in writes:
             write.result()
-    if report.changed:
+    if report.has_avatars or report.has_scripts:
         try:
             install(site_dir, with_scripts=report.has_scripts)
         except OSError as error:
@@ -90,9 +92,9 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
 
 def _injected(file: str, path: str, site: BuiltSite, report: Report) -> bytes | None:
     """What a page is to become, or `None` if it stays as it is."""
-    # One character a byte: what matters in a page is ASCII, whatever its encoding, and so are the
-    # tags; all else comes back as it was.
-    before = read_file(file).decode("latin-1")
+    # What matters in a page is ASCII, whatever its encoding, and so are the tags; all else comes
+    # back as it was.
+    before = read_file(file).decode("utf-8", "surrogateescape")
     if not is_page(before):
         return None
     try:
@@ -106,9 +108,10 @@ def _injected(file: str, path: str, site: BuiltSite, report: Report) -> bytes | 
     else:
         page = inject(before, embed)
         after = page.html
+        report.has_avatars = True
         report.advice += [f"{path}: {advice}" for advice in page.advice]
         report.has_scripts |= page.has_scripts
-    return None if after == before else after.encode("latin-1")
+    return None if after == before else after.encode("utf-8", "surrogateescape")
 
 
 def _replace(file: str, content: bytes) -> None:

@@ -1,31 +1,30 @@
-// Nothing before the visitor agrees, and nothing left when they no longer do.
+// Nothing before the visitor agrees.
 import { discard, holds, isAsked, stored, update } from "./core.js";
 
-let name, told;
+let name;
+let told = {};
 
 export default (settings) => {
   name = settings?.consent ?? name;
   try {
     // Material and Zensical know; other sites tell.
-    if ((told ?? window.__md_get?.("__consent"))?.[name]) {
+    if (told[name] ?? window.__md_get?.("__consent")?.[name]) {
       if (holds.delete("consent") && isAsked) stored(true);
       return;
     }
     for (const key in { ...sessionStorage }) {
       if (/^(showChatbot|authData|conversationData)_/.test(key)) sessionStorage.removeItem(key);
     }
-  } catch {
-    // No storage.
-  }
+  } catch {}
   holds.add("consent");
   discard();
 };
 
 document.addEventListener("sentifyd:consent", ({ detail }) => {
-  told = detail;
+  told = { ...told, ...detail };
   update();
 });
-// In another tab, or before the way back to this page.
+// Withdrawn elsewhere.
 addEventListener("storage", update);
 addEventListener("pageshow", update);
 document.dispatchEvent(new Event("sentifyd:consent-wanted"));

@@ -1,5 +1,4 @@
-// One avatar for a whole visit: instant navigation replaces the <meta> with a page's settings, and
-// leaves the end of the body as it is.
+// One avatar for a whole visit: instant navigation leaves the end of the body as it is.
 
 export let settings = null;
 export let isAsked = false;
@@ -19,8 +18,8 @@ let written = {};
 let identity;
 
 function tell(what, detail) {
-  document.documentElement.dataset.sentifyd = what;
   document.dispatchEvent(new CustomEvent(`sentifyd:${what}`, { detail }));
+  document.documentElement.dataset.sentifyd = what;
 }
 
 function fail(reason, message) {
@@ -41,18 +40,21 @@ function add(name) {
   if (parts.has(name)) return;
   parts.set(name, () => {});
   holds.add(name);
-  import(`./${name}.js`).then((part) => {
-    parts.set(name, part.default);
-    holds.delete(name);
-    update();
-  });
+  import(`./${name}.js`).then(
+    (part) => {
+      parts.set(name, part.default);
+      holds.delete(name);
+      update();
+    },
+    ({ message }) => fail("runtime", message),
+  );
 }
 
 function show() {
   const { attributes, element: name } = settings;
-  if (!loaders.get(name)) return load(settings);
   if (settings.identity !== identity) discard();
   identity = settings.identity;
+  if (!loaders.get(name)) return load(settings);
   element ??= workshop.createElement(name);
   for (const key in { ...written, ...attributes }) {
     const value = attributes[key];
@@ -62,8 +64,10 @@ function show() {
     else if (value === undefined) element.removeAttribute(key);
     else element.setAttribute(key, value);
   }
+  // The component reads these when it is connected.
+  if (written.toggler !== attributes.toggler) element.remove();
   written = attributes;
-  const place = document.querySelector("[data-sentifyd-place]") ?? document.body;
+  const place = (settings.place && document.querySelector("[data-sentifyd-place]")) || document.body;
   if (element.parentNode !== place) place.append(element);
   setShown(true);
 }
@@ -71,15 +75,17 @@ function show() {
 function load({ element: name, loader }) {
   if (loaders.has(name)) return;
   loaders.set(name, false);
-  const onload = () =>
+  const onload = () => {
+    setTimeout(() => customElements.get(name) || onerror(), 5000);
     customElements.whenDefined(name).then(() => {
       loaders.set(name, true);
       tell("loaded");
       update();
     });
+  };
   const onerror = () => {
     loaders.delete(name);
-    fail("loader", `${loader.src} cannot be loaded`);
+    if (settings?.element === name) fail("loader", `${loader?.src} brings no <${name}>`);
   };
   // The page's author has one.
   if (!loader || customElements.get(name)) onload();
@@ -103,7 +109,7 @@ export function discard() {
 
 const isFloating = () => settings.attributes.toggler !== "false";
 
-// Whether the component is open, where it keeps that.
+// Where the component keeps whether it is open.
 export function stored(value) {
   try {
     const key = `showChatbot_${settings.avatar}`;
@@ -116,11 +122,10 @@ export function stored(value) {
 
 function setOpen(wanted) {
   if (!settings) return;
-  // The component reads it when it is connected.
   if (isFloating() && stored() !== stored(wanted)) element?.remove();
   if (wanted || !isFloating()) isClosed = !wanted;
   if (wanted) holds.delete("load");
-  isAsked ||= wanted;
+  isAsked = wanted;
   update();
 }
 
@@ -133,20 +138,20 @@ const docs = (window.sentifydDocs = {
     discard();
     update();
   },
-  push: (name) => docs[name](),
+  push: (name) => docs[name]?.(),
 });
 
 // The component does not tell.
 new PerformanceObserver((list) => {
   for (const { name, responseStatus: status } of list.getEntries()) {
-    if (!settings?.endpoint || !name.startsWith(settings.endpoint)) continue;
-    isAnswered ||= status > 199 && status < 300;
-    // Later there is a conversation.
-    if (element && !isAnswered && status >= 0) fail("endpoint", `${settings.endpoint} answers ${status}`);
+    // Later there is a conversation, and a token in the address.
+    if (name !== settings?.endpoint || isAnswered || !element) continue;
+    isAnswered = true;
+    if (status < 200 || status > 299) fail("endpoint", `${name} answers ${status || "nothing"}`);
   }
 }).observe({ type: "resource" });
 
 update();
 // Material and Zensical announce every page.
 window.document$?.subscribe(update);
-early?.forEach(docs.push);
+early?.forEach?.(docs.push);

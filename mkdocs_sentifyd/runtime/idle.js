@@ -5,7 +5,6 @@ const release = () => {
   holds.delete("load");
   update();
 };
-// Not in Safari.
 const wait = () => (window.requestIdleCallback ?? setTimeout)(release);
 
 if (!isAsked) {

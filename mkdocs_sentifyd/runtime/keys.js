@@ -1,4 +1,4 @@
-// Keeps from the theme's shortcuts what is typed into the avatar, and has one of its own.
+// What is typed into the avatar is not for the theme.
 let shortcut;
 
 function listen(event) {
@@ -13,7 +13,7 @@ function listen(event) {
   }
 }
 
-// The component has had them here, and themes listen further out.
+// Themes listen further out.
 for (const type of ["keydown", "keypress", "keyup"]) document.documentElement.addEventListener(type, listen);
 
 export default (settings) => {

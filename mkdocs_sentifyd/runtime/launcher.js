@@ -3,7 +3,7 @@ import { discard, holds, isAsked, isClosed, stored } from "./core.js";
 
 const host = document.createElement("div");
 host.dataset.sentifydLauncher = "";
-host.innerHTML = "<p role=status></p><button></button>";
+host.innerHTML = "<p role=status dir=auto></p><button></button>";
 const [status, button] = host.children;
 let settings, isKnown;
 let isBusy = false;
@@ -25,17 +25,21 @@ document.addEventListener("sentifyd:shown", ({ detail: { element } }) => {
   const hadFocus = document.activeElement === button;
   draw(false, "");
   if (!hadFocus) return;
-  // Or the keyboard would begin at the top of the page again.
+  // The button is gone.
   element.tabIndex = -1;
+  // Keys pass by all that is in such an element.
+  element.onblur = () => element.removeAttribute("tabindex");
   element.focus();
 });
 
 document.addEventListener("sentifyd:error", () => {
   if (!settings) return;
+  const hadFocus = document.activeElement?.matches("sentifyd-bot,sentifyd-realtime");
   stored(false);
   holds.add("load");
   discard();
   draw(false, settings.launcher.failed);
+  if (hadFocus) button.focus();
 });
 
 export default (current) => {
@@ -50,5 +54,5 @@ export default (current) => {
     if (!isKnown && !isAsked && !stored()) holds.add("load");
     isKnown = true;
   }
-  draw(isBusy, status.textContent);
+  draw(isBusy && !holds.has("consent"), status.textContent);
 };
