@@ -127,7 +127,7 @@ def runtime_names(root: Path) -> set[str]:
     }
     found |= set(re.findall(r"\[(data-[a-z-]+)\]", text))
     reasons = set(re.findall(r'\bfail\("(\w+)"', text))
-    assert reasons == {"loader", "endpoint"}
+    assert reasons == {"loader", "endpoint", "runtime"}
     api = sources["core.js"].partition("window.sentifydDocs = {")[2].partition("\n});")[0]
     calls = {f"{name}()" for name in re.findall(r"^  (\w+)(?:\(|: \(\))", api, re.MULTILINE)}
     assert calls >= {"open()", "close()", "toggle()", "destroy()"}
@@ -145,7 +145,7 @@ def test_the_browser_runtime_is_documented(root: Path) -> None:
 
 def test_calls_of_the_page_s_actions_are_documented(root: Path) -> None:
     source = (root / "mkdocs_sentifyd/runtime/actions.js").read_text()
-    actions = re.findall(r'\baction\(\s*"(\w+)"', source)
+    actions = re.findall(r'\baction\(\s*"docs\.(\w+)"', source)
     text = (root / "example_docs/docs/guide/actions.md").read_text()
     assert len(actions) == 4
     assert [name for name in actions if f"`docs.{name}`" not in text] == []
