@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+
+import pytest
+from playwright.sync_api import Browser
+
+from tests.runtime.stage import Stage, Visitor
+
+
+@pytest.fixture(scope="session")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """Sites on demand; each is built once."""
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NO_MKDOCS_2_WARNING", "1")
+        yield Stage(stack, tmp_path_factory.mktemp("stage"))
+
+
+@pytest.fixture
+def visitor(browser: Browser, stage: Stage) -> Iterator[Visitor]:
+    """A new visitor, with nothing stored."""
+    with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
+        yield Visitor(context.new_page(), stage.loaders)

@@ -1,0 +1,136 @@
+"""Launcher, message and avatar for everybody, on any screen."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import ViewportSize
+
+from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
+
+Scheme = Literal["light", "dark"]
+ASKED = {"load": "interaction"}
+FOLLOWING = {**ASKED, "appearance": {"follow_palette": True}}
+OURS = "[data-sentifyd-launcher]"
+PHONE: ViewportSize = {"width": 360, "height": 640}
+OVERFLOW = "document.documentElement.scrollWidth"
+THEMES = pytest.mark.parametrize(
+    "theme",
+    [INSTANT, MATERIAL, MKDOCS, READTHEDOCS],
+    ids=["instant", "material", "mkdocs", "readthedocs"],
+)
+
+
+def _violations(visitor: Visitor, selector: str) -> list[str]:
+    results = Axe().run(visitor.page, selector)
+    return [
+        f"{violation['id']}: {node['html']} {node['failureSummary']}"
+        for violation in results.response["violations"]
+        for node in violation["nodes"]
+    ]
+
+
+def _themed(theme: Theme, scheme: str) -> Theme:
+    if theme["name"] == "material":
+        return {**theme, "palette": {"scheme": "slate" if scheme == "dark" else "default"}}
+    return {**theme, "color_mode": scheme} if theme["name"] == "mkdocs" else theme
+
+
+@pytest.mark.parametrize("options", [ASKED, FOLLOWING], ids=["own", "following"])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@THEMES
+def test_the_launcher(
+    stage: Stage,
+    visitor: Visitor,
+    theme: Theme,
+    scheme: Scheme,
+    options: dict[str, Any],
+) -> None:
+    visitor.page.emulate_media(color_scheme=scheme)
+    visitor.open(stage.build(options, theme=_themed(theme, scheme)))
+    visitor.launcher().wait_for()
+
+    assert _violations(visitor, OURS) == []
+    # Axe looks at text alone; an icon needs 3:1 (WCAG 2.2, 1.4.11).
+    assert _contrast(visitor) >= 3
+
+
+def _contrast(visitor: Visitor) -> float:
+    """Between the launcher and its icon."""
+    ratio: float = visitor.launcher().evaluate(
+        """(button) => {
+          const luminance = (colour) => {
+            const context = document.createElement("canvas").getContext("2d");
+            context.fillStyle = colour;
+            context.fillRect(0, 0, 1, 1);
+            const [r, g, b] = [...context.getImageData(0, 0, 1, 1).data].map((value) => {
+              const c = value / 255;
+              return c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+            });
+            return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+          };
+          const { backgroundColor, color } = getComputedStyle(button);
+          const [dark, light] = [backgroundColor, color].map(luminance).sort((a, b) => a - b);
+          return (light + 0.05) / (dark + 0.05);
+        }"""
+    )
+    return ratio
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("theme", [INSTANT, MKDOCS], ids=["instant", "mkdocs"])
+def test_the_message_of_a_failure(
+    stage: Stage,
+    visitor: Visitor,
+    theme: Theme,
+    scheme: Scheme,
+) -> None:
+    visitor.page.emulate_media(color_scheme=scheme)
+    visitor.page.set_viewport_size(PHONE)
+    stage.has_loader = False
+    options = {**ASKED, "loader": {"url": stage.late_loader}}
+    visitor.open(stage.build(options, theme=_themed(theme, scheme)))
+    visitor.launcher().click()
+    message = visitor.launcher_says()
+    message.get_by_text("Please try again").wait_for()
+
+    assert _violations(visitor, OURS) == []
+    box = message.bounding_box()
+    assert box
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= PHONE["width"]
+
+
+@THEMES
+def test_the_open_avatar(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+    visitor.open(stage.build(ASKED, theme=theme))
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+    assert _violations(visitor, "sentifyd-bot") == []
+
+
+@THEMES
+def test_a_narrow_screen(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+    page = visitor.page
+    page.set_viewport_size(PHONE)
+    visitor.open(stage.build(theme=theme, with_avatar=False))
+    width = page.evaluate(OVERFLOW)
+    visitor.open(stage.build(ASKED, theme=theme))
+    box = visitor.launcher().bounding_box()
+    assert box
+    assert box["x"] + box["width"] <= PHONE["width"]
+    assert box["y"] + box["height"] <= PHONE["height"]
+    assert page.evaluate(OVERFLOW) == width
+
+    # A click would fail if anything lay over it.
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+    panel = page.get_by_role("region", name="Sandbox avatar").bounding_box()
+    assert panel
+    assert 0 <= panel["x"] <= panel["x"] + panel["width"] <= PHONE["width"]
+    assert 0 <= panel["y"] <= panel["y"] + panel["height"] <= PHONE["height"]
+    assert page.evaluate(OVERFLOW) == width

@@ -1,0 +1,246 @@
+"""Nothing third-party before a visitor agrees, and nothing of it left when they no longer do."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+
+import pytest
+from bs4 import BeautifulSoup
+from playwright.sync_api import Browser
+
+from tests.conftest import FLAGS
+from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
+
+CONSENT = {"consent": "sentifyd"}
+FORM = {
+    "consent": {
+        "title": "Cookies",
+        "description": "We ask first.",
+        "actions": ["accept", "reject", "manage"],
+    }
+}
+FORMS = pytest.mark.parametrize("theme", [INSTANT, MATERIAL], ids=["instant", "material"])
+TELL = "agreed => document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: agreed}))"
+STORED = "() => Object.keys(sessionStorage).filter((key) => /^[a-z]+[A-Z]\\w*_/.test(key)).sort()"
+
+
+def _with_form(stage: Stage, theme: Theme, **options: object) -> str:
+    return stage.build({**CONSENT, **options}, theme=theme, extra=FORM)
+
+
+def _choose(visitor: Visitor) -> None:
+    """In the form: tick the avatar's cookie, or take its tick away, and accept."""
+    page = visitor.page
+    page.locator("label", has_text="Manage settings").click()
+    page.locator("form[name=consent] label", has_text="Sentifyd").click()
+    # Material loads the page again.
+    with page.expect_event("domcontentloaded"):
+        page.get_by_role("button", name="Accept").click()
+
+
+def _change(visitor: Visitor, url: str) -> None:
+    """What Material documents for a link that lets visitors change their mind."""
+    visitor.page.goto(f"{url}#__consent")
+    _choose(visitor)
+
+
+def _assert_gone(visitor: Visitor) -> None:
+    visitor.page.wait_for_function("!document.querySelector('sentifyd-bot')")
+    assert visitor.page.evaluate(STORED) == []
+
+
+@FORMS
+def test_agreeing_loads_at_once(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+    visitor.open(_with_form(stage, theme))
+    visitor.page.get_by_role("button", name="Accept").wait_for()
+    visitor.page.evaluate("() => new Promise((resolve) => requestIdleCallback(resolve))")
+    assert visitor.origins() == {stage.origin}
+
+    _choose(visitor)
+    visitor.wait_until_connected()
+
+    assert visitor.loader_requests() == 1
+    visitor.follow("Home")
+    visitor.wait_until_connected()
+
+
+@FORMS
+@pytest.mark.parametrize(
+    ("answer", "actions"),
+    [
+        ("Reject", ["accept", "reject", "manage"]),
+        ("Accept", ["accept", "reject", "manage"]),
+        ("Accept", ["accept", "reject"]),
+    ],
+    ids=["rejected", "not ticked in a folded list", "not ticked in a list in sight"],
+)
+def test_nothing_comes_without_agreement(
+    stage: Stage, visitor: Visitor, theme: Theme, answer: str, actions: list[str]
+) -> None:
+    extra = {"consent": {**FORM["consent"], "actions": actions}}
+    visitor.open(stage.build(CONSENT, theme=theme, extra=extra))
+
+    with visitor.page.expect_event("domcontentloaded"):
+        visitor.page.get_by_role("button", name=answer).click()
+    visitor.follow("Plain")
+
+    assert visitor.origins() == {stage.origin}
+    assert visitor.element().count() == 0
+
+
+@FORMS
+def test_withdrawing_removes_the_avatar_and_what_it_keeps(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
+    url = _with_form(stage, theme)
+    visitor.open(url)
+    _choose(visitor)
+    visitor.wait_until_connected()
+    visitor.element().get_by_role("button", name="Avatar (sandbox)").click()
+    visitor.say("Hello")
+    visitor.page.evaluate("sessionStorage.setItem('theirOwn_key', '1')")
+    kept = ["authData_avtr_1", "conversationData_avtr_1", "showChatbot_avtr_1", "theirOwn_key"]
+    assert visitor.page.evaluate(STORED) == kept
+
+    _change(visitor, url)
+
+    visitor.page.wait_for_function("!document.querySelector('sentifyd-bot')")
+    assert visitor.page.evaluate(STORED) == ["theirOwn_key"]
+    count = len(visitor.requests)
+    visitor.follow("Plain")
+    assert {r.url for r in visitor.requests[count:] if not r.url.startswith(stage.origin)} == set()
+
+
+def test_withdrawing_in_another_tab(stage: Stage, visitor: Visitor) -> None:
+    url = _with_form(stage, INSTANT)
+    visitor.open(url)
+    _choose(visitor)
+    visitor.wait_until_connected()
+    other = Visitor(visitor.page.context.new_page(), stage.loaders)
+    other.start(f"{url}plain/")
+
+    _change(other, f"{url}plain/")
+
+    _assert_gone(other)
+    _assert_gone(visitor)
+
+
+@pytest.fixture
+def keeping(browser: Browser, stage: Stage) -> Iterator[Visitor]:
+    """A visitor whose browser keeps pages for the way back, which Playwright's does not."""
+    names = ("chromium", "chromium-browser", "google-chrome")
+    executable = next(filter(None, map(shutil.which, names)))
+    with browser.browser_type.launch(
+        executable_path=executable,
+        args=FLAGS,
+        ignore_default_args=["--disable-back-forward-cache"],
+    ) as other:
+        yield Visitor(other.new_page(), stage.loaders)
+
+
+def test_withdrawing_on_a_later_page_holds_on_the_way_back(stage: Stage, keeping: Visitor) -> None:
+    page = keeping.page
+    url = _with_form(stage, MATERIAL, load="interaction")
+    keeping.open(url)
+    _choose(keeping)
+    keeping.launcher().wait_for()
+    page.evaluate("window.kept = true")
+    depth = page.evaluate("history.length")
+    page.goto(f"{url}plain/")
+    _change(keeping, f"{url}plain/")
+    keeping.launcher().wait_for(state="hidden")
+
+    page.evaluate("depth => void setTimeout(() => history.go(depth - history.length))", depth)
+    page.get_by_role("heading", name="Home", level=1).wait_for()
+
+    assert page.evaluate("window.kept") is True
+    assert not keeping.launcher().is_visible()
+
+
+@FORMS
+def test_with_a_launcher_agreeing_shows_it_and_asks_nobody(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
+    visitor.open(_with_form(stage, theme, load="interaction"))
+    visitor.page.get_by_role("button", name="Accept").wait_for()
+    assert not visitor.launcher().is_visible()
+
+    _choose(visitor)
+    visitor.launcher().wait_for()
+    assert visitor.origins() == {stage.origin}
+
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+
+def test_open_before_consent_is_remembered(stage: Stage, visitor: Visitor) -> None:
+    visitor.open(stage.build({**CONSENT, "load": "interaction"}, theme=MKDOCS))
+    visitor.wait_for_event("consent-wanted")
+    visitor.page.evaluate("sentifydDocs.open()")
+    assert visitor.origins() == {stage.origin}
+
+    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.wait_until_connected()
+
+    visitor.page.get_by_role("region", name="Sandbox avatar").wait_for()
+
+
+@pytest.mark.parametrize("theme", [MKDOCS, READTHEDOCS], ids=lambda theme: theme["name"])
+def test_other_themes_tell_it_in_an_event(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+    visitor.open(stage.build(CONSENT, theme=theme))
+    visitor.wait_for_event("consent-wanted")
+    visitor.page.evaluate(TELL, {"sentifyd": False})
+    visitor.page.evaluate(TELL, {"analytics": True})
+    assert visitor.origins() == {stage.origin}
+
+    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.wait_until_connected()
+    assert "authData_avtr_1" in visitor.page.evaluate(STORED)
+
+    visitor.page.evaluate(TELL, {"sentifyd": False})
+    _assert_gone(visitor)
+    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.wait_until_connected()
+    assert visitor.loader_requests() == 1
+
+
+def _cookies(visitor: Visitor) -> dict[str, bool]:
+    """Which cookies the form lists, and whether they are ticked."""
+    soup = BeautifulSoup(visitor.page.content(), "html5lib")
+    inputs = soup.select("form[name=consent] input[type=checkbox]")
+    return {str(box["name"]): box.has_attr("checked") for box in inputs if box.has_attr("name")}
+
+
+def test_the_form_lists_the_avatar_beside_the_themes_own(stage: Stage, visitor: Visitor) -> None:
+    more = {"consent": {**FORM["consent"]}, "analytics": {"provider": "google", "property": "G-1"}}
+    repo = "https://github.com/example/example"
+    visitor.open(stage.build(CONSENT, theme=MATERIAL, extra=more, repo_url=repo))
+
+    assert _cookies(visitor) == {"analytics": True, "github": True, "sentifyd": False}
+
+
+def test_a_form_in_which_its_author_describes_the_avatar(stage: Stage, visitor: Visitor) -> None:
+    cookies = {"sentifyd": {"name": "Our helper", "checked": False}, "maps": "Maps"}
+    visitor.open(stage.build(CONSENT, extra={"consent": {**FORM["consent"], "cookies": cookies}}))
+
+    assert "Our helper" in visitor.page.content()
+    assert "Sentifyd avatar" not in visitor.page.content()
+    assert _cookies(visitor).keys() == {"sentifyd", "maps"} | (
+        _cookies(visitor).keys() & {"github"}
+    )
+
+
+def test_a_site_without_a_form_says_what_to_do(stage: Stage) -> None:
+    url = stage.build(CONSENT, theme=MKDOCS)
+
+    said = stage.said[url]
+    assert "a script dispatches the event sentifyd:consent with {sentifyd: true}" in said
+
+
+def test_the_author_is_told_of_a_list_that_is_folded_away(stage: Stage) -> None:
+    said = stage.said[stage.build(CONSENT, theme=MATERIAL, extra=FORM)]
+    assert "set extra.consent.actions to [accept, reject]" in said
+
+    extra = {"consent": {**FORM["consent"], "actions": ["accept", "reject"]}}
+    assert "consent:" not in stage.said[stage.build(CONSENT, theme=MATERIAL, extra=extra)]

@@ -1,0 +1,276 @@
+"""One avatar for a whole visit, while pages are exchanged without being loaded."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
+
+BASE = {"avatar_id": "avtr_1"}
+LANGUAGES = {"Branded": "fr", "German": "de"}
+ROUND = ["Plain", "Off", "Deep", "Branded", "Home", "German", "Off", "Branded", "Plain", "Home"]
+STANDS = "() => document.querySelector('sentifyd-bot').parentElement.localName"
+
+
+def _heap(visitor: Visitor) -> dict[str, float]:
+    """Listeners and nodes that are left after all garbage has been collected."""
+    session = visitor.page.context.new_cdp_session(visitor.page)
+    session.send("HeapProfiler.collectGarbage")
+    session.send("Performance.enable")
+    metrics = session.send("Performance.getMetrics")["metrics"]
+    session.detach()
+    found = {metric["name"]: metric["value"] for metric in metrics}
+    return {name: found[name] for name in ("JSEventListeners", "Nodes", "Documents")}
+
+
+def _elements_alive(visitor: Visitor) -> int:
+    """How many avatars are in memory, attached to the page or not."""
+    session = visitor.page.context.new_cdp_session(visitor.page)
+    session.send("HeapProfiler.collectGarbage")
+    kind = "customElements.get('sentifyd-bot').prototype"
+    prototype = session.send("Runtime.evaluate", {"expression": kind})["result"]["objectId"]
+    objects = session.send("Runtime.queryObjects", {"prototypeObjectId": prototype})["objects"]
+    length = {
+        "objectId": objects["objectId"],
+        "functionDeclaration": "function () { return this.length; }",
+        "returnByValue": True,
+    }
+    count: int = session.send("Runtime.callFunctionOn", length)["result"]["value"]
+    session.detach()
+    return count
+
+
+def _growth(visitor: Visitor) -> dict[str, float]:
+    """What twenty navigations leave in memory, after ten that fill caches."""
+    for title in ROUND:
+        visitor.follow(title)
+    before = _heap(visitor)
+    for title in ROUND * 2:
+        visitor.follow(title)
+    after = _heap(visitor)
+    return {name: after[name] - before[name] for name in after}
+
+
+def test_fifty_navigations_have_one_loader_and_one_connection(
+    stage: Stage, visitor: Visitor
+) -> None:
+    visitor.start(stage.build())
+    visitor.mark()
+
+    for title in ROUND * 5:
+        visitor.follow(title)
+        is_off = title == "Off"
+        assert visitor.element().evaluate("element => element.hidden") is is_off
+        if not is_off:
+            attributes = visitor.attributes()
+            assert attributes.get("ui-language") == LANGUAGES.get(title)
+            assert attributes.get("brand-name") == ("Acme" if title == "Branded" else None)
+            assert attributes["avatar_id"] == "avtr_1"
+
+    assert visitor.is_same()
+    assert visitor.connects() == 1
+    assert visitor.loader_requests() == 1
+    assert sum(request.url == stage.endpoint for request in visitor.requests) == 1
+    assert visitor.events() == ["loaded", "shown", *["hidden", "shown"] * 10]
+    assert _elements_alive(visitor) == 1
+    assert visitor.errors() == []
+
+
+def test_navigations_leave_no_more_in_memory_than_the_theme_does(
+    stage: Stage, visitor: Visitor
+) -> None:
+    visitor.open(stage.build(with_avatar=False))
+    without = _growth(visitor)
+    visitor.start(stage.build())
+    grown = _growth(visitor)
+
+    for name, count in grown.items():
+        # Ten nodes in twenty navigations are no leak, but the theme's own ups and downs.
+        assert count <= max(without[name], 0) + 10, (name, grown, without)
+
+
+def test_a_visit_that_begins_without_an_avatar(stage: Stage, visitor: Visitor) -> None:
+    url = stage.build()
+    visitor.open(f"{url}off/")
+    assert visitor.page.locator("sentifyd-bot").count() == 0
+    assert visitor.origins() == {stage.origin}
+
+    visitor.follow("Branded")
+    visitor.wait_until_connected()
+
+    assert visitor.attributes()["ui-language"] == "fr"
+    assert (visitor.connects(), visitor.loader_requests()) == (1, 1)
+
+
+def test_back_forward_and_anchors(stage: Stage, visitor: Visitor) -> None:
+    url = stage.build()
+    page = visitor.page
+    visitor.start(url)
+    visitor.mark()
+    visitor.follow("Branded")
+    visitor.follow("Off")
+
+    page.go_back()
+    visitor.wait_for_page("Branded")
+    assert visitor.element().is_visible()
+    assert visitor.attributes()["brand-name"] == "Acme"
+    page.go_back()
+    visitor.wait_for_page("Home")
+    assert "brand-name" not in visitor.attributes()
+    page.go_forward()
+    page.go_forward()
+    visitor.wait_for_page("Off")
+    assert not visitor.element().is_visible()
+    page.go_back()
+    page.go_back()
+    visitor.wait_for_page("Home")
+    page.get_by_role("link", name="To the part").click()
+    page.wait_for_url(f"{url}#part")
+
+    assert visitor.element().is_visible()
+    assert visitor.is_same()
+    assert visitor.connects() == 1
+
+
+def test_a_result_of_the_themes_search(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.start(stage.build())
+    visitor.mark()
+
+    page.get_by_role("textbox", name="Search").first.click()
+    page.keyboard.type("xylophone")
+    page.locator(".md-search-result__link").first.click()
+    page.locator(".md-content h1", has_text="Plain").wait_for()
+
+    assert visitor.is_same()
+    assert visitor.connects() == 1
+
+
+def test_prefetched_pages(stage: Stage, visitor: Visitor) -> None:
+    features = ["navigation.instant", "navigation.instant.prefetch", "navigation.instant.progress"]
+    visitor.start(stage.build(theme={**MATERIAL, "features": features}))
+    visitor.mark()
+
+    for title in ("Plain", "Branded"):
+        link = visitor.page.get_by_role("link", name=f"To {title}", exact=True)
+        with visitor.page.expect_response(lambda answer: answer.ok):
+            link.hover()
+        visitor.follow(title)
+
+    assert visitor.attributes()["brand-name"] == "Acme"
+    assert visitor.is_same()
+    assert visitor.connects() == 1
+
+
+def test_the_avatar_moves_to_where_an_author_wants_it(stage: Stage, visitor: Visitor) -> None:
+    """A browser connects an element again where it is moved to; the conversation goes on."""
+    visitor.start(stage.build())
+    visitor.mark()
+    visitor.element().get_by_role("button", name="Avatar (sandbox)").click()
+    visitor.say("Hello")
+
+    visitor.follow("Own")
+    visitor.wait_until_connected()
+
+    assert visitor.is_same()
+    text = visitor.page.locator(".md-content")
+    order = [text.get_by_text("Before."), visitor.element(), text.get_by_text("After.")]
+    tops = [place.evaluate("element => element.getBoundingClientRect().top") for place in order]
+    assert tops == sorted(tops)
+    attributes = visitor.attributes()
+    assert (attributes["id"], attributes["toggler"]) == ("mine", "false")
+    assert attributes["token_endpoint"] == stage.endpoint
+    visitor.log().get_by_text("You wrote: “Hello”").wait_for()
+
+    visitor.follow("Plain")
+    visitor.wait_until_connected()
+
+    assert visitor.is_same()
+    # Material notes in a class what was focused by keyboard.
+    assert visitor.attributes().keys() - {"class"} == {"avatar_id", "token_endpoint"}
+    assert visitor.page.evaluate(STANDS) == "body"
+    visitor.log().get_by_text("You wrote: “Hello”").wait_for()
+    assert (visitor.connects(), visitor.loader_requests()) == (3, 1)
+
+
+def test_a_visit_that_begins_where_an_author_placed_it(stage: Stage, visitor: Visitor) -> None:
+    visitor.start(f"{stage.build()}own/")
+    assert visitor.attributes()["id"] == "mine"
+    assert visitor.connects() == 1
+
+    visitor.follow("Off")
+    assert not visitor.element().is_visible()
+    visitor.follow("Own")
+    visitor.wait_until_connected()
+
+    assert visitor.element().is_visible()
+    assert visitor.page.evaluate(STANDS) != "body"
+
+
+def test_another_avatar_takes_the_place_of_the_first_once(stage: Stage, visitor: Visitor) -> None:
+    visitor.start(stage.build())
+    visitor.mark()
+
+    visitor.follow("Other")
+    visitor.wait_until_connected()
+
+    assert visitor.attributes()["avatar_id"] == "avtr_other"
+    assert not visitor.is_same()
+    visitor.mark()
+    visitor.follow("Off")
+    visitor.follow("Other")
+    assert visitor.is_same()
+    assert (visitor.connects(), visitor.loader_requests()) == (2, 1)
+    assert _elements_alive(visitor) <= 2
+
+
+def test_both_components_on_one_site(stage: Stage, visitor: Visitor) -> None:
+    visitor.start(stage.build())
+
+    visitor.follow("Realtime")
+    visitor.page.wait_for_selector('sentifyd-realtime[data-state="connected"]', state="attached")
+    assert visitor.attributes()["avatar-id"] == "avtr_1"
+    visitor.follow("Home")
+    visitor.wait_until_connected()
+    visitor.follow("Realtime")
+    visitor.page.wait_for_selector('sentifyd-realtime[data-state="connected"]', state="attached")
+
+    assert visitor.attributes()["avatar-id"] == "avtr_1"
+    assert visitor.loader_requests() == 2
+    assert visitor.errors() == []
+
+
+@pytest.mark.parametrize("theme", [MATERIAL, READTHEDOCS, MKDOCS], ids=lambda theme: theme["name"])
+def test_without_instant_navigation_static_tags_do_it(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
+    visitor.start(stage.build(theme=theme))
+
+    visitor.follow("Branded")
+    visitor.wait_until_connected()
+    assert visitor.attributes()["brand-name"] == "Acme"
+    visitor.follow("Off")
+    assert visitor.element().count() == 0
+    assert visitor.page.evaluate("window.sentifydDocs") is None
+    scripts = {r.url.rpartition("/")[2] for r in visitor.requests if "/assets/sentifyd/" in r.url}
+    # MkDocs' own theme takes single keys, which are kept from it.
+    assert {name for name in scripts if name.endswith(".js")} == (
+        {"keys.js"} if theme == MKDOCS else set()
+    )
+    assert visitor.errors() == []
+
+
+def test_a_site_that_wants_no_avatar_anywhere_gets_no_file(stage: Stage, visitor: Visitor) -> None:
+    visitor.open(stage.build({"exclude": ["*"]}, theme=MKDOCS))
+
+    assert not any("sentifyd" in request.url for request in visitor.requests)
+
+
+def test_instant_navigation_keeps_the_document(stage: Stage, visitor: Visitor) -> None:
+    """The tests above are worth nothing on a site whose pages are loaded one by one."""
+    visitor.open(stage.build(theme=INSTANT))
+    visitor.page.evaluate("window.kept = true")
+
+    visitor.follow("Plain")
+
+    assert visitor.page.evaluate("window.kept") is True

@@ -1,0 +1,352 @@
+"""When the third party is asked for anything, and what a visitor sees until then."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import pytest
+from playwright.sync_api import Route
+
+from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
+
+THEMES = pytest.mark.parametrize(
+    "theme",
+    [INSTANT, MATERIAL, MKDOCS, READTHEDOCS],
+    ids=["instant", "material", "mkdocs", "readthedocs"],
+)
+IDLE = {"load": "idle"}
+ASKED = {"load": "interaction"}
+# The sandbox's own name for its panel.
+OPEN = "Sandbox avatar"
+# What moves within an avatar that opens is its own matter.
+SHIFTS = """
+window.shift = 0;
+const isPage = ({ node }) => node?.getRootNode() === document && node.localName !== "sentifyd-bot";
+new PerformanceObserver((list) => {
+  for (const { value, sources } of list.getEntries()) if (sources.some(isPage)) shift += value;
+}).observe({ type: "layout-shift", buffered: true });
+"""
+
+
+def _use(visitor: Visitor) -> None:
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+
+@THEMES
+def test_idle_waits_for_the_page(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+    page = visitor.page
+    late: list[Route] = []
+    # As long as an image is on its way, the page is not loaded.
+    page.route("**/late.svg", lambda route: late.append(route))
+    image = {"index.md": "# Home\n\n![late](late.svg)\n", "late.svg": "<svg/>"}
+    page.goto(stage.build(IDLE, theme=theme, files=image), wait_until="domcontentloaded")
+    page.wait_for_function("!!window.sentifydDocs")
+    # The browser has been idle twice by then.
+    page.evaluate("() => new Promise((r) => requestIdleCallback(() => requestIdleCallback(r)))")
+    assert visitor.origins() == {stage.origin}
+
+    late[0].fulfill(content_type="image/svg+xml", body="<svg xmlns='http://www.w3.org/2000/svg'/>")
+    visitor.wait_until_connected()
+
+    assert visitor.loader_requests() == 1
+    loaded, asked = page.evaluate(
+        """(loader) => [
+          performance.getEntriesByType("navigation")[0].loadEventStart,
+          performance.getEntriesByName(loader)[0].startTime,
+        ]""",
+        stage.loader,
+    )
+    assert asked >= loaded > 0
+
+
+@THEMES
+@pytest.mark.parametrize("use", ["click", "Enter", "Space"])
+def test_interaction_asks_nobody_until_the_launcher_is_used(
+    stage: Stage, visitor: Visitor, theme: Theme, use: str
+) -> None:
+    page = visitor.page
+    visitor.open(stage.build(ASKED, theme=theme))
+    launcher = visitor.launcher()
+    launcher.wait_for()
+    page.evaluate("() => new Promise((resolve) => requestIdleCallback(resolve))")
+    assert visitor.origins() == {stage.origin}
+    assert launcher.get_attribute("aria-expanded") == "false"
+    assert launcher.get_attribute("aria-label") == "Talk to the avatar"
+
+    if use == "click":
+        launcher.click()
+    else:
+        launcher.focus()
+        page.keyboard.press(use)
+    visitor.wait_until_connected()
+
+    # Open at once, not only there to be opened, and where the keyboard was.
+    page.get_by_role("region", name=OPEN).wait_for()
+    assert page.evaluate("document.activeElement.localName") == "sentifyd-bot"
+    assert not launcher.is_visible()
+    assert (visitor.connects(), visitor.loader_requests()) == (1, 1)
+    assert visitor.errors() == []
+
+
+def test_the_launcher_tells_that_the_avatar_is_on_its_way(stage: Stage, visitor: Visitor) -> None:
+    held: list[Route] = []
+    visitor.page.route(stage.loader, lambda route: held.append(route))
+    visitor.open(stage.build(ASKED))
+
+    visitor.launcher().click()
+    visitor.launcher_says().get_by_text("Loading …").wait_for()
+    assert visitor.launcher().get_attribute("aria-expanded") == "true"
+    visitor.launcher().click()
+    held[0].continue_()
+    visitor.wait_until_connected()
+
+    assert len(held) == 1
+    assert visitor.launcher_says().text_content() == ""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_launcher_looks_like_a_button(
+    stage: Stage,
+    visitor: Visitor,
+    scheme: Literal["light", "dark"],
+) -> None:
+    page = visitor.page
+    page.emulate_media(color_scheme=scheme)
+    visitor.open(stage.build(ASKED, theme=MKDOCS))
+    launcher = visitor.launcher()
+
+    box = launcher.bounding_box()
+    assert box
+    assert min(box["width"], box["height"]) >= 24
+    assert box["x"] + box["width"] <= 1280
+    assert box["y"] + box["height"] <= 800
+    style = "element => getComputedStyle(element).outlineStyle"
+    assert launcher.evaluate(style) == "none"
+    launcher.focus()
+    page.keyboard.press("Tab")
+    page.keyboard.press("Shift+Tab")
+    assert launcher.evaluate(style) == "solid"
+
+
+def test_forced_colours_keep_the_launchers_edge(stage: Stage, visitor: Visitor) -> None:
+    visitor.page.emulate_media(forced_colors="active")
+    visitor.open(stage.build(ASKED))
+
+    border, fill = visitor.launcher().evaluate(
+        """(button) => {
+          const style = getComputedStyle(button);
+          return [style.borderTopColor, style.backgroundColor];
+        }"""
+    )
+    assert border != fill
+
+
+def test_the_launcher_never_moves(stage: Stage, visitor: Visitor) -> None:
+    """Neither for those who asked for less motion nor for anybody else."""
+    visitor.open(stage.build(ASKED))
+    visitor.launcher().hover()
+
+    button = visitor.launcher()
+    assert button.evaluate("button => button.getAnimations({ subtree: true }).length") == 0
+    assert button.evaluate("button => getComputedStyle(button).transitionDuration") == "0s"
+
+
+@THEMES
+def test_neither_launcher_nor_avatar_shifts_the_page(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
+    visitor.page.add_init_script(SHIFTS)
+    # Read the Docs' fonts shift its text whenever they arrive.
+    visitor.page.route("**/*.woff*", lambda route: route.abort())
+    visitor.open(stage.build(theme=theme, with_avatar=False))
+    without = visitor.page.evaluate("shift")
+    visitor.open(stage.build(ASKED, theme=theme))
+    visitor.launcher().wait_for()
+    visitor.page.evaluate("sentifydDocs.open()")
+    visitor.wait_until_connected()
+
+    assert visitor.page.evaluate("shift") <= without
+
+
+# Whether a frame was drawn in which the launcher stood in the text.
+FRAMES = """
+window.misplaced = 0;
+requestAnimationFrame(function look() {
+  const launcher = document.querySelector("[data-sentifyd-launcher]");
+  if (launcher && getComputedStyle(launcher).position !== "fixed") misplaced += 1;
+  requestAnimationFrame(look);
+});
+"""
+
+
+def test_the_launcher_stays_dressed_while_pages_change(stage: Stage, visitor: Visitor) -> None:
+    """Pages of other folders name the runtime's files otherwise."""
+    visitor.page.add_init_script(FRAMES)
+    visitor.open(stage.build(ASKED))
+    visitor.launcher().wait_for()
+
+    for title in ("Deep", "Plain", "Deep", "Off", "Home"):
+        visitor.follow(title)
+        visitor.page.evaluate("() => new Promise((resolve) => requestIdleCallback(resolve))")
+
+    assert visitor.launcher().is_visible()
+    assert visitor.page.evaluate("misplaced") == 0
+
+
+def test_the_launcher_speaks_the_pages_language_and_names_the_avatar(
+    stage: Stage, visitor: Visitor
+) -> None:
+    options = {**ASKED, "ui_language": "de"}
+    visitor.open(stage.build(options))
+    assert visitor.launcher().get_attribute("aria-label") == "Mit dem Avatar sprechen"
+    host = visitor.page.locator("[data-sentifyd-launcher]")
+    assert host.get_attribute("lang") == "de"
+
+    visitor.follow("Branded")
+
+    assert visitor.launcher().get_attribute("aria-label") == "Parler à Acme"
+    assert host.get_attribute("lang") == "fr"
+    visitor.follow("Off")
+    assert not visitor.launcher().is_visible()
+
+
+def test_an_open_conversation_goes_on_when_the_next_page_is_loaded(
+    stage: Stage, visitor: Visitor
+) -> None:
+    visitor.open(stage.build(ASKED, theme=MKDOCS))
+    _use(visitor)
+    visitor.say("Hello")
+
+    visitor.follow("Plain")
+    visitor.wait_until_connected()
+    visitor.log().get_by_text("You wrote: “Hello”").wait_for()
+    assert not visitor.launcher().is_visible()
+
+    visitor.element().get_by_role("button", name="Close the avatar").click()
+    visitor.follow("Home")
+    visitor.launcher().wait_for()
+    assert visitor.element().count() == 0
+
+
+def test_a_used_launcher_stays_away_across_instant_navigation(
+    stage: Stage, visitor: Visitor
+) -> None:
+    visitor.open(stage.build(ASKED))
+    _use(visitor)
+    visitor.mark()
+
+    for title in ("Off", "Plain"):
+        visitor.follow(title)
+        assert not visitor.launcher().is_visible()
+
+    assert visitor.is_same()
+    assert visitor.element().is_visible()
+    assert visitor.connects() == 1
+
+
+def _ours(visitor: Visitor) -> list[str]:
+    return [line for line in visitor.console if "sentifyd: " in line]
+
+
+@THEMES
+def test_a_loader_that_fails_and_comes_back(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+    stage.has_loader = False
+    visitor.open(stage.build({**ASKED, "loader": {"url": stage.late_loader}}, theme=theme))
+    visitor.launcher().click()
+    visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+
+    assert _ours(visitor) == [f"error: sentifyd: {stage.late_loader} brings no <sentifyd-bot>"]
+    assert visitor.errors_told() == ["loader"]
+    assert visitor.page.evaluate("document.documentElement.dataset.sentifyd") == "error"
+    assert visitor.page.get_by_role("heading", name="Home", level=1).is_visible()
+    assert visitor.launcher().get_attribute("aria-expanded") == "false"
+    assert visitor.loader_requests() == 1
+
+    stage.has_loader = True
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+    assert visitor.launcher_says().text_content() == ""
+    visitor.page.get_by_role("region", name=OPEN).wait_for()
+
+
+def test_after_a_failure_the_next_page_asks_nobody_by_itself(
+    stage: Stage, visitor: Visitor
+) -> None:
+    stage.has_loader = False
+    visitor.open(stage.build({**ASKED, "loader": {"url": stage.late_loader}}, theme=MKDOCS))
+    visitor.launcher().click()
+    visitor.launcher_says().get_by_text("cannot be reached").wait_for()
+
+    visitor.follow("Plain")
+    visitor.launcher().wait_for()
+
+    assert visitor.loader_requests() == 1
+
+
+def _refused(_: Stage) -> str:
+    return "http://127.0.0.1:9/request_tokens"
+
+
+def _answering(status: int) -> Callable[[Stage], str]:
+    def endpoint(stage: Stage) -> str:
+        stage.failure = status
+        return stage.broken
+
+    return endpoint
+
+
+ENDPOINTS = {
+    "forbidden": (_answering(403), "403"),
+    "broken": (_answering(500), "500"),
+    "without-cors": (_answering(200), "nothing"),
+    "refused": (_refused, "nothing"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDPOINTS)
+@pytest.mark.parametrize("theme", [INSTANT, MKDOCS], ids=["instant", "mkdocs"])
+def test_an_endpoint_that_fails(stage: Stage, visitor: Visitor, theme: Theme, kind: str) -> None:
+    choose, answer = ENDPOINTS[kind]
+    endpoint = choose(stage)
+    visitor.open(stage.build({**ASKED, "token_endpoint": endpoint}, theme=theme))
+    visitor.launcher().click()
+
+    visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+
+    assert _ours(visitor) == [f"error: sentifyd: {endpoint} answers {answer}"]
+    assert visitor.errors_told() == ["endpoint"]
+    assert visitor.element().count() == 0
+    assert visitor.launcher().is_visible()
+    assert visitor.page.get_by_role("heading", name="Home", level=1).is_visible()
+
+
+def test_an_endpoint_that_comes_back(stage: Stage, visitor: Visitor) -> None:
+    visitor.open(stage.build(ASKED))
+    visitor.page.route(f"{stage.endpoint}*", lambda route: route.abort())
+    visitor.launcher().click()
+    visitor.launcher_says().get_by_text("cannot be reached").wait_for()
+
+    visitor.page.unroute_all()
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+    visitor.page.get_by_role("region", name=OPEN).wait_for()
+    assert not visitor.launcher().is_visible()
+
+
+@pytest.mark.parametrize("options", [{}, IDLE], ids=["eager", "idle"])
+def test_without_a_launcher_the_page_stays_whole(
+    stage: Stage, visitor: Visitor, options: dict[str, Any]
+) -> None:
+    stage.has_loader = False
+    visitor.open(stage.build({**options, "loader": {"url": stage.late_loader}}))
+    visitor.wait_for_event("error")
+
+    visitor.follow("Plain")
+
+    assert visitor.page.get_by_role("heading", name="Plain", level=1).is_visible()
+    assert visitor.launcher().count() == 0
+    assert not [line for line in visitor.console if "Uncaught" in line]

@@ -1,0 +1,119 @@
+"""A site that forbids everything inline, and a page that keeps its names to itself."""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b64encode
+
+import pytest
+from bs4 import BeautifulSoup
+
+from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, Stage, Theme, Visitor
+
+COLOURED = {"appearance": {"primary_color": "#123456", "follow_palette": True}}
+MODES: dict[str, Theme] = {
+    "eager": {},
+    "idle": {"load": "idle", **COLOURED},
+    "interaction": {"load": "interaction", "shortcut": "ctrl+alt+a", **COLOURED},
+    "consent": {"consent": "sentifyd", **COLOURED},
+}
+TELL = "document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: {sentifyd: true}}))"
+THEMES = pytest.mark.parametrize(
+    "theme", [INSTANT, MATERIAL, MKDOCS], ids=["instant", "static", "mkdocs"]
+)
+
+
+def _strict(stage: Stage, url: str, hashed: str) -> str:
+    """Give a site a policy that allows inline what another one, without an avatar, has inline."""
+    site = stage.folder / "served"
+    hashes = set()
+    for file in (site / hashed.split("/")[-2]).rglob("*.html"):
+        soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        for script in soup.find_all("script", src=False):
+            digest = hashlib.sha256(script.get_text().encode()).digest()
+            hashes.add(f"'sha256-{b64encode(digest).decode()}'")
+    services = f"{stage.endpoint} {stage.sandbox.replace('http', 'ws')}/ws"
+    rules = {
+        "default-src": "'none'",
+        "script-src": " ".join(["'self'", stage.sandbox, *sorted(hashes)]),
+        "style-src": "'self'",
+        "img-src": "'self' data:",
+        "font-src": "'self'",
+        "worker-src": "'self'",
+        "connect-src": f"'self' {services}",
+    }
+    policy = "; ".join(f"{name} {value}" for name, value in rules.items())
+    stage.headers[url.split("/")[-2]] = {"Content-Security-Policy": policy}
+    return url
+
+
+def _violations(visitor: Visitor) -> set[str]:
+    """What the policy forbade, wherever the site stands."""
+    found: list[str] = visitor.page.evaluate("seen.violations.splice(0)")
+    return {text.partition(" http")[0] for text in found}
+
+
+@THEMES
+@pytest.mark.parametrize("mode", MODES)
+def test_a_strict_policy_forbids_nothing_of_ours(
+    stage: Stage, visitor: Visitor, theme: Theme, mode: str
+) -> None:
+    # Themes write their site's address into inline scripts, so both are built alike.
+    plain = stage.build(theme=theme, with_avatar=False)
+    visitor.open(_strict(stage, plain, plain))
+    visitor.follow("Plain")
+    theirs = _violations(visitor)
+
+    url = stage.build(MODES[mode], theme=theme)
+    visitor.open(_strict(stage, url, plain))
+    if mode == "interaction":
+        visitor.launcher().click()
+    elif mode == "consent":
+        visitor.wait_for_event("consent-wanted")
+        visitor.page.evaluate(TELL)
+    visitor.wait_until_connected()
+    assert visitor.element().is_visible()
+    assert _violations(visitor) <= theirs
+    visitor.follow("Plain")
+    if mode == "consent" and theme != INSTANT:
+        visitor.wait_for_event("consent-wanted")
+        visitor.page.evaluate(TELL)
+    visitor.wait_until_connected() if mode != "interaction" else visitor.element().wait_for()
+    assert _violations(visitor) <= theirs
+
+    if mode != "eager":
+        colour = "element => getComputedStyle(element).getPropertyValue('--primary-color')"
+        assert visitor.element().evaluate(colour).strip() == "#123456"
+
+
+def test_the_policy_is_in_force(stage: Stage, visitor: Visitor) -> None:
+    """The test above is worth nothing where everything is allowed."""
+    plain = stage.build(theme=MKDOCS, with_avatar=False)
+    visitor.open(_strict(stage, plain, plain))
+
+    visitor.page.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {text: 'true'}))"
+    )
+
+    assert any(text.startswith("script-src") for text in _violations(visitor))
+
+
+@pytest.mark.parametrize("mode", MODES)
+@THEMES
+def test_one_name_for_scripts_of_the_site(
+    stage: Stage, visitor: Visitor, theme: Theme, mode: str
+) -> None:
+    names = "Object.getOwnPropertyNames(window)"
+    visitor.open(stage.build(theme=theme, with_avatar=False))
+    before = set(visitor.page.evaluate(names))
+    visitor.open(stage.build(MODES[mode], theme=theme))
+    if mode in ("eager", "idle"):
+        visitor.wait_until_connected()
+    else:
+        visitor.page.wait_for_function("!!window.sentifydDocs")
+    now = set(visitor.page.evaluate(names))
+
+    # The loader's own, and what MkDocs' own theme sets when its search is ready.
+    assert now - before - {"Sentifyd", "min_search_length"} == (
+        set() if mode == "eager" and theme != INSTANT else {"sentifydDocs"}
+    )
