@@ -13,9 +13,12 @@ from pathlib import Path
 
 import pytest
 import requests
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 
 from mkdocs_sentifyd import preview
 from mkdocs_sentifyd.preview import Preview, PreviewError, local_origins
+from tests.plugin.conftest import Page
 from tests.support.load import eventually, is_refused
 from tests.support.processes import Command, group_is_empty
 
@@ -199,3 +202,33 @@ def test_a_process_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
 )
 def test_where_a_site_is_opened(address: tuple[str, int], origins: list[str]) -> None:
     assert local_origins(address) == origins
+
+
+def test_a_preview_that_died_is_replaced_at_the_next_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Home\n")
+    (tmp_path / "mkdocs.yml").write_text(
+        "site_name: Test\ntheme: readthedocs\nplugins:\n"
+        "  - sentifyd: {avatar_id: avtr_1, preview: sandbox}\n"
+    )
+    config = load_config(str(tmp_path / "mkdocs.yml"))
+
+    def asked() -> int:
+        build(config)
+        element = Page((tmp_path / "site" / "index.html").read_text()).element()
+        headers = {"Origin": ORIGINS[0]}
+        return requests.get(element["token_endpoint"], headers=headers, timeout=5).status_code
+
+    config.plugins.on_startup(command="serve", dirty=False)
+    try:
+        assert asked() == 200
+        process = config.plugins["sentifyd"]._preview._process
+        process.kill()
+        process.wait()
+
+        assert asked() == 200
+    finally:
+        config.plugins.on_shutdown()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -603,3 +605,85 @@ def test_a_file_of_somebody_else_is_not_taken_for_ours(site: Site) -> None:
     assert site.inject(config=WITHOUT_PATTERNS) == 2
     assert (site.folder / "site" / f".a.html.{os.getpid()}").read_text() == PAGE
     assert site.changed() == set()
+
+
+INSTANT = (
+    '<script id="__config" type="application/json">{"features":["navigation.instant"]}</script>'
+)
+QUOTED = "assets/sentifyd/0123456789ab/core.js"
+
+
+def _write_site(site: Site, page: str = PAGE) -> None:
+    """A chosen page, and one that is not."""
+    site.write("site/index.html", "site/off/index.html", text=page)
+    site.write("docs/off.md", text="---\nsentifyd: false\n---\n")
+
+
+def _with_config(text: str) -> str:
+    return PAGE.replace("Text", text).replace("</body>", f"{INSTANT}</body>")
+
+
+def _html(site: Site) -> dict[str, str]:
+    folder = site.folder / "site"
+    return {
+        file.relative_to(folder).as_posix(): file.read_text() for file in folder.rglob("*.html")
+    }
+
+
+@pytest.mark.parametrize("is_minified", [False, True])
+@pytest.mark.parametrize("page", [PAGE, _with_config("Text")], ids=["static", "instant"])
+def test_a_newer_version_leaves_pages_as_they_are(site: Site, page: str, is_minified: bool) -> None:
+    _write_site(site, page)
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    assets = site.folder / "site/assets/sentifyd"
+    (installed,) = assets.iterdir()
+    for path, text in _html(site).items():
+        older = text.replace(installed.name, "0123456789ab")
+        if is_minified:
+            older = re.sub(r'\b(name|rel|type|media)="(\w+)"', r"\1=\2", older)
+        site.write(f"site/{path}", text=older)
+    installed.rename(assets / "0123456789ab")
+    before = _html(site)
+    assert "0123456789ab" in before["index.html"]
+    assert ("0123456789ab" in before["off/index.html"]) is (page != PAGE)
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+
+    assert _html(site) == before
+
+
+def test_a_page_that_only_writes_of_our_files_gets_them(site: Site) -> None:
+    _write_site(site, _with_config(f'&lt;script src="{QUOTED}"&gt; <code>{QUOTED}</code>'))
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+
+    for text in _html(site).values():
+        assert len(Page(text).soup.select('head > script[src$="/core.js"]')) == 1
+
+
+def test_names_in_any_script_reach_the_runtime(site: Site) -> None:
+    name = "Müller 你好"
+    element = f'<sentifyd-bot brand-name="{name}"></sentifyd-bot>'
+    site.write("site/index.html", text=_with_config(element))
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+
+    (meta,) = Page(_html(site)["index.html"]).soup.select("meta[name=sentifyd]")
+    assert json.loads(str(meta["content"]))["attributes"]["brand-name"] == name
+
+
+@pytest.mark.parametrize("page", [PAGE, _with_config("Text")], ids=["static", "instant"])
+def test_files_that_were_deleted_come_back(site: Site, page: str) -> None:
+    def installed() -> set[str]:
+        return {file.name for file in (site.folder / "site/assets").rglob("*.*")}
+
+    _write_site(site, page)
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+    files, pages = installed(), _html(site)
+    assert ("core.js" in files) is (page != PAGE)
+    shutil.rmtree(site.folder / "site/assets")
+
+    assert site.inject(config=WITHOUT_PATTERNS) == 0
+
+    assert installed() == files
+    assert _html(site) == pages

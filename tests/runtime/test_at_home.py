@@ -309,3 +309,16 @@ def test_events_and_hooks(stage: Stage, visitor: Visitor) -> None:
     assert visitor.page.evaluate(hook) == "hidden"
     visitor.follow("Home")
     assert visitor.page.evaluate(hook) == "shown"
+
+
+@pytest.mark.parametrize(
+    ("found", "is_open"), [("{}", False), ("['opne', 'open']", True)], ids=["object", "wrong name"]
+)
+def test_what_a_site_left_there_breaks_nothing(
+    stage: Stage, visitor: Visitor, found: str, is_open: bool
+) -> None:
+    visitor.page.add_init_script(f"window.sentifydDocs = {found}")
+    visitor.start(stage.build())
+
+    assert visitor.page.get_by_role("region", name=PANEL).is_visible() is is_open
+    assert visitor.errors() == []

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from bs4 import BeautifulSoup
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Route
 
 from tests.conftest import FLAGS
 from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
@@ -244,3 +244,45 @@ def test_the_author_is_told_of_a_list_that_is_folded_away(stage: Stage) -> None:
 
     extra = {"consent": {**FORM["consent"], "actions": ["accept", "reject"]}}
     assert "consent:" not in stage.said[stage.build(CONSENT, theme=MATERIAL, extra=extra)]
+
+
+def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    held: list[Route] = []
+    page.route(stage.loader, lambda route: held.append(route))
+    visitor.open(stage.build({**CONSENT, "load": "interaction"}, theme=MKDOCS))
+    visitor.wait_for_event("consent-wanted")
+    page.evaluate(TELL, {"sentifyd": True})
+    visitor.launcher().click()
+    visitor.launcher_says().get_by_text("Loading").wait_for()
+
+    page.evaluate(TELL, {"sentifyd": False})
+    assert not visitor.launcher().is_visible()
+    assert not visitor.launcher_says().is_visible()
+    held[0].continue_()
+    visitor.wait_for_event("loaded")
+    assert visitor.element().count() == 0
+
+    page.evaluate(TELL, {"sentifyd": True})
+    visitor.wait_until_connected()
+    page.get_by_role("region", name="Sandbox avatar").wait_for()
+
+
+def test_what_is_said_of_others_changes_nothing(stage: Stage, visitor: Visitor) -> None:
+    visitor.open(stage.build(CONSENT, theme=MKDOCS))
+    visitor.wait_for_event("consent-wanted")
+    said: list[dict[str, bool] | None] = [{"analytics": True}, None]
+    for detail in said:
+        visitor.page.evaluate(TELL, detail)
+    assert visitor.element().count() == 0
+    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.wait_until_connected()
+    visitor.mark()
+
+    for detail in said:
+        visitor.page.evaluate(TELL, detail)
+
+    assert visitor.is_same()
+    assert visitor.connects() == 1
+    assert "authData_avtr_1" in visitor.page.evaluate(STORED)
+    assert visitor.errors() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import Route
 
 from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
 
@@ -274,3 +275,78 @@ def test_instant_navigation_keeps_the_document(stage: Stage, visitor: Visitor) -
     visitor.follow("Plain")
 
     assert visitor.page.evaluate("window.kept") is True
+
+
+def test_a_component_that_does_not_come_is_not_replaced_by_the_other(
+    stage: Stage, visitor: Visitor
+) -> None:
+    visitor.page.route(stage.realtime_loader, lambda route: route.abort())
+    visitor.start(stage.build())
+
+    visitor.follow("Realtime")
+    visitor.wait_for_event("error")
+
+    assert visitor.element("sentifyd-realtime").count() == 0
+    assert not visitor.element().is_visible()
+    visitor.follow("Home")
+    visitor.wait_until_connected()
+    assert visitor.element().is_visible()
+
+
+def test_a_loader_that_fails_late_leaves_the_other_component_alone(
+    stage: Stage, visitor: Visitor
+) -> None:
+    page = visitor.page
+    held: list[Route] = []
+    page.route(stage.loader, lambda route: held.append(route))
+    visitor.open(stage.build({"load": "interaction"}))
+    visitor.launcher().click()
+    visitor.launcher_says().get_by_text("Loading").wait_for()
+    visitor.follow("Realtime")
+    page.wait_for_selector('sentifyd-realtime[data-state="connected"]')
+    page.evaluate("document.addEventListener('error', () => (window.hasFailed = true), true)")
+
+    held[0].abort()
+    page.wait_for_function("window.hasFailed")
+
+    assert visitor.errors_told() == []
+    assert visitor.element("sentifyd-realtime").is_visible()
+    assert not visitor.launcher().is_visible()
+
+
+def test_a_preview_of_a_page_does_not_get_the_avatar(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    link = "[Preview](own.md){ data-preview }"
+    visitor.start(
+        stage.build(
+            theme={**MATERIAL, "features": ["navigation.instant", "navigation.instant.preview"]},
+            files={"index.md": f"# Home\n\n{link}\n"},
+            markdown_extensions=["attr_list"],
+        )
+    )
+    visitor.mark()
+
+    page.get_by_role("link", name="Preview", exact=True).hover()
+    page.locator("[data-sentifyd-place]").wait_for(state="attached")
+    page.evaluate("sentifydDocs.open()")
+    visitor.wait_until_connected()
+
+    assert page.locator("[data-sentifyd-place]").count() == 1
+    assert page.evaluate(STANDS) == "body"
+    assert visitor.is_same()
+
+
+def test_a_page_that_shows_the_avatar_otherwise(stage: Stage, visitor: Visitor) -> None:
+    front = "---\nsentifyd: {display: embedded}\n---\n"
+    visitor.start(stage.build(files={"plain.md": f"{front}# Plain\n\n[To Home](index.md)\n"}))
+    floating = visitor.page.locator("sentifyd-bot[data-floating]")
+    assert floating.count() == 1
+
+    visitor.follow("Plain")
+    visitor.wait_until_connected()
+    assert visitor.element().is_visible()
+    assert floating.count() == 0
+
+    visitor.follow("Home")
+    visitor.wait_until_connected()
+    assert floating.count() == 1

@@ -350,3 +350,126 @@ def test_without_a_launcher_the_page_stays_whole(
     assert visitor.page.get_by_role("heading", name="Plain", level=1).is_visible()
     assert visitor.launcher().count() == 0
     assert not [line for line in visitor.console if "Uncaught" in line]
+
+
+WITH_FOCUS = "document.activeElement.localName"
+# The runtime hears of it in the same task, and before a list that was asked for later.
+RECORDED = """(start) => new Promise((resolve) => {
+  new PerformanceObserver((list) => {
+    if (list.getEntries().some(({ name }) => name.startsWith(start))) resolve();
+  }).observe({ type: "resource", buffered: true });
+})"""
+
+
+def test_the_keyboard_comes_back_to_an_avatar_that_it_left(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open(stage.build(ASKED, theme=MKDOCS))
+    visitor.launcher().press("Enter")
+    visitor.wait_until_connected()
+    assert page.evaluate(WITH_FOCUS) == "sentifyd-bot"
+
+    page.get_by_role("link", name="To Realtime", exact=True).focus()
+    passed = []
+    for _ in range(30):
+        page.keyboard.press("Tab")
+        passed.append(page.evaluate(WITH_FOCUS))
+
+    assert passed[0] == "a"
+    assert "sentifyd-bot" in passed
+
+
+def test_a_refresh_that_fails_is_left_to_the_component(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    visitor.open(stage.build(ASKED, theme=MKDOCS))
+    _use(visitor)
+    page.evaluate(
+        """() => {
+          const auth = JSON.parse(sessionStorage.authData_avtr_1);
+          sessionStorage.authData_avtr_1 = JSON.stringify({ ...auth, token: "" });
+        }"""
+    )
+    cors = {"Access-Control-Allow-Origin": stage.origin}
+    page.route(f"{stage.endpoint}?*", lambda route: route.fulfill(status=500, headers=cors))
+
+    visitor.follow("Plain")
+    page.wait_for_selector('sentifyd-bot[data-state="error"]')
+    page.evaluate(RECORDED, f"{stage.endpoint}?refreshToken=")
+
+    assert visitor.errors_told() == []
+    assert visitor.element().is_visible()
+    assert not visitor.launcher().is_visible()
+
+
+def test_another_address_that_fails_is_none_of_ours(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    held: list[Route] = []
+    page.route(stage.endpoint, lambda route: held.append(route))
+    visitor.open(stage.build(ASKED, theme=MKDOCS))
+    visitor.launcher().click()
+    page.wait_for_selector('sentifyd-bot[data-state="connecting"]')
+
+    page.evaluate("url => fetch(url).catch(() => {})", f"{stage.endpoint}/other")
+    page.evaluate(RECORDED, f"{stage.endpoint}/other")
+
+    assert visitor.errors_told() == []
+    assert visitor.element().is_visible()
+    held[0].continue_()
+    visitor.wait_until_connected()
+
+
+def test_a_loader_that_brings_nothing(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    page.clock.install()
+    empty = "window.isEmpty = true"
+    page.route(
+        stage.loader, lambda route: route.fulfill(content_type="text/javascript", body=empty)
+    )
+    visitor.open(stage.build(ASKED))
+    visitor.launcher().click()
+    page.wait_for_function("window.isEmpty")
+    assert visitor.errors_told() == []
+
+    page.clock.fast_forward(5_000)
+    visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+    assert visitor.errors_told() == ["loader"]
+
+    page.unroute_all()
+    visitor.launcher().click()
+    visitor.wait_until_connected()
+
+
+@pytest.mark.parametrize(
+    ("part", "options", "theme"),
+    [("keys", {}, INSTANT), ("consent", {"consent": "sentifyd"}, MKDOCS)],
+    ids=["keys", "consent"],
+)
+def test_a_part_that_cannot_be_fetched(
+    stage: Stage, visitor: Visitor, part: str, options: dict[str, Any], theme: Theme
+) -> None:
+    visitor.page.route(f"**/{part}.js", lambda route: route.abort())
+    visitor.open(stage.build(options, theme=theme))
+
+    visitor.wait_for_event("error")
+
+    assert visitor.errors_told() == ["runtime"]
+    assert len(_ours(visitor)) == 1
+    visitor.follow("Plain")
+    assert visitor.page.get_by_role("heading", name="Plain", level=1).is_visible()
+    assert visitor.origins() == {stage.origin}
+    assert not [line for line in visitor.console if "Uncaught" in line]
+
+
+def test_an_endpoint_that_fails_gives_the_focus_back(stage: Stage, visitor: Visitor) -> None:
+    page = visitor.page
+    held: list[Route] = []
+    page.route(stage.endpoint, lambda route: held.append(route))
+    visitor.open(stage.build(ASKED, theme=MKDOCS))
+    visitor.launcher().press("Enter")
+    page.wait_for_function(f"{WITH_FOCUS} === 'sentifyd-bot'")
+    page.wait_for_selector('sentifyd-bot[data-state="connecting"]')
+
+    held[0].fulfill(status=500, headers={"Access-Control-Allow-Origin": stage.origin})
+    visitor.launcher_says().get_by_text("cannot be reached").wait_for()
+
+    assert visitor.launcher().evaluate("button => button === document.activeElement")
+    assert page.evaluate("document.documentElement.dataset.sentifyd") == "error"
