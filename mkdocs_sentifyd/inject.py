@@ -19,7 +19,7 @@ from mkdocs_sentifyd.keys import find_api_key
 from mkdocs_sentifyd.scan import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.shortcuts import end_of_body, end_of_head, may_have_avatar
 
-__all__ = ["Injected", "inject", "inject_script"]
+__all__ = ["Injected", "has_asset", "inject", "inject_script"]
 
 _HEAD_AND_BODY = frozenset({"head", "body"})
 _ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
@@ -82,7 +82,7 @@ def inject(html: str, embed: Embed) -> Injected:
             edits += _placing(outline.elements[0], outline.element_end)
     else:
         head_tags = "" if outline.has_loader else embed.loader
-        head_tags += "" if _has_asset(html) else embed.styles + keys
+        head_tags += "" if has_asset(html) else embed.styles + keys
         element = "" if outline.elements else embed.tag
         if outline.elements:
             edits += _completion(html, outline.elements[0], embed)
@@ -107,7 +107,7 @@ def inject_script(html: str, root: str) -> str:
         html: a whole page.
         root: the way from the page to the root of the site, empty or with a `/` at its end.
     """
-    if not traits(html).is_instant or _has_asset(html):
+    if not traits(html).is_instant or has_asset(html):
         return html
     tag = core(root)
     end = end_of_head(html)
@@ -123,7 +123,7 @@ def _has_settings(html: str) -> bool:
     return any(attributes.get("name") == "sentifyd" for attributes in metas)
 
 
-def _has_asset(html: str) -> bool:
+def has_asset(html: str) -> bool:
     """Whether a file of ours, of whatever version, is linked by a real tag."""
     if not _ASSET.search(html):
         return False

@@ -62,7 +62,9 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
 
     def on_startup(self, *, command: str, dirty: bool) -> None:  # noqa: ARG002 - the event's signature
         """Note whether pages are for their author only."""
-        self._serves = command == "serve"
+        # MkDocs keeps the plugin for all that it does in a process.
+        self.on_shutdown()
+        self._serves, self._is_told = command == "serve", False
 
     def on_config(self, config: MkDocsConfig) -> None:
         """Take the options as they are now; with several languages this comes once for each."""
@@ -185,6 +187,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Stop what the preview started."""
         if self._preview:
             self._preview.stop()
+            self._preview = None
 
     def _prepare_preview(self, config: MkDocsConfig) -> None:
         from mkdocs_sentifyd.preview import Preview, PreviewError, local_origins
@@ -199,8 +202,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
                 )
             self._is_told = True
             self.on_shutdown()
-            self._preview = None
         elif self._preview is None or not self._preview.is_running:
+            self.on_shutdown()
             try:
                 self._preview = Preview.start(origins)
             except PreviewError as error:

@@ -11,7 +11,7 @@ from pathlib import Path
 from mkdocs_sentifyd.assets import install
 from mkdocs_sentifyd.built_site import BuiltSite, Progress, is_page, page_files, read_file
 from mkdocs_sentifyd.front_matter import PageError
-from mkdocs_sentifyd.inject import inject, inject_script
+from mkdocs_sentifyd.inject import has_asset, inject, inject_script
 from mkdocs_sentifyd.site_config import SiteError, read_config
 
 __all__ = ["Report", "inject_site"]
@@ -104,7 +104,7 @@ def _injected(file: str, path: str, site: BuiltSite, report: Report) -> bytes | 
         return None
     if embed is None:
         after = inject_script(before, site.root(path))
-        report.has_scripts |= after != before
+        report.has_scripts |= after != before or has_asset(before)
     else:
         page = inject(before, embed)
         after = page.html

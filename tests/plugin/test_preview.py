@@ -17,6 +17,7 @@ from mkdocs.commands.build import build
 from mkdocs.config import load_config
 
 from mkdocs_sentifyd import preview
+from mkdocs_sentifyd.plugin import SentifydPlugin
 from mkdocs_sentifyd.preview import Preview, PreviewError, local_origins
 from tests.plugin.conftest import Page
 from tests.support.load import eventually, is_refused
@@ -212,7 +213,7 @@ def test_a_preview_that_died_is_replaced_at_the_next_build(
     (tmp_path / "docs" / "index.md").write_text("# Home\n")
     (tmp_path / "mkdocs.yml").write_text(
         "site_name: Test\ntheme: readthedocs\nplugins:\n"
-        "  - sentifyd: {avatar_id: avtr_1, preview: sandbox}\n"
+        "  - sentifyd: {avatar_id: avtr_1, token_endpoint: https://x.example, preview: sandbox}\n"
     )
     config = load_config(str(tmp_path / "mkdocs.yml"))
 
@@ -222,13 +223,15 @@ def test_a_preview_that_died_is_replaced_at_the_next_build(
         headers = {"Origin": ORIGINS[0]}
         return requests.get(element["token_endpoint"], headers=headers, timeout=5).status_code
 
-    config.plugins.on_startup(command="serve", dirty=False)
+    plugin = config.plugins["sentifyd"]
+    assert isinstance(plugin, SentifydPlugin)
+    plugin.on_startup(command="serve", dirty=False)
     try:
         assert asked() == 200
-        process = config.plugins["sentifyd"]._preview._process
-        process.kill()
-        process.wait()
+        assert plugin._preview
+        plugin._preview._process.kill()
+        plugin._preview._process.wait()
 
         assert asked() == 200
     finally:
-        config.plugins.on_shutdown()
+        plugin.on_shutdown()

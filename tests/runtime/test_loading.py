@@ -356,7 +356,7 @@ WITH_FOCUS = "document.activeElement.localName"
 # The runtime hears of it in the same task, and before a list that was asked for later.
 RECORDED = """(start) => new Promise((resolve) => {
   new PerformanceObserver((list) => {
-    if (list.getEntries().some(({ name }) => name.startsWith(start))) resolve();
+    if (list.getEntries().some(({ name }) => name.startsWith(start))) resolve(true);
   }).observe({ type: "resource", buffered: true });
 })"""
 
@@ -393,7 +393,7 @@ def test_a_refresh_that_fails_is_left_to_the_component(stage: Stage, visitor: Vi
 
     visitor.follow("Plain")
     page.wait_for_selector('sentifyd-bot[data-state="error"]')
-    page.evaluate(RECORDED, f"{stage.endpoint}?refreshToken=")
+    page.wait_for_function(RECORDED, arg=f"{stage.endpoint}?refreshToken=")
 
     assert visitor.errors_told() == []
     assert visitor.element().is_visible()
@@ -408,8 +408,10 @@ def test_another_address_that_fails_is_none_of_ours(stage: Stage, visitor: Visit
     visitor.launcher().click()
     page.wait_for_selector('sentifyd-bot[data-state="connecting"]')
 
-    page.evaluate("url => fetch(url).catch(() => {})", f"{stage.endpoint}/other")
-    page.evaluate(RECORDED, f"{stage.endpoint}/other")
+    page.evaluate(
+        "url => fetch(url).then((answer) => answer.text(), String)", f"{stage.endpoint}/other"
+    )
+    page.wait_for_function(RECORDED, arg=f"{stage.endpoint}/other")
 
     assert visitor.errors_told() == []
     assert visitor.element().is_visible()
