@@ -9,7 +9,7 @@ from playwright.sync_api import Browser
 from tests.runtime.stage import Stage, Visitor
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
     """Sites on demand; each is built once."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:

@@ -167,7 +167,8 @@ def test_neither_launcher_nor_avatar_shifts_the_page(
     visitor.page.evaluate("sentifydDocs.open()")
     visitor.wait_until_connected()
 
-    assert visitor.page.evaluate("shift") <= without
+    # By less than that, themes differ from themselves.
+    assert visitor.page.evaluate("shift") <= without + 0.001
 
 
 # Whether a frame was drawn in which the launcher stood in the text.

@@ -241,7 +241,7 @@ GOOD: dict[str, Any] = {
     "avatar_params": {},
     "expires_in": 100,
     "life": 100,
-    "expires": time.time() + 1000,
+    "expires": time.time() + 10_000,
 }
 
 
