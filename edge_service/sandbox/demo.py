@@ -68,19 +68,19 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
             },
             stopped,
         )
-        left_out = "The page “Without an avatar” has none, and"
+        begin, left_out = "ask it something about this site", "The page “Without an avatar”"
         if config_file != EXAMPLE:
-            left_out = "A page that is left out has none, and"
+            begin, left_out = "type a message", "A page that is left out"
 
         def announce() -> None:
             say(
                 "",
                 f"  Open {site}/",
                 "",
-                "  1. The avatar stands at the bottom right: open it, and type a message.",
+                f"  1. The avatar stands at the bottom right: open it, and {begin}.",
                 f"  2. Its token lives {token_life} s: watch it being refreshed through "
                 f"{pair.edge}.",
-                f"  3. {left_out} asks no third party for anything.",
+                f"  3. {left_out} has none, and asks no third party for anything.",
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
             )

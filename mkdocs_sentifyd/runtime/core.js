@@ -141,7 +141,7 @@ const docs = (window.sentifydDocs = {
   push: (name) => docs[name]?.(),
 });
 
-// The component does not tell.
+// The component hides failures.
 new PerformanceObserver((list) => {
   for (const { name, responseStatus: status } of list.getEntries()) {
     // Later there is a conversation, and a token in the address.
