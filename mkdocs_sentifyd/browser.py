@@ -22,13 +22,10 @@ from mkdocs_sentifyd.words import WORDS
 if TYPE_CHECKING:
     from mkdocs_sentifyd.config import PageConfig
 
-__all__ = [
-    *("Behaviour", "Runtime", "Traits", "core", "page_parts", "page_settings", "script"),
-    *("style_sheet", "traits"),
-]
+__all__ = ["Behaviour", "Runtime", "Traits", "core", "page_settings", "style_sheet", "traits"]
 
 # As Material and Zensical write it, and as a minifier leaves it.
-_FEATURES = re.compile(r"<script id=\"?__config\"?[^>]*>[^<]*\"navigation\.instant\"")
+_CONFIG = re.compile(r"<script id=\"?__config\"?[^>]*>([^<]*)")
 _SHORTCUTS = re.compile(r"<script[^>]*>[^<]*\bshortcuts\s*=\s*\{")
 
 
@@ -74,14 +71,16 @@ def traits(html: str) -> Traits:
     Args:
         html: a whole page, of which only the ASCII counts.
     """
-    # Both stand near the end, and looking for a text is much faster than for a pattern.
-    features = html.rfind("__config")
-    start = html.rfind("<script", 0, features) if features >= 0 else -1
-    is_instant = start >= 0 and _FEATURES.match(html, start) is not None
-    return Traits(is_instant, start >= 0, "shortcuts" in html and bool(_SHORTCUTS.search(html)))
+    # Looking for a text is much faster than for a pattern.
+    config = _CONFIG.search(html) if "__config" in html else None
+    return Traits(
+        is_instant=config is not None and '"navigation.instant"' in config[1],
+        has_features=config is not None,
+        has_shortcuts="shortcuts" in html and _SHORTCUTS.search(html) is not None,
+    )
 
 
-def serialised(url: str) -> str:
+def _serialised(url: str) -> str:
     """A URL as browsers write it (URL Standard, section 4.5); what is none stays as it is."""
     try:
         parts = urlsplit(url)
@@ -96,7 +95,7 @@ def serialised(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
 
 
-def page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
+def _page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
     """Parts of the runtime that a page loads beside its core, in the order in which they count.
 
     Args:
@@ -227,14 +226,14 @@ class Runtime:
             **self._settings,
             "avatar": avatar,
             # As browsers write it in their records of requests.
-            "endpoint": endpoint and serialised(endpoint),
+            "endpoint": endpoint and _serialised(endpoint),
             "element": self._element,
             # With another of any of these it is another avatar, and not this one elsewhere.
             "identity": f"{self._element} {avatar} {endpoint}",
             "loader": None if has_loader else self._loader,
             "place": has_place,
             "attributes": attributes,
-            "parts": page_parts(self._behaviour, page),
+            "parts": _page_parts(self._behaviour, page),
         }
 
     def _render(self, settings: Mapping[str, Any]) -> str:

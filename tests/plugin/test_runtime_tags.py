@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from mkdocs_sentifyd.browser import traits
 from tests.plugin.conftest import ENDPOINT, LOADER, Build, BuildSite, Page
 
 MATERIAL: dict[str, Any] = {"name": "material", "font": False}
@@ -49,6 +50,18 @@ def test_all_parts_together_are_small(root: Path) -> None:
     assert "core.js" in [file.name for file in files]
 
     assert _size(*files) <= 6144
+
+
+def test_a_theme_is_known_by_its_own_script_and_not_by_its_name() -> None:
+    config = '<script id="__config" type="application/json">{"features": ["navigation.instant"]}'
+    later = "<script>document.getElementById('__config')</script>"
+    sample = '<code>"navigation.instant" __config shortcuts = {</code>'
+
+    assert traits(f"<p>{config}</script>{later}") == (True, True, False)
+    assert traits(f"<script></script>{sample}{later}") == (False, False, False)
+    other = config.replace(".instant", ".instant.prefetch")
+    assert traits(f"{other}</script>{sample}") == (False, True, False)
+    assert traits('<script>var shortcuts = {"help": 191};</script>').has_shortcuts
 
 
 @pytest.mark.parametrize("theme", [MATERIAL, MKDOCS, {"name": "readthedocs"}])
