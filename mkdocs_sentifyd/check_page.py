@@ -16,7 +16,7 @@ from mkdocs_sentifyd.browser import traits
 from mkdocs_sentifyd.check_runtime import is_core, read_settings, runtime_findings
 from mkdocs_sentifyd.components import COMPONENTS, credential
 from mkdocs_sentifyd.embed import Embed, address
-from mkdocs_sentifyd.findings import Finding, Severity
+from mkdocs_sentifyd.findings import REBUILD, Finding, Severity
 from mkdocs_sentifyd.keys import find_api_key
 
 __all__ = ["CheckedPage"]
@@ -34,7 +34,6 @@ _KINDS = {"script": "the loader", "meta": "the settings of an avatar"}
 _REPEATED = "repeated attributes"
 _CREDENTIALS = {"token_endpoint", "token-endpoint", "api-key"}
 _ADDRESSES = ("brand-logo", "terms-href", "privacy-href")
-_REBUILD = "build the site again, or run `mkdocs-sentifyd inject` on a fresh build of it"
 
 
 class CheckedPage:
@@ -74,7 +73,7 @@ class CheckedPage:
             yield self._finding(
                 "unexpected-avatar",
                 f"has {kind}, although the configuration keeps avatars off this page",
-                f"{_REBUILD}; or change exclude or the page's front matter",
+                f"{REBUILD}; or change exclude or the page's front matter",
                 Severity.WARNING if is_bare else Severity.ERROR,
             )
 
@@ -90,7 +89,7 @@ class CheckedPage:
             ("loader", loaders, "keep one script tag, or leave it to the plugin"),
         ):
             if not tags:
-                yield self._finding(f"{name}-missing", f"has no {name} of an avatar", _REBUILD)
+                yield self._finding(f"{name}-missing", f"has no {name} of an avatar", REBUILD)
             elif len(tags) > 1:
                 yield self._finding(f"{name}-repeated", f"has the {name} {len(tags)} times", cure)
         for tag in self._others(embed):
@@ -127,7 +126,7 @@ class CheckedPage:
         for tag in cores:
             if not self._is_there(_source(tag)):
                 yield self._finding(
-                    "runtime-missing", f"its {_source(tag)} leads to nothing in the site", _REBUILD
+                    "runtime-missing", f"its {_source(tag)} leads to nothing in the site", REBUILD
                 )
         for meta in self._metas[:1]:
             attributes = read_settings(meta).get("attributes")
@@ -164,13 +163,13 @@ class CheckedPage:
             value = spelt.get(credential(name))
             if value is None:
                 yield self._finding(
-                    "attribute-missing", f"its <{embed.element}> has no {name}", _REBUILD
+                    "attribute-missing", f"its <{embed.element}> has no {name}", REBUILD
                 )
             elif value != wanted:
                 yield self._finding(
                     "attribute-differs",
                     f"its <{embed.element}> has another {name} than the configuration",
-                    f"{_REBUILD}, unless the page's author wants it so",
+                    f"{REBUILD}, unless the page's author wants it so",
                     Severity.WARNING,
                 )
         for name in _ADDRESSES:
@@ -188,7 +187,7 @@ class CheckedPage:
                 yield self._finding(
                     "loader-differs",
                     f"its loader has another {name} than the configuration",
-                    f"{_REBUILD}, unless the page's author wants it so",
+                    f"{REBUILD}, unless the page's author wants it so",
                     Severity.WARNING,
                 )
         if found["src"].strip().lower().startswith("http://") and embed.loader.count("https://"):

@@ -11,12 +11,11 @@ from bs4 import Tag
 
 from mkdocs_sentifyd.browser import Traits
 from mkdocs_sentifyd.embed import Embed
-from mkdocs_sentifyd.findings import Finding
+from mkdocs_sentifyd.findings import REBUILD, Finding
 
 __all__ = ["is_core", "read_settings", "runtime_findings"]
 
 _CORE = re.compile(r"(?:^|/)assets/sentifyd/[0-9a-f]{12}/core\.js$")
-_REBUILD = "build the site again, or run `mkdocs-sentifyd inject` on a fresh build of it"
 
 
 def is_core(script: Tag) -> bool:
@@ -48,9 +47,9 @@ def runtime_findings(
     for name, tags in (("settings", metas), ("runtime", cores)):
         what = "settings for the browser runtime" if name == "settings" else "browser runtime"
         if not tags:
-            yield Finding(f"{name}-missing", path, f"has no {what}", _REBUILD)
+            yield Finding(f"{name}-missing", path, f"has no {what}", REBUILD)
         elif len(tags) > 1:
-            yield Finding(f"{name}-repeated", path, f"has the {what} {len(tags)} times", _REBUILD)
+            yield Finding(f"{name}-repeated", path, f"has the {what} {len(tags)} times", REBUILD)
     if metas:
         found = read_settings(metas[0])
         wanted = embed.runtime.settings(
@@ -61,7 +60,7 @@ def runtime_findings(
                 "settings-differ",
                 path,
                 f"tells the browser runtime another {name} than the configuration",
-                _REBUILD,
+                REBUILD,
             )
 
 

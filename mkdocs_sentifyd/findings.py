@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Finding", "Severity"]
+__all__ = ["REBUILD", "Finding", "Severity"]
+
+REBUILD = "build the site again, or run `mkdocs-sentifyd inject` on a fresh build of it"
 
 
 class Severity(StrEnum):

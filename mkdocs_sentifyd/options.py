@@ -187,7 +187,9 @@ class ConsentName(BaseConfigOption[str | None]):
         if value is None:
             return None
         if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", value):
-            raise ValidationError("must be a name of Latin letters, digits, - and _: sentifyd")
+            raise ValidationError(
+                "must be a name of Latin letters, digits, - and _, such as sentifyd"
+            )
         return value
 
 
