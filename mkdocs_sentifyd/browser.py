@@ -71,13 +71,25 @@ def traits(html: str) -> Traits:
     Args:
         html: a whole page, of which only the ASCII counts.
     """
-    # Looking for a text is much faster than for a pattern.
-    config = _CONFIG.search(html) if "__config" in html else None
+    config = _theme_script(html, "__config", _CONFIG)
     return Traits(
         is_instant=config is not None and '"navigation.instant"' in config[1],
         has_features=config is not None,
-        has_shortcuts="shortcuts" in html and _SHORTCUTS.search(html) is not None,
+        has_shortcuts=_theme_script(html, "shortcuts", _SHORTCUTS) is not None,
     )
+
+
+def _theme_script(html: str, name: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
+    """The last script that matches, and has a name in it."""
+    # Looking for a text is much faster than for a pattern, and themes have theirs near the end.
+    start = len(html)
+    while (place := html.rfind(name, 0, start)) >= 0:
+        start = html.rfind("<script", 0, place)
+        if start < 0:
+            return None
+        if found := pattern.match(html, start):
+            return found
+    return None
 
 
 def _serialised(url: str) -> str:
