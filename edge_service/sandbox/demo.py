@@ -143,7 +143,8 @@ def _build(
             with suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=0.1)
         process.kill()
-    if output is None:
+    # Ctrl-C reaches the build as well, which may be the first to end.
+    if output is None or stopped.is_set():
         raise SystemExit(130)
     if process.returncode:
         raise DemoError(f"the site does not build:\n{output.strip()}")

@@ -215,6 +215,24 @@ def test_stopping_during_the_build(root: Path, tmp_path: Path, number: signal.Si
     assert "Traceback" not in command.output
 
 
+def test_a_build_that_ends_at_once_when_stopped(tmp_path: Path) -> None:
+    # Ctrl-C in the middle of the build, which is gone before the demo looks again.
+    (tmp_path / "ctrl_c.py").write_text(
+        "import os, signal\n"
+        "def on_pre_build(config):\n"
+        "    signal.signal(signal.SIGINT, lambda *_: os._exit(1))\n"
+        "    os.killpg(0, signal.SIGINT)\n"
+    )
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "mkdocs.yml").write_text("site_name: Stopped\nhooks: [ctrl_c.py]\n")
+    with Command(
+        *("sentifyd-edge", "demo", "--config-file", str(tmp_path / "mkdocs.yml")), **FREE_PORTS
+    ) as command:
+        assert command.wait() == 130
+
+    assert "does not build" not in command.output
+
+
 @pytest.mark.parametrize("variable", ["SITE_PORT", "EDGE_PORT", "SANDBOX_PORT"])
 def test_a_taken_port_names_its_variable(root: Path, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
