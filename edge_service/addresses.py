@@ -11,7 +11,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from edge_service.headers import header_values
-from edge_service.variables import Network
+from edge_service.parsers import Network
 
 __all__ = ["ClientAddresses"]
 

@@ -154,9 +154,11 @@ class UpstreamError(ServiceError):
 
     Attributes:
         cause: the class of the exception behind it, such as `gaierror`; its text may hold the key.
+        detail: more of it, such as OpenSSL's number of a fault; never what the other server said.
     """
 
     cause: str | None = None
+    detail: str | None = None
 
     def log_fields(self) -> dict[str, object]:
         """The cause, where there is one."""
@@ -193,11 +195,19 @@ class UpstreamRejected(UpstreamError):
 
 
 class UpstreamMalformed(UpstreamError):
-    """Sentifyd answered with something that is not a grant: a redirect, garbage, too much."""
+    """Sentifyd answered with something that is not a grant: a redirect, garbage, too much.
+
+    Args:
+        detail: what is wrong with it, without a word of it.
+    """
 
     status = 502
     code = "upstream_malformed"
     error = "Sentifyd gave an unusable answer"
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__()
+        self.detail = detail
 
 
 class UpstreamUnreachable(UpstreamError):

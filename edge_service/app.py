@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, closing
 from functools import cache
 from typing import TYPE_CHECKING
@@ -29,15 +30,16 @@ from edge_service.identity import (
     JwtRules,
 )
 from edge_service.limiting import RateLimiter, parse_rate_limits
+from edge_service.lookalikes import advice, lookalikes
 from edge_service.metrics import Metrics
 from edge_service.sealing import Sealer
 from edge_service.settings import Settings, SettingsError
-from edge_service.telemetry import AccessLog, Faults, configure_logging
+from edge_service.telemetry import AccessLog, Faults, configure_logging, tell_lookalikes
 
 if TYPE_CHECKING:
     from edge_service.tracing import Tracing
 
-__all__ = ["create_app", "metrics_app"]
+__all__ = ["create_app", "key_set_fetcher", "metrics_app"]
 
 MAX_KEY_SET_BYTES = 256 * 1024
 
@@ -178,11 +180,12 @@ def _authenticator(settings: Settings, addresses: ClientAddresses) -> Authentica
     if isinstance(rules, ForwardedRules):
         return ForwardedAuthenticator(rules, addresses)
     if isinstance(rules, JwtRules):
-        return JwtAuthenticator(rules, _key_set_fetcher(rules.jwks_url, settings))
+        return JwtAuthenticator(rules, key_set_fetcher(rules.jwks_url, settings))
     return None
 
 
-def _key_set_fetcher(url: str, settings: Settings) -> Callable[[], Awaitable[bytes]]:
+def key_set_fetcher(url: str, settings: Settings) -> Callable[[], Awaitable[bytes]]:
+    """What gets an issuer's key set; it raises `UpstreamError` when it cannot."""
     import requests
 
     from edge_service.outbound import HEADERS, Outbound, read_body
@@ -191,7 +194,7 @@ def _key_set_fetcher(url: str, settings: Settings) -> Callable[[], Awaitable[byt
 
     def read(response: requests.Response) -> bytes:
         if response.status_code != 200:
-            raise UpstreamMalformed
+            raise UpstreamMalformed(f"its status is {response.status_code}")
         return read_body(response, MAX_KEY_SET_BYTES)
 
     async def fetch() -> bytes:
@@ -212,16 +215,23 @@ def __getattr__(name: str) -> Starlette:
     # Made on first use: importing `create_app` must not need a configured environment.
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    problems: Sequence[str] = ()
+    settings = None
     try:
         settings = Settings.from_env()
     except SettingsError as error:
-        raise SystemExit("\n".join(f"sentifyd-edge: {line}" for line in error.problems)) from None
-    if settings.metrics_port is not None:
-        raise SystemExit(
-            "sentifyd-edge: METRICS_PORT needs sentifyd-edge serve: unset it, and keep /metrics "
-            "from the public in the server in front"
-        )
+        problems = error.problems
+    if os.environ.get("METRICS_PORT"):
+        problems = [
+            *problems,
+            "METRICS_PORT needs sentifyd-edge serve: unset it, and keep /metrics from the public "
+            "in the server in front",
+        ]
+    if settings is None or problems:
+        lines = [*problems, *advice(os.environ)]
+        raise SystemExit("\n".join(f"sentifyd-edge: {line}" for line in lines))
     configure_logging(settings.log_level, settings.log_format)
+    tell_lookalikes(lookalikes(os.environ))
     globals()["app"] = create_app(settings)
     app: Starlette = globals()["app"]
     return app

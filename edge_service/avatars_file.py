@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
-from edge_service import variables
+from edge_service import parsers, urls
 from edge_service.environment import read_text
 
 __all__ = ["Entry", "read_avatars_file"]
@@ -96,11 +96,11 @@ class _Table:
         found = {
             "id": self._text("id", _identifier, required=True),
             "key": self._key(folder),
-            "avatar_id": self._text("avatar_id", variables.avatar_id),
-            "backend": self._text("backend", variables.backend),
-            "login_path": self._text("login_path", variables.login_path),
+            "avatar_id": self._text("avatar_id", parsers.avatar_id),
+            "backend": self._text("backend", urls.backend),
+            "login_path": self._text("login_path", parsers.login_path),
             "allowed_origins": self._origins(allow_any=allow_any),
-            "policy": self._text("policy", variables.token_policy),
+            "policy": self._text("policy", parsers.token_policy),
         }
         return {name: value for name, value in found.items() if value is not None}
 
@@ -128,7 +128,7 @@ class _Table:
     def _key(self, folder: Path) -> str | None:
         if "key_file" not in self._table:
             if "key" in self._table:
-                return self._text("key", variables.api_key)
+                return self._text("key", parsers.api_key)
             self._problem("key_file is missing: name a file that holds the avatar's API key")
             return None
         if "key" in self._table:
@@ -142,7 +142,7 @@ class _Table:
         except ValueError as error:
             self._problem(f"key_file: the file it names {error}")
             return None
-        return self._parse("key_file", text, variables.api_key)
+        return self._parse("key_file", text, parsers.api_key)
 
     def _origins(self, *, allow_any: bool) -> frozenset[str] | None:
         value = self._table.get("allowed_origins")
@@ -154,7 +154,7 @@ class _Table:
         # With a comma at the end, an empty list is told to hold no origin, and not to be no text.
         listed = ",".join(value) + ","
         return self._parse(
-            "allowed_origins", listed, lambda text: variables.origins(text, allow_any=allow_any)
+            "allowed_origins", listed, lambda text: urls.origins(text, allow_any=allow_any)
         )
 
 

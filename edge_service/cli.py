@@ -1,16 +1,16 @@
-"""`sentifyd-edge`: serve the token endpoint, run the sandbox, preview a site, show the demo."""
+"""`sentifyd-edge`: serve the token endpoint, find faults, run the sandbox, show the demo."""
 
 from __future__ import annotations
 
 import argparse
-import importlib.metadata
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
-__all__ = ["main"]
+from edge_service.arguments import Command, build_parser
+
+__all__ = ["main", "parser"]
 
 _EXTRA = (
     *("starlette", "uvicorn", "requests", "structlog", "joserfc", "websockets"),
@@ -25,147 +25,88 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line; the process' own when not given.
 
     Returns:
-        The exit status: 0, or 2 when something must be mended first (one line a mistake on stderr).
+        The exit status: 0; 1 when `doctor` found something, or nobody reads the output; 2 when
+        something must be mended first (one line a mistake on stderr).
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     if missing:
         return _complain(f"needs {', '.join(missing)}: run pip install 'mkdocs-sentifyd[service]'")
-    command: Callable[[argparse.Namespace], int] = options.command
+    command: Command = options.command
     try:
         return command(options)
+    except ImportError as error:
+        if error.name is None or error.name.partition(".")[0] != "uvicorn":
+            raise
+        return _complain(str(error))
+    except BrokenPipeError:
+        # Whoever read the output has gone. Python would complain once more at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         # Only before it listens: from then on the signal has a handler of its own.
         return 130
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="sentifyd-edge",
-        description="A token endpoint for Sentifyd avatars, and a sandbox to try it against.",
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line, for whoever documents or completes it."""
+    return build_parser(
+        {
+            "serve": _serve,
+            "doctor": _doctor,
+            "keygen": _keygen,
+            "sandbox": _sandbox,
+            "preview": _preview,
+            "demo": _demo,
+        }
     )
-    version = importlib.metadata.version("mkdocs-sentifyd")
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    serve = commands.add_parser(
-        "serve",
-        help="serve the token endpoint",
-        description="Serve the token endpoint. Everything else is set by environment variables.",
-        epilog="AVATAR_API_KEY_FILE=key.txt ALLOWED_ORIGINS=https://docs.example.com "
-        "sentifyd-edge serve --port 8080",
-    )
-    serve.add_argument("--host", help="address to listen on (HOST, 127.0.0.1)")
-    serve.add_argument("--port", type=_port, help="port to listen on (PORT, 8080)")
-    serve.set_defaults(command=_serve)
-
-    keygen = commands.add_parser(
-        "keygen",
-        help="print a key for SEAL_KEYS",
-        description="Print a new key for SEAL_KEYS. To rotate, append it to the keys that are "
-        "there, move it to the front once every process knows it, and take the old one away a day "
-        "later.",
-        epilog="sentifyd-edge keygen > seal-keys",
-    )
-    keygen.set_defaults(command=_keygen)
-
-    sandbox = commands.add_parser(
-        "sandbox",
-        help="run a local stand-in for Sentifyd",
-        description="Run a local stand-in for Sentifyd: login API, web component and WebSocket. "
-        "It listens on 127.0.0.1 only.",
-    )
-    sandbox.add_argument(
-        "--port",
-        type=_port,
-        default=_default_port("SANDBOX_PORT", 8090),
-        help="(SANDBOX_PORT, 8090)",
-    )
-    sandbox.add_argument("--api-key", help="key that its login accepts (SANDBOX_API_KEY)")
-    _add_token_life(sandbox)
-    sandbox.set_defaults(command=_sandbox)
-
-    preview = commands.add_parser(
-        "preview",
-        help="run sandbox and token service for a site under development",
-        description="Run a sandbox and a token service on two free ports of 127.0.0.1, for a site "
-        "that is served on this machine. The first line on standard output is JSON and tells the "
-        "addresses.",
-        epilog="sentifyd-edge preview --origin http://127.0.0.1:8000",
-    )
-    preview.add_argument(
-        "--origin",
-        action="append",
-        metavar="URL",
-        help="whose pages get tokens; may be repeated (http://127.0.0.1:8000 and "
-        "http://localhost:8000)",
-    )
-    preview.add_argument(
-        "--with-parent", action="store_true", help="stop when standard input is closed"
-    )
-    preview.set_defaults(command=_preview)
-
-    demo = commands.add_parser(
-        "demo",
-        help="show a documentation site with an avatar",
-        description="Build a documentation site, and serve it with a token endpoint and a sandbox "
-        "on three loopback ports: SITE_PORT (8000), EDGE_PORT (8080) and SANDBOX_PORT (8090).",
-    )
-    demo.add_argument(
-        "--config-file",
-        type=Path,
-        help="the site (example_docs/mkdocs.yml)",
-    )
-    _add_token_life(demo)
-    demo.set_defaults(command=_demo)
-    return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from edge_service import serving
-    from edge_service.app import create_app, metrics_app
-    from edge_service.settings import Settings, SettingsError
-    from edge_service.telemetry import announce, configure_logging, tell_reload
+    from edge_service import startup
+    from edge_service.lookalikes import advice
+    from edge_service.settings import SettingsError
 
-    environ = dict(os.environ)
-    if options.host is not None:
-        environ["HOST"] = options.host
-    if options.port is not None:
-        environ["PORT"] = str(options.port)
+    environ, shown = dict(os.environ), {}
+    for name, argument in (("HOST", options.host), ("PORT", options.port)):
+        if argument is not None:
+            environ[name] = argument
+            shown[name] = f"--{name.lower()}"
+    # A person at a terminal reads words; whatever collects lines gets JSON, and so do people who
+    # ask for it.
+    for_people = sys.stderr.isatty() and environ.get("LOG_FORMAT") != "json"
+    if sys.stdout.isatty():
+        environ.setdefault("LOG_FORMAT", "console")
     try:
-        settings = Settings.from_env(environ)
-        sock = serving.bind(settings.host, settings.port, "--port or PORT")
-        metrics_sock = None
-        if settings.metrics_port is not None:
-            metrics_sock = serving.bind(settings.host, settings.metrics_port, "METRICS_PORT")
+        settings, sockets = startup.prepare(environ, shown)
     except SettingsError as error:
-        return _complain(*error.problems)
-    except serving.AddressUnavailable as error:
-        return _complain(str(error))
-    configure_logging(settings.log_level, settings.log_format)
-    app = create_app(settings)
-    apps = [(app, sock)]
-    if metrics_sock is not None:
-        apps.append((metrics_app(app), metrics_sock))
+        lines = [*error.problems, *advice(environ)]
+        if for_people and any(line.startswith("AVATAR_API_KEY is not set") for line in lines):
+            lines.append(
+                "an example is in sentifyd-edge serve --help; to try it without an account, run "
+                "sentifyd-edge sandbox, and do what it prints"
+            )
+        return _complain(*lines)
 
-    def reload() -> None:
-        problems: Sequence[str] = ()
-        try:
-            app.state.avatars.replace(Settings.from_env(environ).avatars)
-        except SettingsError as error:
-            problems = error.problems
-        app.state.metrics.reloaded(ok=not problems)
-        tell_reload(problems)
+    def greet(port: int) -> None:
+        from edge_service.welcome import welcome
 
-    serving.serve(
-        apps,
-        lambda: announce(settings, sock.getsockname()[1]),
-        # Without a file there is nothing to read again, and the signal ends the process as ever.
-        on_hangup=reload if settings.avatars_file is not None else None,
-        # A body, a key set, a slot and a login may each have to be waited for.
-        grace=8 + 2 * settings.upstream_timeout,
-    )
+        _note(*welcome(settings, port, advice(environ)))
+
+    startup.run(settings, sockets, environ, greet if for_people else None)
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from edge_service.doctor import examine
+    from edge_service.lookalikes import advice
+    from edge_service.settings import Settings, SettingsError
+
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        return _complain(*error.problems, *advice(os.environ))
+    return examine(settings, os.environ, _say, as_json=options.json)
 
 
 def _keygen(_: argparse.Namespace) -> int:
@@ -190,8 +131,13 @@ def _sandbox(options: argparse.Namespace) -> int:
     def announce() -> None:
         _say(
             f"Sentifyd sandbox on {base}; tokens live {options.token_life} s. Stop with Ctrl-C.",
-            f"  token service: SENTIFYD_BACKEND={base} AVATAR_API_KEY={shown}",
-            f"  plugin:        loader: {{url: {base}/sentifyd-bot/main.js}}",
+            "",
+            "A token service that logs in here, to start in another terminal:",
+            f"  SENTIFYD_BACKEND={base} AVATAR_API_KEY={shown} \\",
+            "  ALLOWED_ORIGINS=http://127.0.0.1:8000,http://localhost:8000 sentifyd-edge serve",
+            "",
+            "The component for the plugin, in the sentifyd section of mkdocs.yml:",
+            f"  loader: {{url: {base}/sentifyd-bot/main.js}}",
         )
 
     app = create_sandbox(Sandbox(api_key, options.token_life))
@@ -200,7 +146,7 @@ def _sandbox(options: argparse.Namespace) -> int:
 
 
 def _preview(options: argparse.Namespace) -> int:
-    from edge_service import variables
+    from edge_service import urls
     from edge_service.sandbox.preview import run_preview
     from edge_service.serving import AddressUnavailable
 
@@ -208,7 +154,7 @@ def _preview(options: argparse.Namespace) -> int:
     if "*" in listed:
         return _complain("--origin holds *: name each origin, such as http://127.0.0.1:8000")
     try:
-        origins = variables.origins(listed, allow_any=False)
+        origins = urls.origins(listed, allow_any=False)
     except ValueError as error:
         return _complain(f"--origin {error}")
 
@@ -231,35 +177,6 @@ def _demo(options: argparse.Namespace) -> int:
     except DemoError as error:
         return _complain(str(error))
     return 0
-
-
-def _add_token_life(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--token-life",
-        type=_seconds,
-        default=30,
-        metavar="SECONDS",
-        help="how long an access token lives, 1 to 3600 (30)",
-    )
-
-
-def _default_port(variable: str, default: int) -> str:
-    # argparse parses a default that is text, so a malformed variable is reported like an argument.
-    return os.environ.get(variable, str(default))
-
-
-def _port(text: str) -> int:
-    return _whole_number(text, 0, 65535)
-
-
-def _seconds(text: str) -> int:
-    return _whole_number(text, 1, 3600)
-
-
-def _whole_number(text: str, least: int, most: int) -> int:
-    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
-        raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
-    return int(text)
 
 
 def _say(*lines: str) -> None:

@@ -12,7 +12,10 @@ from typing import NoReturn
 
 from edge_service.answers import JSON
 
-__all__ = ["Grant", "HeldGrant", "MalformedGrant", "life_of", "parse_grant", "parse_json"]
+__all__ = [
+    *("Grant", "HeldGrant", "MalformedGrant"),
+    *("claims_of", "life_of", "parse_grant", "parse_json"),
+]
 
 # What the vendor's WordPress plugin supposes when nothing tells the lifetime.
 DEFAULT_LIFE_SECONDS = 55.0
@@ -94,7 +97,7 @@ def life_of(grant: Grant) -> float:
     """
     if grant.expires_in is not None:
         return min(grant.expires_in, MAX_LIFE_SECONDS)
-    claims = _claims(grant.access_token)
+    claims = claims_of(grant.access_token)
     now = time.time()
     expires, issued = claims.get("exp"), claims.get("iat", now)
     if isinstance(expires, (int, float)) and isinstance(issued, (int, float)) and expires > issued:
@@ -107,7 +110,8 @@ def life_of(grant: Grant) -> float:
     return DEFAULT_LIFE_SECONDS
 
 
-def _claims(token: str) -> dict[str, object]:
+def claims_of(token: str) -> dict[str, object]:
+    """The claims of a JWT, read and not verified; none of what is no JWT."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}
@@ -129,7 +133,7 @@ def parse_grant(answer: object) -> Grant:
     data = answer["data"] if isinstance(answer.get("data"), dict) else answer
     parameters = _either(data, "avatar_params", "avatarParameters")
     if not isinstance(parameters, dict):
-        raise MalformedGrant("the avatar parameters are missing")
+        raise MalformedGrant("avatar_params is missing")
     token_type = _either(data, "token_type", "tokenType")
     return Grant(
         access_token=_token(data, "access_token", "accessToken"),
@@ -173,7 +177,7 @@ def _either(data: JSON, snake: str, camel: str) -> object:
 def _token(data: JSON, snake: str, camel: str) -> str:
     token = _either(data, snake, camel)
     if not isinstance(token, str) or not token:
-        raise MalformedGrant("a token is missing")
+        raise MalformedGrant(f"{snake} is missing")
     return token
 
 

@@ -12,6 +12,7 @@ import json
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from edge_service.answers import JSON, BadRequest, HeadersTooLarge, ServiceError
@@ -28,6 +29,24 @@ MAX_PIPELINED = 32
 HEAD_SECONDS = 10.0
 STALL_SECONDS = 10.0
 LINGER_SECONDS = 0.25
+
+
+# Methods that are replaced below. Most of them nobody promises, and one that uvicorn renames would
+# never be called.
+_REPLACED = (
+    *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
+    *("on_message_begin", "on_header", "on_headers_complete", "on_message_complete"),
+    *("on_response_complete", "send_400_response", "shutdown"),
+    *("_start_asgi_task", "_unsupported_upgrade_warning"),
+)
+
+
+if _gone := [name for name in _REPLACED if not callable(getattr(HttpToolsProtocol, name, None))]:
+    raise ImportError(
+        f"uvicorn {uvicorn.__version__} lacks {', '.join(_gone)}, without which nothing bounds a "
+        "request: install the version that constraints.txt names",
+        name="uvicorn",
+    )
 
 
 class BoundedProtocol(HttpToolsProtocol):

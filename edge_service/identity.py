@@ -15,6 +15,7 @@ from starlette.types import Scope
 from edge_service.addresses import ClientAddresses
 from edge_service.answers import JSON, ClientError, ServiceError
 from edge_service.headers import header_values
+from edge_service.variables import Variables
 
 __all__ = [
     "Authenticator",
@@ -60,7 +61,7 @@ class ForwardedRules:
         header: the header that holds the user.
     """
 
-    header: str = "X-Forwarded-User"
+    header: str = Variables.FORWARDED_USER_HEADER.default
     by_cookie: ClassVar[bool] = True  # as a rule the proxy knows its visitors by one
 
 

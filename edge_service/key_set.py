@@ -22,7 +22,7 @@ from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate
 from edge_service.answers import JSON
 from edge_service.grants import MalformedGrant, parse_json
 
-__all__ = ["KeySet", "SignedToken", "UnusableKeySet"]
+__all__ = ["KeySet", "SignedToken", "UnusableKeySet", "VerificationKey", "parse_key_set"]
 
 REFRESH_SECONDS = 600.0
 FIRST_RETRY_SECONDS = 0.5
@@ -106,7 +106,7 @@ class KeySet:
         self._fetch = fetch
         self._clock = clock
         self._sleep = sleep
-        self._keys: tuple[_VerificationKey, ...] = ()
+        self._keys: tuple[VerificationKey, ...] = ()
         self.failing = False
         self._loading: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
@@ -150,7 +150,7 @@ class KeySet:
         candidates = self._named(token.kid)
         return next((key.key for key in candidates if token.algorithm in key.algorithms), None)
 
-    def _named(self, kid: str | None) -> tuple[_VerificationKey, ...]:
+    def _named(self, kid: str | None) -> tuple[VerificationKey, ...]:
         """The keys of a name; without one the only key there is, for nothing may be guessed."""
         if kid is None:
             return self._keys if len(self._keys) == 1 else ()
@@ -187,7 +187,7 @@ class KeySet:
 
     async def _load_now(self) -> None:
         try:
-            self._keys = _parse(await self._fetch())
+            self._keys = parse_key_set(await self._fetch())
         except Exception as error:  # noqa: BLE001 - whatever it is, the old keys stay in use
             if not self.failing:
                 # Its text may quote the address or the answer, so only the class is told.
@@ -203,7 +203,15 @@ class KeySet:
 
 
 @dataclass(frozen=True, slots=True)
-class _VerificationKey:
+class VerificationKey:
+    """A public key of an issuer.
+
+    Attributes:
+        kid: its name, if it has one.
+        algorithms: those that it may verify.
+        key: itself.
+    """
+
     kid: str | None
     algorithms: frozenset[str]
     key: Key = field(repr=False)
@@ -228,7 +236,12 @@ def _runs(task: asyncio.Task[None] | None) -> bool:
     return task is not None and not task.done()
 
 
-def _parse(document: bytes) -> tuple[_VerificationKey, ...]:
+def parse_key_set(document: bytes) -> tuple[VerificationKey, ...]:
+    """The keys of a JWKS document that can verify visitors' tokens.
+
+    Raises:
+        UnusableKeySet: there are none.
+    """
     try:
         parsed = parse_json(document)
     except MalformedGrant:
@@ -242,7 +255,7 @@ def _parse(document: bytes) -> tuple[_VerificationKey, ...]:
     return keys
 
 
-def _verification_key(entry: object) -> _VerificationKey | None:
+def _verification_key(entry: object) -> VerificationKey | None:
     """One key of a set; `None` when it cannot verify, which is no fault (RFC 7517, section 5)."""
     # A key whose private half is published proves nothing about who signed.
     if not isinstance(entry, dict) or "d" in entry:
@@ -258,5 +271,5 @@ def _verification_key(entry: object) -> _VerificationKey | None:
         if isinstance(key, RSAKey) and key.public_key.key_size < MIN_RSA_BITS:
             return None
         if algorithms:
-            return _VerificationKey(key.kid, algorithms, key)
+            return VerificationKey(key.kid, algorithms, key)
     return None

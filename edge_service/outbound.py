@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import http.client
+import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -21,7 +22,7 @@ from edge_service.answers import (
 )
 from edge_service.wire import AbortableAdapter, Exchange
 
-__all__ = ["HEADERS", "Outbound", "read_body"]
+__all__ = ["HEADERS", "Outbound", "fault_of", "read_body"]
 
 T = TypeVar("T")
 
@@ -174,7 +175,7 @@ def read_body(response: requests.Response, most: int) -> bytes:
     while chunk := response.raw.read(most + 1 - len(body), decode_content=False):
         body += chunk
         if len(body) > most:
-            raise UpstreamMalformed
+            raise UpstreamMalformed("the answer is too large")
     return bytes(body)
 
 
@@ -183,11 +184,25 @@ def _failure(error: Exception) -> UpstreamError:
     if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
         failure = UpstreamTooSlow()
     elif _is_garbage(error):
-        failure = UpstreamMalformed()
+        failure = UpstreamMalformed("the answer is not HTTP")
     else:
         failure = UpstreamUnreachable()
-    failure.cause = type(_causes(error)[-1]).__name__
+    failure.cause, failure.detail = fault_of(error, failure.detail)
     return failure
+
+
+def fault_of(error: BaseException, detail: str | None = None) -> tuple[str, str | None]:
+    """What was at the root of an exception: its class, and of TLS the fault as OpenSSL names it.
+
+    Args:
+        error: whose text may hold a secret, and is not looked at.
+        detail: what is said of anything but TLS.
+    """
+    root = _causes(error)[-1]
+    if isinstance(root, ssl.SSLError):
+        # A number, where a certificate is at fault.
+        detail = f"{getattr(root, 'verify_code', None) or root.reason}"
+    return type(root).__name__, detail
 
 
 def _is_connection_failure(error: Exception) -> bool:

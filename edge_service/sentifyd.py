@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import requests
 
@@ -35,13 +36,21 @@ class AvatarLogin:
         self._outbound = outbound
         self._line = outbound.line()
 
-    async def login(self) -> Grant:
+    async def login(self, look: Callable[[requests.Response], None] = lambda _: None) -> Grant:
         """One upstream login.
+
+        Args:
+            look: gets the answer before it is read, in a thread; it must leave the body alone.
 
         Raises:
             UpstreamError: no grant within the time allowed; its subclass says why.
         """
-        return await self._outbound.send(self._line, self._request, self._grant)
+
+        def read(response: requests.Response) -> Grant:
+            look(response)
+            return self._grant(response)
+
+        return await self._outbound.send(self._line, self._request, read)
 
     def close(self) -> None:
         """Close its connections."""
@@ -50,16 +59,17 @@ class AvatarLogin:
     def _grant(self, response: requests.Response) -> Grant:
         try:
             return self._read(response)
-        except MalformedGrant:
-            pass
-        raise UpstreamMalformed
+        except MalformedGrant as error:
+            detail = str(error)
+        # Outside the handler, so that nothing that carries the answer hangs on.
+        raise UpstreamMalformed(detail)
 
     def _read(self, response: requests.Response) -> Grant:
         status = response.status_code
         if status == 200:
             return parse_grant(_parsed(read_body(response, MAX_GRANT_BYTES), self._key))
         if not 400 <= status <= 599:
-            raise UpstreamMalformed
+            raise UpstreamMalformed("its status is no error and not 200")
         retry_after = response.headers.get("Retry-After", "")
         raise UpstreamRejected(
             status,

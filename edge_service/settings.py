@@ -7,24 +7,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from edge_service import variables
 from edge_service.avatars_file import Entry, read_avatars_file
 from edge_service.environment import Environment
 from edge_service.identity import ForwardedRules, JwtRules
-from edge_service.limiting import parse_rate_limits
-from edge_service.variables import Network
+from edge_service.parsers import Network, Policy
+from edge_service.variables import Variables
 
 __all__ = ["AvatarSettings", "Policy", "Settings", "SettingsError"]
 
-DEFAULT_BACKEND = "https://backend.sentifyd.io"
-DEFAULT_LOGIN_PATH = "/api/login"
-LOG_LEVELS = ("debug", "info", "warning", "error", "critical")
-Policy = Literal["direct", "pool", "shared"]
-_TRACING = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
-_KEY = ("AVATAR_API_KEY", "AVATAR_API_KEY_FILE")
-_JWT = ("JWT_JWKS_URL", "JWT_ISSUER", "JWT_AUDIENCE", "JWT_COOKIE")
+_TRACING = (Variables.OTEL_EXPORTER_OTLP_ENDPOINT, Variables.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT)
 
 
 class SettingsError(ValueError):
@@ -58,8 +50,8 @@ class AvatarSettings:
     name: str = ""
     allow_any_origin: bool = False
     avatar_id: str | None = None
-    login_url: str = DEFAULT_BACKEND + DEFAULT_LOGIN_PATH
-    policy: Policy = "direct"
+    login_url: str = Variables.SENTIFYD_BACKEND.default + Variables.SENTIFYD_LOGIN_PATH.default
+    policy: Policy = Variables.TOKEN_POLICY.default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,63 +80,63 @@ class Settings:
     """
 
     avatars: Mapping[str, AvatarSettings]
-    avatars_file: Path | None = None
-    require_origin: bool = False
-    pool_size: int = 20
-    rate_limit: str = "30/minute"
-    redis_url: str | None = field(default=None, repr=False)
-    trusted_proxies: tuple[Network, ...] = ()
+    avatars_file: Path | None = Variables.AVATARS_FILE.default
+    require_origin: bool = Variables.REQUIRE_ORIGIN.default
+    pool_size: int = Variables.TOKEN_POOL_SIZE.default
+    rate_limit: str = Variables.RATE_LIMIT.default
+    redis_url: str | None = field(default=Variables.REDIS_URL.default, repr=False)
+    trusted_proxies: tuple[Network, ...] = Variables.TRUSTED_PROXIES.default
     visitor_auth: JwtRules | ForwardedRules | None = None
-    seal_keys: tuple[str, ...] = field(default=(), repr=False)
-    upstream_timeout: float = 5.0
-    upstream_concurrency: int = 32
-    host: str = "127.0.0.1"
-    port: int = 8080
-    metrics_port: int | None = None
-    log_level: str = "info"
-    log_format: str = "json"
+    seal_keys: tuple[str, ...] = field(default=Variables.SEAL_KEYS.default, repr=False)
+    upstream_timeout: float = Variables.UPSTREAM_TIMEOUT.default
+    upstream_concurrency: int = Variables.UPSTREAM_CONCURRENCY.default
+    host: str = Variables.HOST.default
+    port: int = Variables.PORT.default
+    metrics_port: int | None = Variables.METRICS_PORT.default
+    log_level: str = Variables.LOG_LEVEL.default
+    log_format: str = Variables.LOG_FORMAT.default
     tracing: bool = False
-    ca_file: Path | None = None
+    ca_file: Path | None = Variables.SSL_CERT_FILE.default
 
     @classmethod
-    def from_env(cls, environ: Mapping[str, str] | None = None) -> Settings:
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, shown: Mapping[str, str] | None = None
+    ) -> Settings:
         """Read the settings from environment variables.
 
         Args:
             environ: the variables; the process environment when not given.
+            shown: what a variable is called in a problem, where an argument has set it.
 
         Raises:
             SettingsError: a variable is missing, malformed or left at a placeholder.
         """
-        env = Environment(os.environ if environ is None else environ)
-        avatars_file = env.read("AVATARS_FILE", lambda value: Path(value.strip()))
-        avatars = _avatars(env, avatars_file)
-        optional = {
-            "require_origin": env.read("REQUIRE_ORIGIN", variables.boolean),
-            "pool_size": env.read("TOKEN_POOL_SIZE", variables.integer(1, 1000)),
-            "rate_limit": env.read("RATE_LIMIT", _rate_limit),
-            "redis_url": env.read_secret("REDIS_URL", variables.redis_url),
-            "trusted_proxies": env.read("TRUSTED_PROXIES", variables.networks),
-            "seal_keys": env.read_secret("SEAL_KEYS", variables.seal_keys),
-            "upstream_timeout": env.read("UPSTREAM_TIMEOUT", variables.number(0.1, 60)),
-            "upstream_concurrency": env.read("UPSTREAM_CONCURRENCY", variables.integer(1, 1024)),
-            "host": env.read("HOST", variables.host),
-            "port": env.read("PORT", variables.integer(0, 65535)),
-            "metrics_port": env.read("METRICS_PORT", variables.integer(1, 65535)),
-            "ca_file": env.read("SSL_CERT_FILE", variables.certificates),
-            "log_level": env.read("LOG_LEVEL", variables.choice(*LOG_LEVELS)),
-            "log_format": env.read("LOG_FORMAT", variables.choice("json", "console")),
-        }
+        env = Environment(os.environ if environ is None else environ, shown)
+        avatars_file = env.read(Variables.AVATARS_FILE)
         settings = cls(
-            avatars=avatars,
+            avatars=_avatars(env, avatars_file),
             avatars_file=avatars_file,
+            require_origin=env.read(Variables.REQUIRE_ORIGIN),
+            pool_size=env.read(Variables.TOKEN_POOL_SIZE),
+            rate_limit=env.read(Variables.RATE_LIMIT),
+            redis_url=env.read(Variables.REDIS_URL),
+            trusted_proxies=env.read(Variables.TRUSTED_PROXIES),
             visitor_auth=_visitor_auth(env),
-            tracing=bool(
-                [env.read(name, variables.collector_url) for name in _TRACING if env.has(name)]
-            ),
-            **{name: value for name, value in optional.items() if value is not None},  # type: ignore[arg-type]
+            seal_keys=env.read(Variables.SEAL_KEYS),
+            upstream_timeout=env.read(Variables.UPSTREAM_TIMEOUT),
+            upstream_concurrency=env.read(Variables.UPSTREAM_CONCURRENCY),
+            host=env.read(Variables.HOST),
+            port=env.read(Variables.PORT),
+            metrics_port=env.read(Variables.METRICS_PORT),
+            log_level=env.read(Variables.LOG_LEVEL),
+            log_format=env.read(Variables.LOG_FORMAT),
+            tracing=True in {env.read(variable) for variable in _TRACING if env.has(variable)},
+            ca_file=env.read(Variables.SSL_CERT_FILE),
         )
-        env.problems += _contradictions(settings)
+        wrong = {problem.split()[0] for problem in env.problems}
+        env.problems += [
+            problem for problem in _contradictions(settings) if problem.split()[0] not in wrong
+        ]
         if env.problems:
             raise SettingsError(env.problems)
         return settings
@@ -152,46 +144,38 @@ class Settings:
 
 def _avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
     """Those of the file, and the one that the variables describe; these are the file's defaults."""
-    key = env.read_secret(
-        "AVATAR_API_KEY",
-        variables.api_key,
-        missing=""
-        if env.has("AVATARS_FILE")
-        else "put the avatar's API key there, or the path of a file that holds it into "
-        "AVATAR_API_KEY_FILE",
-    )
-    avatar_id = env.read("AVATAR_ID", variables.avatar_id)
-    allow_any = env.read("ALLOW_ANY_ORIGIN", variables.boolean) or False
+    key = env.read(Variables.AVATAR_API_KEY, required=not env.has(Variables.AVATARS_FILE))
+    has_key = env.has(Variables.AVATAR_API_KEY)
+    avatar_id = env.read(Variables.AVATAR_ID)
+    allow_any = env.read(Variables.ALLOW_ANY_ORIGIN)
     entries: dict[str, Entry] = {}
     default = None
     if path is not None:
-        has_default = env.has(*_KEY)
         entries, default = read_avatars_file(
-            path, allow_any=allow_any, has_default=has_default, problems=env.problems
+            path, allow_any=allow_any, has_default=has_key, problems=env.problems
         )
-        if not has_default:
-            env.refuse(("AVATAR_ID",), "AVATAR_API_KEY is not: write avatar_id into AVATARS_FILE")
+        if not has_key:
+            env.refuse(
+                Variables.AVATAR_ID,
+                reason="AVATAR_API_KEY is not: write avatar_id into AVATARS_FILE",
+            )
     own_origins = all("allowed_origins" in entry for entry in entries.values())
-    origins = env.read(
-        "ALLOWED_ORIGINS",
-        lambda value: variables.origins(value, allow_any=allow_any),
-        missing=""
-        if path is not None and own_origins and not env.has(*_KEY)
-        else "list the origins of your site, such as https://docs.example.com",
-    )
     common: Entry = {
-        "allowed_origins": origins or frozenset(),
-        "backend": env.read("SENTIFYD_BACKEND", variables.backend) or DEFAULT_BACKEND,
-        "login_path": env.read("SENTIFYD_LOGIN_PATH", variables.login_path) or DEFAULT_LOGIN_PATH,
-        "policy": env.read("TOKEN_POLICY", variables.token_policy) or "direct",
+        "allowed_origins": env.read(
+            Variables.ALLOWED_ORIGINS,
+            required=path is None or has_key or not own_origins,
+            allow_any=allow_any,
+        ),
+        "backend": env.read(Variables.SENTIFYD_BACKEND),
+        "login_path": env.read(Variables.SENTIFYD_LOGIN_PATH),
+        "policy": env.read(Variables.TOKEN_POLICY),
     }
+    # One without a key, which is a problem already, may have others.
     avatars = {
-        name: _avatar(name, {**common, **entry})
-        for name, entry in entries.items()
-        if "key" in entry
+        name: _avatar(name, {**common, "key": "", **entry}) for name, entry in entries.items()
     }
-    if key is not None:
-        avatars[""] = _avatar("", {**common, "key": key, "avatar_id": avatar_id})
+    if key is not None or path is None:
+        avatars[""] = _avatar("", {**common, "key": key or "", "avatar_id": avatar_id})
     elif default in avatars:
         avatars[""] = avatars[default]
     return avatars
@@ -210,33 +194,29 @@ def _avatar(name: str, entry: Entry) -> AvatarSettings:
 
 
 def _visitor_auth(env: Environment) -> JwtRules | ForwardedRules | None:
-    kind = env.read("VISITOR_AUTH", variables.choice("none", "jwt", "forwarded"))
+    kind = env.read(Variables.VISITOR_AUTH)
     if kind != "jwt":
-        env.refuse(_JWT, "VISITOR_AUTH is not jwt: set VISITOR_AUTH=jwt or unset it")
+        env.refuse(
+            *(Variables.JWT_JWKS_URL, Variables.JWT_ISSUER, Variables.JWT_AUDIENCE),
+            Variables.JWT_COOKIE,
+            reason="VISITOR_AUTH is not jwt: set VISITOR_AUTH=jwt or unset it",
+        )
     if kind != "forwarded":
         env.refuse(
-            ("FORWARDED_USER_HEADER",),
-            "VISITOR_AUTH is not forwarded: set VISITOR_AUTH=forwarded or unset it",
+            Variables.FORWARDED_USER_HEADER,
+            reason="VISITOR_AUTH is not forwarded: set VISITOR_AUTH=forwarded or unset it",
         )
     if kind == "jwt":
-        needed = "VISITOR_AUTH=jwt needs it"
-        rules = {
-            "jwks_url": env.read("JWT_JWKS_URL", variables.jwks_url, missing=needed),
-            "issuer": env.read("JWT_ISSUER", variables.claim, missing=needed),
-            "audience": env.read("JWT_AUDIENCE", variables.claim, missing=needed),
-        }
-        cookie = env.read("JWT_COOKIE", variables.cookie_name)
-        found = {name: value for name, value in rules.items() if value is not None}
-        return JwtRules(**found, cookie=cookie) if len(found) == len(rules) else None
+        # Where one is missing there is a problem already, and nothing is made of these rules.
+        return JwtRules(
+            jwks_url=env.read(Variables.JWT_JWKS_URL) or "",
+            issuer=env.read(Variables.JWT_ISSUER) or "",
+            audience=env.read(Variables.JWT_AUDIENCE) or "",
+            cookie=env.read(Variables.JWT_COOKIE),
+        )
     if kind == "forwarded":
-        header = env.read("FORWARDED_USER_HEADER", variables.header_name)
-        return ForwardedRules(header) if header else ForwardedRules()
+        return ForwardedRules(env.read(Variables.FORWARDED_USER_HEADER))
     return None
-
-
-def _rate_limit(value: str) -> str:
-    parse_rate_limits(value)
-    return value
 
 
 def _contradictions(settings: Settings) -> list[str]:
@@ -263,7 +243,8 @@ def _contradictions(settings: Settings) -> list[str]:
         problems.append("REDIS_URL needs the redis package: pip install 'mkdocs-sentifyd[redis]'")
     if settings.tracing and not _is_installed("opentelemetry.exporter.otlp.proto.http"):
         problems.append(
-            f"{_TRACING[0]} needs OpenTelemetry: pip install 'mkdocs-sentifyd[otel]', or unset it"
+            f"{_TRACING[0].name} needs OpenTelemetry: pip install 'mkdocs-sentifyd[otel]', "
+            "or unset it"
         )
     if settings.metrics_port == settings.port:
         problems.append("METRICS_PORT is the same as PORT: choose another")

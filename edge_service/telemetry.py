@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, cast
@@ -26,7 +26,15 @@ from edge_service.settings import Settings
 if TYPE_CHECKING:
     from edge_service.metrics import Metrics
 
-__all__ = ["AccessLog", "Faults", "announce", "configure_logging", "describe", "tell_reload"]
+__all__ = [
+    "AccessLog",
+    "Faults",
+    "announce",
+    "configure_logging",
+    "describe",
+    "tell_lookalikes",
+    "tell_reload",
+]
 
 MAX_LOGGED_PATH = 200
 ACCESS = "request"
@@ -223,6 +231,13 @@ def tell_reload(problems: Sequence[str]) -> None:
         log.error("avatars_not_reloaded", problems=list(problems))
     else:
         log.warning("avatars_reloaded")
+
+
+def tell_lookalikes(meant: Mapping[str, str]) -> None:
+    """Log names of variables that look like one of ours, and which."""
+    log = structlog.get_logger("service")
+    for name, variable in meant.items():
+        log.warning("unknown_variable", variable=name, did_you_mean=variable)
 
 
 def announce(settings: Settings, port: int) -> None:

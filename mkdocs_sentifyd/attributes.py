@@ -124,7 +124,7 @@ def colours(settings: PageConfig) -> Iterator[tuple[str, str]]:
 
 
 class Attributes(BaseConfigOption["dict[str, str]"]):
-    """Attributes that have no option of their own."""
+    """A mapping of names to values, for attributes that have no option of their own."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,9 +24,13 @@ from mkdocs_sentifyd.static_site import inject_site
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-__all__ = ["main"]
+__all__ = ["main", "parser"]
 
 MANY_PAGES = 200
+_STOPPED = {
+    2: "it could not go on: one line on standard error says why",
+    130: "a signal stopped it; running it again does the rest",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit status: 0; 1 when pages were left as they were, or a check found something; 2 when
         it could not go on (one line on stderr); 130 when it was stopped.
     """
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -197,27 +201,50 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="mkdocs-sentifyd", description="A Sentifyd avatar on a static site."
+def parser() -> argparse.ArgumentParser:
+    """The parser of the command line, for whoever documents or completes it."""
+    whole = argparse.ArgumentParser(
+        prog="mkdocs-sentifyd",
+        description="A Sentifyd avatar on a static site, whatever generator has built it.",
+        epilog=_epilog(
+            "mkdocs-sentifyd inject --help",
+            "mkdocs-sentifyd check --help",
+            statuses=_STOPPED,
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND", title="commands")
     inject = commands.add_parser(
         "inject",
         help="put the avatar into a built site",
-        description="Put the avatar into the pages of a site that is already built, by the "
+        description="Put the avatar into the pages of a site that is already built, by the\n"
         "options in the sentifyd section of mkdocs.yml. Running it again changes nothing.",
-        epilog="zensical build && mkdocs-sentifyd inject site",
+        epilog=_epilog(
+            "zensical build && mkdocs-sentifyd inject site",
+            "mkdocs-sentifyd inject public --config-file docs/mkdocs.yml",
+            statuses={
+                0: "every page is as it should be",
+                1: "a mistake in front matter kept a page as it was",
+                **_STOPPED,
+            },
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     inject.set_defaults(run=_inject)
     check = commands.add_parser(
         "check",
         help="check a built site, and its token endpoint",
-        description="Compare every page of a built site with the sentifyd section of mkdocs.yml, "
-        "search every file for the API key, and call the token endpoint as a browser would. The "
-        "exit status is 1 if there is something to mend.",
-        epilog="mkdocs build && mkdocs-sentifyd check site --endpoint",
+        description="Compare every page of a built site with the sentifyd section of mkdocs.yml,\n"
+        "search every file for the API key, and call the token endpoint as a browser would.\n"
+        "It needs pip install 'mkdocs-sentifyd[check]'.",
+        epilog=_epilog(
+            "mkdocs build && mkdocs-sentifyd check site --endpoint",
+            "mkdocs-sentifyd check site --endpoint --origin https://docs.example.com",
+            "AVATAR_API_KEY_FILE=key.txt mkdocs-sentifyd check site --json",
+            statuses={0: "nothing to mend, or warnings only", 1: "an error to mend", **_STOPPED},
+        ),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     check.set_defaults(run=_check)
     for command in (inject, check):
@@ -227,7 +254,7 @@ def _parser() -> argparse.ArgumentParser:
             type=Path,
             default=Path("mkdocs.yml"),
             metavar="FILE",
-            help="(mkdocs.yml)",
+            help="the configuration with the sentifyd section (mkdocs.yml)",
         )
     check.add_argument(
         "--endpoint",
@@ -246,4 +273,14 @@ def _parser() -> argparse.ArgumentParser:
         help="holds the API key to search for (AVATAR_API_KEY and AVATAR_API_KEY_FILE count too)",
     )
     check.add_argument("--json", action="store_true", help="print the findings as JSON")
-    return parser
+    return whole
+
+
+def _epilog(*examples: str, statuses: Mapping[int, str]) -> str:
+    """Sections of a title and indented lines."""
+    lines = [f"{number:<3}  {text}" for number, text in statuses.items()]
+    return "\n".join(["examples:", *_indented(examples), "", "exit status:", *_indented(lines)])
+
+
+def _indented(lines: Iterable[str]) -> list[str]:
+    return [f"  {line}" for line in lines]

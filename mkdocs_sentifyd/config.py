@@ -72,7 +72,7 @@ class LoaderConfig(Options):
     """The script that defines the element."""
 
     url = c.Optional(options.LoaderUrl())
-    """Absolute URL of the script. Default: the component's documented loader."""
+    """Address of the script. Default: the component's documented loader."""
 
     type = c.Optional(options.OneOf("classic", "module"))
     """How the browser runs it: `classic` with `defer`, or `module`. Default: `classic` for `bot`,
@@ -133,7 +133,7 @@ class AppearanceConfig(Options):
 
     follow_palette = c.Optional(options.Flag())
     """Whether colours that are not set follow the site's palette, also when the visitor switches
-    between light and dark: in Material, Zensical and MkDocs' own themes. Default: no."""
+    between light and dark: in Material, Zensical and MkDocs' own themes. Default: `false`."""
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Tell what YAML took for a comment: such a colour would just not be there."""
@@ -151,8 +151,8 @@ class PageConfig(Options):
     """Required. The avatar's ID, from the Sentifyd dashboard. Not the API key."""
 
     token_endpoint = options.TokenEndpoint()
-    """Required. Absolute URL of the token service's `/request_tokens`; `https`, or `http` for a
-    loopback host."""
+    """Required. Address of the token service's `/request_tokens`; `https`, or `http` for a loopback
+    host."""
 
     component = options.OneOf("bot", "realtime", default="bot")
     """Which web component: `bot` (`<sentifyd-bot>`) or `realtime` (`<sentifyd-realtime>`)."""

@@ -39,7 +39,7 @@ _PLAIN = {"whitespace", "ident", "number", "percentage", "dimension", "hash"}
 
 
 class Pixels(BaseConfigOption[int]):
-    """A length: the components take whole pixels."""
+    """A length in whole pixels, as the components take it."""
 
     def run_validation(self, value: object) -> int:
         """Return the number of pixels."""

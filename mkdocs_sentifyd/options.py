@@ -29,7 +29,7 @@ _MODIFIERS = ("ctrl", "alt", "shift", "meta")
 
 
 class AvatarId(BaseConfigOption[str]):
-    """An opaque ID; old ones are numbers, which YAML reads as such."""
+    """Text, or a number: old IDs are numbers, and YAML reads them as such."""
 
     def run_validation(self, value: object) -> str:
         """Return the ID as text."""
@@ -67,7 +67,7 @@ class TokenEndpoint(BaseConfigOption[str | None]):
 
 
 class PublicKey(BaseConfigOption[str | None]):
-    """A key that its owner wants every reader to have."""
+    """Text: a key that its owner wants every reader to have."""
 
     def run_validation(self, value: object) -> str | None:
         """Return the key as written."""
@@ -87,7 +87,7 @@ class LoaderUrl(BaseConfigOption[str]):
 
 
 class Integrity(BaseConfigOption[str | None]):
-    """Subresource Integrity metadata (W3C SRI, section 3.1)."""
+    """`sha256-…`, `sha384-…` or `sha512-…`: Subresource Integrity metadata (W3C SRI, 3.1)."""
 
     def run_validation(self, value: object) -> str | None:
         """Return the hashes as written."""
@@ -194,7 +194,7 @@ class ConsentName(BaseConfigOption[str | None]):
 
 
 class Shortcut(BaseConfigOption[str | None]):
-    """Keys to press together."""
+    """Keys to press together, with `+` between them."""
 
     def run_validation(self, value: object) -> str | None:
         """Return what the runtime compares: ctrl, alt, shift, meta as 1 or 0, and the key."""
@@ -212,7 +212,7 @@ class Shortcut(BaseConfigOption[str | None]):
 
 
 class Text(BaseConfigOption[str]):
-    """A line for readers."""
+    """A line of text."""
 
     def run_validation(self, value: object) -> str:
         """Return the text without the space around it."""
@@ -222,7 +222,7 @@ class Text(BaseConfigOption[str]):
 
 
 class Address(BaseConfigOption[str]):
-    """What an avatar links to or shows: on the web, or on the site itself."""
+    """An absolute URL, or a path from the root of the site."""
 
     def run_validation(self, value: object) -> str:
         """Return the address as written."""

@@ -28,7 +28,10 @@ class Override:
 
 
 class Overrides(BaseConfigOption[tuple[Override, ...]]):
-    """A list of mappings, each with `match`; `SentifydConfig` checks the options in them."""
+    """A list of mappings, each with `match`.
+
+    `SentifydConfig` checks the options in them.
+    """
 
     def __init__(self) -> None:
         super().__init__()

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import argparse
 import importlib.metadata
+import inspect
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -16,11 +19,17 @@ from typing import Any
 
 import pytest
 import requests
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from websockets.sync.client import connect
 
+import edge_service.cli
+import mkdocs_sentifyd.cli
+from edge_service import http_protocol
+from edge_service.variables import declared
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream
 
+MAIN = "import sys; from edge_service.cli import main; sys.exit(main())"
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
 
 
@@ -111,6 +120,30 @@ def test_a_taken_port(command: str, cure: str) -> None:
     ]
 
 
+def test_taken_ports_are_told_together_with_all_the_rest() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        port, metrics_port = (str(sock.getsockname()[1]) for sock in (one, other))
+        status, lines = run(
+            *("sentifyd-edge", "serve", "--port", port),
+            METRICS_PORT=metrics_port,
+            API_KEY="canary-key",
+            TOKEN_POLICY="none",
+        )
+
+    assert status == 2
+    assert [line.removeprefix("sentifyd-edge: ").partition(":")[0] for line in lines] == [
+        "AVATAR_API_KEY is not set",
+        "ALLOWED_ORIGINS is not set",
+        "TOKEN_POLICY must be one of direct, pool, shared",
+        f"port {port} on 127.0.0.1 is taken",
+        f"port {metrics_port} on 127.0.0.1 is taken",
+        "API_KEY is not a variable of this service",
+    ]
+
+
 def test_an_address_of_another_machine() -> None:
     status, lines = run("sentifyd-edge", "serve", "--host", "192.0.2.1", **GOOD)
 
@@ -123,6 +156,7 @@ def test_an_address_of_another_machine() -> None:
     "arguments",
     [
         ("serve", "--port", "http"),
+        ("sandbox", "--port", "http"),
         ("sandbox", "--token-life", "0"),
         ("demo", "--token-life", "never"),
     ],
@@ -265,20 +299,78 @@ def test_importing_create_app_needs_no_environment() -> None:
     assert (status, lines) == (0, [])
 
 
-def test_a_missing_extra_is_named(tmp_path: Path) -> None:
-    """In an environment that has this distribution and nothing that it depends on."""
-    venv.create(tmp_path, symlinks=True)
-    packages = Path(sysconfig.get_path("purelib", vars={"base": str(tmp_path)}))
+@pytest.fixture(scope="module")
+def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Python that has this distribution and nothing that it depends on."""
+    folder = tmp_path_factory.mktemp("bare")
+    venv.create(folder, symlinks=True)
+    packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
     project = Path(__file__).parents[2]
     (packages / "project.pth").write_text(f"{project}\n")
     metadata = Path(str(importlib.metadata.distribution("mkdocs-sentifyd").locate_file("")))
     (dist_info,) = metadata.glob("mkdocs_sentifyd-*.dist-info")
     (packages / dist_info.name).symlink_to(dist_info)
+    return str(folder / "bin" / "python")
 
-    status, lines = run(
-        str(tmp_path / "bin" / "python"),
-        *("-c", "import sys; from edge_service.cli import main; sys.exit(main(['serve']))"),
-    )
+
+def parsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
+    """The parser of each command, and under the empty name the one that knows them all."""
+    [commands] = (a for a in whole._actions if isinstance(a, argparse._SubParsersAction))
+    helps = {choice.dest: choice.help for choice in commands._choices_actions}
+    assert set(helps) == set(commands.choices)
+    assert all(helps.values())
+    return {"": whole, **commands.choices}
+
+
+@pytest.mark.parametrize("whole", [edge_service.cli.parser(), mkdocs_sentifyd.cli.parser()])
+def test_help_is_complete_and_its_examples_are_right(whole: argparse.ArgumentParser) -> None:
+    for parser in parsers(whole).values():
+        assert parser.description
+        assert all(
+            action.help
+            for action in parser._actions
+            if not isinstance(action, argparse._SubParsersAction)
+        )
+        assert parser.epilog
+        sections = dict(
+            part.split(":\n", 1) for part in parser.epilog.split("\n\n") if ":\n" in part
+        )
+        assert "exit status" in sections
+        examples = [line.strip() for line in sections["examples"].splitlines()]
+        ours = [
+            command for line in examples for command in line.split("&&") if whole.prog in command
+        ]
+        assert len(ours) >= len(examples) > 0
+        for command in ours:
+            words = shlex.split(command.partition(" > ")[0])
+            arguments = words[words.index(whole.prog) + 1 :]
+            if "--help" in arguments:
+                assert arguments[0] in parsers(whole)
+            else:
+                whole.parse_args(arguments)
+        for line in examples:
+            assert f"\n  {line}\n" in parser.format_help()
+
+
+def test_the_help_of_serve_names_what_it_needs() -> None:
+    text = parsers(edge_service.cli.parser())["serve"].format_help()
+
+    for variable in declared():
+        if variable.missing.startswith(("put", "list")):
+            assert variable.name in text
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("serve", "--help"), ("doctor", "--help")])
+def test_help_needs_no_extra(bare_python: str, arguments: tuple[str, ...]) -> None:
+    status, lines = run(bare_python, "-c", MAIN, *arguments)
+
+    assert status == 0
+    assert lines[0].startswith("usage: sentifyd-edge")
+
+
+@pytest.mark.parametrize("command", ["serve", "doctor"])
+def test_a_missing_extra_is_named(bare_python: str, command: str) -> None:
+    status, lines = run(bare_python, "-c", MAIN, command)
 
     assert status == 2
     assert len(lines) == 1
@@ -286,10 +378,35 @@ def test_a_missing_extra_is_named(tmp_path: Path) -> None:
     assert lines[0].endswith("run pip install 'mkdocs-sentifyd[service]'")
 
 
-def test_help_is_complete() -> None:
-    status, lines = run("sentifyd-edge", "--help")
+def test_a_server_that_would_leave_requests_unbounded_is_refused() -> None:
+    before = "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as protocol"
+    status, lines = run(
+        *("python", "-c", f"{before}; del protocol._start_asgi_task; {MAIN}", "serve"), **GOOD
+    )
 
-    assert status == 0
-    assert {"serve", "sandbox", "preview", "demo"} <= {
-        line.split()[0] for line in lines if line.strip()
+    assert status == 2
+    assert len(lines) == 1
+    assert "lacks _start_asgi_task, without which nothing bounds a request" in lines[0]
+
+
+def test_no_method_of_the_server_is_replaced_unseen() -> None:
+    replaced = {
+        name
+        for name, value in vars(http_protocol.BoundedProtocol).items()
+        if inspect.isfunction(value) and hasattr(HttpToolsProtocol, name)
     }
+
+    assert replaced == set(http_protocol._REPLACED)
+
+
+def test_a_reader_that_has_gone() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = subprocess.run(
+            [SCRIPTS / "sentifyd-edge", "keygen"], stdout=writer, stderr=subprocess.PIPE
+        )
+    finally:
+        os.close(writer)
+
+    assert (done.returncode, done.stderr) == (1, b"")

@@ -8,6 +8,7 @@ import certifi
 import pytest
 
 from edge_service.settings import Settings, SettingsError
+from edge_service.variables import declared
 
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
 
@@ -107,6 +108,89 @@ def test_all_mistakes_are_told_at_once() -> None:
         "RATE_LIMIT",
         "PORT",
     ]
+
+
+def test_every_variable_that_is_declared_is_read() -> None:
+    class Recorder(dict[str, str]):
+        def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
+            asked.add(name)
+            return super().get(name, default)
+
+    asked: set[str] = set()
+    Settings.from_env(Recorder(GOOD))
+
+    names = {name for v in declared() for name in (v.name, v.file_name) if name is not None}
+    assert asked == names
+
+
+def test_every_kind_of_mistake_is_told_at_once(tmp_path: Path) -> None:
+    """What is missing, malformed, contradictory, not installed, or wrong in a file."""
+    file = tmp_path / "avatars.toml"
+    file.write_text('speed = 1\n[[avatars]]\nid = "a"\nkey = "changeme"\npolicy = "shared"\n')
+    told = problems(
+        **{
+            **JWT,
+            "JWT_ISSUER": None,
+            "AVATAR_API_KEY": None,
+            "ALLOWED_ORIGINS": None,
+            "AVATARS_FILE": str(file),
+            "SEAL_KEYS_FILE": "/run/kanarie",
+            "FORWARDED_USER_HEADER": "X-User-Name",
+            "TRUSTED_PROXIES": "0.0.0.0/0",
+            "METRICS_PORT": "8080",
+        }
+    )
+
+    assert [problem.split(": ")[0] for problem in told] == [
+        "AVATARS_FILE",
+        "AVATARS_FILE",
+        "ALLOWED_ORIGINS is not set",
+        "TRUSTED_PROXIES trusts the whole internet, so that anyone could forge an address",
+        "FORWARDED_USER_HEADER is set, but VISITOR_AUTH is not forwarded",
+        "JWT_ISSUER is not set",
+        "SEAL_KEYS_FILE",
+        "TOKEN_POLICY shared gives every visitor the same tokens, and VISITOR_AUTH tells visitors "
+        "apart",
+        "METRICS_PORT is the same as PORT",
+    ]
+
+
+def test_a_contradiction_is_told_although_the_key_is_missing() -> None:
+    told = problems(**{**JWT, "AVATAR_API_KEY": None, "TOKEN_POLICY": "shared"})
+
+    assert [problem.split()[0] for problem in told] == ["AVATAR_API_KEY", "TOKEN_POLICY"]
+
+
+def test_what_is_malformed_is_not_said_to_be_missing_as_well() -> None:
+    assert len(problems(VISITOR_AUTH="forwarded", TRUSTED_PROXIES="kanarie")) == 1
+
+
+@pytest.mark.parametrize(
+    "variables",
+    [
+        {"REDIS_URL": "redis://localhost"},
+        {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"},
+    ],
+)
+def test_a_missing_extra_is_told_beside_the_rest(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
+) -> None:
+    def find_spec(name: str) -> None:
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr("importlib.util.find_spec", find_spec)
+
+    told = problems(**variables, PORT="many")
+
+    assert [problem.split()[0] for problem in told] == ["PORT", next(iter(variables))]
+    assert "pip install 'mkdocs-sentifyd[" in told[1]
+
+
+def test_a_value_that_an_argument_gave_is_told_by_its_name() -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env({**GOOD, "PORT": "http"}, {"PORT": "--port"})
+
+    assert caught.value.problems == ("--port must be a whole number from 0 to 65535",)
 
 
 @pytest.mark.parametrize(

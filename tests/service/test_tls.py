@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import ipaddress
 import json
 import socket
 import ssl
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import requests
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from edge_service.answers import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
 from edge_service.grants import Grant
 from edge_service.outbound import Outbound
 from edge_service.sentifyd import AvatarLogin
+from tests.service.tls import TLSUpstream
+from tests.support.certificates import self_signed
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
 from tests.support.settings import ORIGIN, avatar_settings
@@ -34,73 +30,8 @@ GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and self-signed certificate for 127.0.0.1, in one file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.now(datetime.UTC)
-    names = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("tls") / "server.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + built.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
-
-
-class TLSUpstream:
-    """Accepts connections one after the other, and hands each to `behave` under TLS."""
-
-    def __init__(self, certificate: Path, behave: Callable[[ssl.SSLSocket], None]) -> None:
-        self.received: list[bytes] = []
-        self.over = threading.Event()
-        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(certificate)
-        self._behave = behave
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve)
-        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}/api/login"
-
-    def __enter__(self) -> TLSUpstream:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.over.set()
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._thread.join(5)
-        self._listener.close()
-        assert not self._thread.is_alive()
-
-    def _serve(self) -> None:
-        with suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                with (
-                    suppress(OSError),
-                    connection,
-                    self._context.wrap_socket(connection, server_side=True) as secure,
-                ):
-                    request = secure.recv(65536)
-                    while request and not request.endswith(b"}"):
-                        request += secure.recv(65536)
-                    self.received.append(request)
-                    self._behave(secure)
+    """A self-signed certificate for 127.0.0.1; its key stands beside it."""
+    return self_signed(tmp_path_factory.mktemp("tls"), host="upstream.example")[0]
 
 
 def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | UpstreamError]:

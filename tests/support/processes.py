@@ -17,7 +17,7 @@ SCRIPTS = Path(sys.executable).parent
 class Command:
     """A running command; `output` is all that it has written so far, on both streams."""
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    def __init__(self, *arguments: str, cwd: Path | None = None, **variables: str) -> None:
         environ = {
             name: value
             for name, value in os.environ.items()
@@ -25,6 +25,7 @@ class Command:
         }
         self._process = subprocess.Popen(
             [str(SCRIPTS / arguments[0]), *arguments[1:]],
+            cwd=cwd,
             env={**environ, "PYTHONUNBUFFERED": "1", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -43,6 +44,8 @@ class Command:
     def __exit__(self, *_: object) -> None:
         if self._process.poll() is None:
             self.stop()
+        else:
+            self.wait()
 
     @property
     def output(self) -> str:

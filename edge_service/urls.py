@@ -1,0 +1,139 @@
+"""How URLs and origins in environment variables are read: a value, or a `ValueError` with the cure.
+
+No message quotes a value: it may be a secret that was put into the wrong variable.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import SplitResult, urlsplit
+
+_HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+def backend(value: str) -> str:
+    """The base URL of Sentifyd, without a slash at its end."""
+    text = value.strip().rstrip("/")
+    if "?" in text or "#" in text:
+        raise ValueError("must be a base URL only: no credentials, query or fragment")
+    _check_url(text, "https://backend.sentifyd.io", "the API key would travel in the clear")
+    return text
+
+
+def jwks_url(value: str) -> str:
+    """Where the public keys are published that visitors' tokens are checked with (RFC 7517)."""
+    text = value.strip()
+    example = "https://login.example.com/.well-known/jwks.json"
+    _check_url(text, example, "whoever can change the keys on their way can make tokens")
+    return text
+
+
+def _check_url(text: str, example: str, danger: str) -> None:
+    url = _split(text)
+    if url.scheme not in ("http", "https") or not url.hostname or re.search(r"\s", text):
+        raise ValueError(f"must be an absolute URL such as {example}")
+    if "@" in url.netloc:
+        raise ValueError("must be a base URL only: no credentials, query or fragment")
+    if not _is_host(url.hostname) or url.netloc.lower() not in _spellings(url):
+        raise ValueError(f"must name a host, such as {example}")
+    if url.scheme == "http" and not is_loopback(url.hostname):
+        raise ValueError(f"must be https: {danger}")
+
+
+def redis_url(value: str) -> str:
+    """The address of a Redis server; it may hold a password."""
+    text = value.strip()
+    example = "write it as redis://host:6379/0, or rediss:// for TLS"
+    url = _split(text)
+    if url.scheme not in ("redis", "rediss") or not url.hostname or re.search(r"\s", text):
+        raise ValueError(f"must be the URL of a Redis server: {example}")
+    if not re.fullmatch(r"/?|/[0-9]{1,5}", url.path) or url.query or url.fragment:
+        raise ValueError(f"must name a database by its number and nothing more: {example}")
+    return text
+
+
+def collector_url(value: str) -> bool:
+    """Where traces go; the SDK reads it again by itself."""
+    if urlsplit(value.strip()).scheme not in ("http", "https"):
+        raise ValueError("must be the URL of a collector, such as http://collector:4318")
+    return True
+
+
+def origins(value: str, *, allow_any: bool = False) -> frozenset[str]:
+    """Origins in the form that browsers send them, or `*`."""
+    listed = [origin.strip() for origin in value.split(",") if origin.strip()]
+    if not listed:
+        raise ValueError("lists no origin: write one such as https://docs.example.com")
+    for origin in listed:
+        if origin == "*":
+            if not allow_any:
+                raise ValueError(
+                    "holds *, which lets every site use your avatar: list your own origins, "
+                    "or set ALLOW_ANY_ORIGIN=true as well"
+                )
+            continue
+        _check_origin(origin)
+    return frozenset(listed)
+
+
+def _check_origin(origin: str) -> None:
+    # Origins are compared as text, so only the form that browsers send can ever match (RFC 6454).
+    advice = "write each as scheme://host or scheme://host:port, such as https://docs.example.com"
+    if origin == "null":
+        raise ValueError(f"holds null, which any sandboxed page can send: {advice}")
+    if "*" in origin:
+        raise ValueError(f"holds a pattern, but origins are compared exactly: {advice}")
+    url = _split(origin)
+    if url.scheme not in _DEFAULT_PORTS or not url.hostname:
+        raise ValueError(f"holds something that is not an origin: {advice}")
+    if url.path or "?" in origin or "#" in origin or "@" in url.netloc:
+        raise ValueError(f"holds an origin with a path, a final slash or credentials: {advice}")
+    if origin != origin.lower() or not _is_host(url.hostname):
+        raise ValueError(
+            f"holds an origin with capitals or characters that browsers never send "
+            f"(international names go in as xn--...): {advice}"
+        )
+    if origin not in {f"{url.scheme}://{spelling}" for spelling in _spellings(url)}:
+        raise ValueError(f"holds something that is not an origin: {advice}")
+    if url.port == _DEFAULT_PORTS[url.scheme]:
+        raise ValueError(f"holds an origin with its default port, which no browser sends: {advice}")
+
+
+def _split(value: str) -> SplitResult:
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        raise ValueError("holds a malformed URL: check its host and port") from None
+    return url
+
+
+def _spellings(url: SplitResult) -> set[str]:
+    """How host and port of a URL may be written, and nothing beside them."""
+    host = url.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return {f"{host}:{url.port}"} if url.port is not None else {host}
+
+
+def _is_host(host: str) -> bool:
+    if ":" in host:
+        try:
+            return ipaddress.IPv6Address(host).compressed == host
+        except ValueError:
+            return False
+    return _HOST.fullmatch(host) is not None
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself.
+
+    Names below `localhost` are not taken for that: many resolvers ask the network for them.
+    """
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,230 @@
+"""The first minutes of a stranger at a terminal: what `sentifyd-edge serve` says, and is it so."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from mkdocs.utils.yaml import get_yaml_loader, yaml_load
+
+from edge_service.sandbox.app import Sandbox, create_sandbox
+from mkdocs_sentifyd.config import SentifydConfig
+from tests.support.processes import SCRIPTS, Command
+from tests.support.servers import serving
+
+KEY = "canary-key-7f3a91"
+GOOD = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": "https://docs.example.com"}
+PATIENCE_SECONDS = 30
+SERVES = "a token service for Sentifyd avatars"
+
+
+class Terminal:
+    """A command at a real terminal; `text` is what a person has seen of it so far."""
+
+    def __init__(self, *arguments: str, **variables: str) -> None:
+        self._screen, theirs = pty.openpty()
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("AVATAR", "SENTIFYD", "ALLOW", "LOG_"))
+        }
+        self.process = subprocess.Popen(
+            [str(SCRIPTS / "sentifyd-edge"), *arguments],
+            env={**environ, **variables},
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        self.text = ""
+
+    def read_until(self, pattern: str) -> str:
+        """All that was seen, as soon as it holds the pattern."""
+        while not re.search(pattern, self.text, re.MULTILINE):
+            assert self._read(), f"{pattern} never came:\n{self.text}"
+        return self.text
+
+    def stop(self) -> int:
+        """Ctrl-C, the rest of what there is to see, and the exit status."""
+        self.process.send_signal(signal.SIGINT)
+        return self.wait()
+
+    def wait(self) -> int:
+        """The exit status, once it ends by itself."""
+        while self._read():
+            pass
+        os.close(self._screen)
+        return self.process.wait(10)
+
+    def _read(self) -> bool:
+        ready, _, _ = select.select([self._screen], [], [], PATIENCE_SECONDS)
+        assert ready, f"nothing comes any more:\n{self.text}"
+        # Linux ends a terminal that nobody holds any more with an error.
+        with suppress(OSError):
+            piece = os.read(self._screen, 65536).decode().replace("\r\n", "\n")
+            self.text += piece
+            return bool(piece)
+        return False
+
+
+@contextmanager
+def terminal(*arguments: str, **variables: str) -> Iterator[Terminal]:
+    shown = Terminal(*arguments, **variables)
+    try:
+        yield shown
+    finally:
+        if shown.process.poll() is None:
+            os.killpg(shown.process.pid, signal.SIGKILL)
+            shown.wait()
+    assert KEY not in shown.text
+    assert "\x1b" not in shown.text.partition("Into mkdocs.yml")[0]
+
+
+def pasted(text: str) -> list[dict[str, Any]]:
+    """The options in what belongs into mkdocs.yml, found good by the plugin."""
+    lines = text.partition("Into mkdocs.yml, under plugins:\n")[2].partition("\n\n\n")[0]
+    block = "\n".join(line for line in lines.splitlines() if not line.startswith("  ... and"))
+    plugins = yaml_load(f"plugins:\n{block}\n", get_yaml_loader())["plugins"]
+    for plugin in plugins:
+        config = SentifydConfig()
+        config.load_dict(plugin["sentifyd"])
+        assert config.validate() == ([], [])
+    return [plugin["sentifyd"] for plugin in plugins]
+
+
+def test_the_very_first_run_leads_on() -> None:
+    with terminal("serve", "--port", "0") as shown:
+        assert shown.wait() == 2
+
+    key, origins, hint = shown.text.splitlines()
+    assert key.startswith("sentifyd-edge: AVATAR_API_KEY is not set: put ")
+    assert origins.startswith("sentifyd-edge: ALLOWED_ORIGINS is not set: list ")
+    assert "without an account, run sentifyd-edge sandbox" in hint
+
+
+def test_who_does_what_the_sandbox_prints_gets_tokens() -> None:
+    with Command("sentifyd-edge", "sandbox", "--port", "0") as sandbox:
+        sandbox.wait_for("loader:")
+        said = sandbox.output
+        assignments = dict(re.findall(r"([A-Z_]+)=(\S+)", said))
+        with terminal("serve", "--port", "0", **assignments) as shown:
+            shown.read_until("token_endpoint: .*\n(.*\n)*\n")
+            [options] = pasted(shown.text)
+            page = assignments["ALLOWED_ORIGINS"].split(",")[0]
+            answer = requests.get(options["token_endpoint"], headers={"Origin": page}, timeout=5)
+            assert answer.status_code == 200
+            assert shown.stop() == 0
+
+    assert set(assignments) == {"SENTIFYD_BACKEND", "AVATAR_API_KEY", "ALLOWED_ORIGINS"}
+    loader = yaml_load(said.splitlines()[-1], get_yaml_loader())["loader"]
+    assert options["loader"] == loader
+    assert "tokens are for the sandbox's component" in shown.text
+
+
+def test_what_is_told_once_it_listens() -> None:
+    with terminal("serve", "--port", "0", **GOOD, TRUSTED_PROXY="canary") as shown:
+        text = shown.read_until("token_endpoint: .*\n\n")
+        assert SERVES in text
+        [endpoint] = set(re.findall(r"http://127\.0\.0\.1:\d+/request_tokens", text))
+        assert requests.get(endpoint.replace("request_tokens", "livez"), timeout=5).ok
+        assert shown.stop() == 0
+
+    assert "for pages of https://docs.example.com" in text
+    assert "policy direct: a login at Sentifyd for each request" in text
+    mind = text.partition("Mind:\n")[2].partition("\n\n")[0]
+    assert "only this machine reaches it" in mind
+    assert "TRUSTED_PROXIES is not set" in mind
+    assert "TRUSTED_PROXY is not a variable of this service: did you mean TRUSTED_PROXIES?" in mind
+    assert "ALLOW_ANY_ORIGIN" not in mind
+    assert "canary" not in shown.text
+    # The log goes on in words, and does not say again that it listens.
+    assert "listening" not in shown.text
+    assert re.search(r"request .*path=/livez", re.sub(r"\x1b\[[0-9;]*m", "", shown.text))
+    assert pasted(text) == [{"avatar_id": "avtr_...", "token_endpoint": endpoint}]
+    assert "put your avatar's ID here" in text
+
+
+def test_a_service_for_everybody_is_warned_about() -> None:
+    variables = {**GOOD, "ALLOWED_ORIGINS": "*", "ALLOW_ANY_ORIGIN": "true", "HOST": "0.0.0.0"}
+    more = {"TRUSTED_PROXIES": "10.0.0.0/8", "AVATAR_ID": "0123", "TOKEN_POLICY": "shared"}
+    with terminal("serve", "--port", "0", **variables, **more) as shown:
+        text = shown.read_until("token_endpoint: .*\n\n")
+        shown.stop()
+
+    assert "for pages of any site" in text
+    assert "Every site may use an avatar, because of ALLOW_ANY_ORIGIN" in text
+    assert "only this machine" not in text
+    assert "TRUSTED_PROXIES is not set" not in text
+    # An old ID is a number, which YAML would read without its zero.
+    assert pasted(text) == [
+        {"avatar_id": "0123", "token_endpoint": "https://tokens.example.com/request_tokens"}
+    ]
+
+
+@pytest.mark.parametrize("count", [2, 30])
+def test_several_avatars(tmp_path: Path, count: int) -> None:
+    entries = [
+        f'[[avatars]]\nid = "a{number}"\nkey = "{KEY}"\navatar_id = "avtr_{number}"\n'
+        for number in range(count)
+    ]
+    file = tmp_path / "avatars.toml"
+    file.write_text('default = "a0"\n' + "".join(entries))
+    variables = {"AVATARS_FILE": str(file), "ALLOWED_ORIGINS": GOOD["ALLOWED_ORIGINS"]}
+    with terminal("serve", "--port", "0", **variables) as shown:
+        text = shown.read_until("token_endpoint: .*\n(  \\.\\.\\..*\n)?\n")
+        shown.stop()
+
+    listed = re.findall(r"^  http://\S+(/request_tokens\S*)$", text, re.MULTILINE)
+    options = pasted(text)
+    assert [one["avatar_id"] for one in options] == [f"avtr_{n}" for n in range(min(count, 5))]
+    assert options[1]["token_endpoint"].endswith("/request_tokens/a1")
+    assert options[0]["token_endpoint"].endswith("/request_tokens")
+    if count == 2:
+        assert sorted(listed) == [
+            *("/request_tokens", "/request_tokens/a0", "/request_tokens/a1"),
+        ]
+    else:
+        assert len(listed) == 5
+        assert "... and 26 more" in text
+        assert "... and 25 more" in text
+        assert len(text.splitlines()) < 60
+
+
+def test_whoever_asks_for_json_at_a_terminal_gets_nothing_else() -> None:
+    with terminal("serve", "--port", "0", **GOOD, LOG_FORMAT="json") as shown:
+        shown.read_until("listening.*\n")
+        shown.stop()
+
+    [line] = shown.text.splitlines()
+    assert json.loads(line)["event"] == "listening"
+
+
+def test_a_log_that_is_collected_is_json() -> None:
+    with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
+        line = command.wait_for("listening").string
+        command.stop()
+
+    assert json.loads(line)["allowed_origins"] == ["https://docs.example.com"]
+    assert SERVES not in command.output
+
+
+def test_the_doctor_at_a_terminal() -> None:
+    with serving(create_sandbox(Sandbox(KEY))) as url:
+        variables = {**GOOD, "SENTIFYD_BACKEND": url}
+        with terminal("doctor", **variables) as shown:
+            shown.read_until("nothing to mend\n")
+            assert shown.wait() == 0
+
+    assert re.search(r"^ok    /request_tokens: Sentifyd gives a token that lives", shown.text, re.M)

@@ -1,0 +1,83 @@
+"""Names of variables that are nearly ours are told, and nobody else's are."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_service.lookalikes import advice, lookalikes
+from edge_service.variables import declared
+from tests.support.processes import Command
+
+# What containers, clusters, clouds, runners, shells and other programs set.
+ORDINARY = """
+PATH HOME PWD OLDPWD SHELL USER LOGNAME LANG LC_ALL TERM TZ HOSTNAME HOSTTYPE SHLVL EDITOR TMPDIR
+VIRTUAL_ENV PYTHONPATH PYTHONUNBUFFERED PYTHON_VERSION SSH_AUTH_SOCK XDG_RUNTIME_DIR
+KUBERNETES_SERVICE_HOST KUBERNETES_SERVICE_PORT KUBERNETES_PORT KUBERNETES_PORT_443_TCP_ADDR
+POD_NAME POD_IP NODE_NAME SENTIFYD_EDGE_SERVICE_HOST SENTIFYD_EDGE_PORT SENTIFYD_PORT
+SENTIFYD_EDGE_PORT_8080_TCP REDIS_SERVICE_HOST REDIS_PORT REDIS_PORT_6379_TCP REDIS_HOST
+REDIS_PASSWORD REDIS_DB PORT_8080 PORT_8080_TCP EDGE_PORT SITE_PORT SANDBOX_PORT SANDBOX_API_KEY
+AWS_REGION AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_LAMBDA_LOG_FORMAT AWS_LAMBDA_LOG_LEVEL
+GITHUB_TOKEN GITHUB_ACTIONS GITHUB_API_URL GITHUB_REPOSITORY RUNNER_OS CI HTTPS_PROXY http_proxy
+NO_PROXY SSL_CERT_DIR REQUESTS_CA_BUNDLE OTEL_EXPORTER_OTLP_HEADERS OTEL_SERVICE_NAME
+OTEL_EXPORTER_OTLP_METRICS_ENDPOINT OPENAI_API_KEY DATABASE_URL DB_LOG_LEVEL RUST_LOG NODE_ENV
+SECRET_KEY JWT_SECRET KEY_FILE CERT_FILE TOKEN ACCESS_TOKEN LOG_FILE WEB_CONCURRENCY UVICORN_PORT
+SENTIFYD_TOKEN_ENDPOINT SENTIFYD_LOADER_URL FORWARDED_ALLOW_IPS K_SERVICE FLY_REGION NOTIFY_SOCKET
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ALLOWED_ORIGIN", "ALLOWED_ORIGINS"),
+        ("ALOWED_ORIGINS", "ALLOWED_ORIGINS"),
+        ("allowed_origins", "ALLOWED_ORIGINS"),
+        ("SENTIFYD_ALLOWED_ORIGINS", "ALLOWED_ORIGINS"),
+        ("AVATAR_KEY", "AVATAR_API_KEY"),
+        ("AVATAR_APIKEY", "AVATAR_API_KEY"),
+        ("API_KEY", "AVATAR_API_KEY"),
+        ("SENTIFYD_API_KEY", "AVATAR_API_KEY"),
+        ("AVATAR_FILE", "AVATARS_FILE"),
+        ("TRUSTED_PROXY", "TRUSTED_PROXIES"),
+        ("REDIS", "REDIS_URL"),
+        ("SEAL_KEY", "SEAL_KEYS"),
+        ("LOGLEVEL", "LOG_LEVEL"),
+        ("UPSTREAM_TIMOUT", "UPSTREAM_TIMEOUT"),
+    ],
+)
+def test_a_name_that_is_nearly_ours(name: str, meant: str) -> None:
+    assert lookalikes({name: "canary-value"}) == {name: meant}
+    [line] = advice({name: "canary-value"})
+    assert line == f"{name} is not a variable of this service: did you mean {meant}?"
+
+
+def test_what_is_set_is_not_meant_again() -> None:
+    assert lookalikes({"API_KEY": "x", "AVATAR_API_KEY": "x"}) == {}
+    assert lookalikes({"API_KEY": "x", "AVATAR_API_KEY_FILE": "x"}) == {}
+
+
+def test_an_ordinary_environment_raises_no_alarm() -> None:
+    names = ORDINARY.split()
+    assert len(names) > 80
+    assert lookalikes(dict.fromkeys(names, "x")) == {}
+
+
+def test_our_own_variables_raise_no_alarm() -> None:
+    for variable in declared():
+        for name in filter(None, (variable.name, variable.file_name)):
+            assert lookalikes({name: "x"}) == {}
+
+
+@pytest.mark.parametrize("server", [("sentifyd-edge", "serve", "--port", "0"), ("uvicorn",)])
+def test_a_service_that_runs_logs_it(server: tuple[str, ...]) -> None:
+    arguments = ("edge_service.app:app", "--port", "0") if server == ("uvicorn",) else ()
+    with Command(
+        *server,
+        *arguments,
+        AVATAR_API_KEY="canary-key-7f3a91",
+        ALLOWED_ORIGINS="https://docs.example.com",
+        TRUSTED_PROXY="canary-network",
+    ) as command:
+        line = command.wait_for("unknown_variable").string
+        assert '"variable": "TRUSTED_PROXY", "did_you_mean": "TRUSTED_PROXIES"' in line
+        command.stop()
+    assert "canary" not in command.output
