@@ -29,6 +29,12 @@ EXAMPLE = Path("example_docs/mkdocs.yml")
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
+# What the example is built with: packages as they are imported, and as they are installed.
+TOOLS = {
+    "mkdocs": "mkdocs",
+    "material": "mkdocs-material",
+    "mkdocstrings_handlers": "'mkdocstrings[python]'",
+}
 PORTS = {"SANDBOX_PORT": 8090, "EDGE_PORT": 8080, "SITE_PORT": 8000}
 
 
@@ -96,9 +102,10 @@ def _check_tools(config_file: Path) -> None:
             f"{config_file} is not there: run this in a clone of the project, or name a site "
             "with --config-file"
         )
-    wanted = ("mkdocs", "material") if config_file == EXAMPLE else ("mkdocs",)
-    if any(importlib.util.find_spec(name) is None for name in wanted):
-        raise DemoError("needs Material for MkDocs: run pip install mkdocs-material")
+    wanted = TOOLS if config_file == EXAMPLE else {"mkdocs": TOOLS["mkdocs"]}
+    missing = [wanted[name] for name in wanted if importlib.util.find_spec(name) is None]
+    if missing:
+        raise DemoError(f"cannot build the site: run pip install {' '.join(missing)}")
 
 
 def _bind_all() -> list[socket.socket]:
@@ -128,7 +135,9 @@ def _heed_signals() -> threading.Event:
 def _build(
     config_file: Path, site_dir: Path, variables: dict[str, str], stopped: threading.Event
 ) -> None:
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet"]
+    # With --quiet MkDocs would not count the warnings either. A site of one's own may have some.
+    strict = ["--strict"] if config_file == EXAMPLE else []
+    command = [sys.executable, "-m", "mkdocs", "build", *strict]
     with subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         [*command, "--config-file", str(config_file), "--site-dir", str(site_dir)],
         # Material's notice about its own future would bury the line that says what is wrong.
@@ -147,7 +156,8 @@ def _build(
     if output is None or stopped.is_set():
         raise SystemExit(130)
     if process.returncode:
-        raise DemoError(f"the site does not build:\n{output.strip()}")
+        lines = [line for line in output.splitlines() if line and not line.startswith("INFO ")]
+        raise DemoError("\n".join(["the site does not build:", *lines]))
 
 
 def _site(folder: Path) -> Starlette:

@@ -281,3 +281,20 @@ def test_a_site_that_does_not_build(tmp_path: Path) -> None:
     assert "option 'avatar_id': missing" in said[2]
     assert len(said) <= 4
     assert "Traceback" not in command.output
+
+
+def test_a_warning_stops_the_example(tmp_path: Path) -> None:
+    docs = tmp_path / "example_docs" / "docs"
+    docs.mkdir(parents=True)
+    (docs / "index.md").write_text("---\nsentifyd: perhaps\n---\n# Home\n")
+    options = "avatar_id: avtr_1, token_endpoint: 'http://127.0.0.1:1/request_tokens'"
+    (docs.parent / "mkdocs.yml").write_text(
+        f"site_name: Example\nplugins:\n  - sentifyd: {{{options}}}\n"
+    )
+    with Command("sentifyd-edge", "demo", cwd=tmp_path, **FREE_PORTS) as command:
+        assert command.wait() == 2
+
+    said = [line for line in command.output.splitlines() if line.strip()]
+    assert said[1] == "sentifyd-edge: the site does not build:"
+    assert "index.md" in said[2]
+    assert not [line for line in said if line.startswith("INFO")]
