@@ -119,12 +119,11 @@ def test_it_ends_with_a_parent_that_forgets_it(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
+    # The signal may come as soon as the line is out.
     script.write_text(
-        STARTED
+        "import subprocess, time\ntry:\n"
+        + textwrap.indent(f"{STARTED}time.sleep(600)\n", "    ")
         + textwrap.dedent("""
-            import subprocess, time
-            try:
-                time.sleep(600)
             except KeyboardInterrupt:
                 try:
                     preview._process.wait(2)
