@@ -12,11 +12,22 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from benchmarks.figures import Table, share_covered, summary
 from benchmarks.servers import ORIGIN, Server
 
-__all__ = ["CONNECTIONS", "Load", "Ratio", "Target", "has_wrk", "in_turn", "load", "load_table"]
+__all__ = [
+    "CONNECTIONS",
+    "Load",
+    "Ratio",
+    "Target",
+    "has_wrk",
+    "here_table",
+    "in_turn",
+    "load",
+    "load_table",
+]
 
 CONNECTIONS = 64
 # As short as wrk can: many short rounds tell more than a few long ones.
@@ -33,12 +44,14 @@ class Target:
         server: on this machine.
         path: of the route.
         post: JSON to send; a GET when empty.
+        store: a server that it asks in turn, whose work is told apart.
     """
 
     name: str
     server: Server
     path: str = "/request_tokens"
     post: str = ""
+    store: Server | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +65,7 @@ class Load:
         p50: median latency in seconds.
         p99: latency in seconds that one answer in a hundred exceeds.
         cpu: seconds that the server's process worked.
+        store_cpu: seconds that the target's store worked.
     """
 
     answers: int
@@ -60,6 +74,7 @@ class Load:
     p50: float
     p99: float
     cpu: float
+    store_cpu: float = 0
 
     @property
     def rate(self) -> float:
@@ -100,7 +115,7 @@ def load(target: Target, seconds: int, *arguments: str) -> Load:
     """Ask for some seconds; `arguments` are those of wrk.lua."""
     if target.post:
         arguments = ("post", target.post)
-    before = target.server.cpu
+    before, store_before = target.server.cpu, target.store.cpu if target.store else 0
     output = subprocess.run(
         [
             *("wrk", "--threads", "1", "--connections", str(CONNECTIONS)),
@@ -111,7 +126,11 @@ def load(target: Target, seconds: int, *arguments: str) -> Load:
         capture_output=True,
         text=True,
     ).stdout
-    return Load(**json.loads(output.splitlines()[-1]), cpu=target.server.cpu - before)
+    return Load(
+        **json.loads(output.splitlines()[-1]),
+        cpu=target.server.cpu - before,
+        store_cpu=target.store.cpu - store_before if target.store else 0,
+    )
 
 
 def in_turn(targets: Sequence[Target], rounds: int) -> list[Round]:
@@ -133,5 +152,23 @@ def load_table(title: str, rounds: Sequence[Round], ratios: Sequence[Ratio]) -> 
         f"{title}; {CONNECTIONS} connections, interval of the median: "
         f"{share_covered(len(rounds)):.0%}",
         ["", "ratio", "rounds", "interval", "goal", "valid rounds"],
+        rows,
+    )
+
+
+def here_table(rounds: Sequence[Round]) -> Table:
+    """What the ratios were made of; on another machine it is something else."""
+    rows = []
+    for name in rounds[0]:
+        valid = [one[name] for one in rounds if not one[name].errors]
+        if valid:
+            rates = summary([one.rate for one in valid])
+            work = median(one.cost for one in valid) * 1000
+            stored = median(one.store_cpu / one.answers for one in valid) * 1000
+            cells = (f"{rates.median:.0f}", f"{rates.lowest:.0f} to {rates.highest:.0f}")
+            rows.append([name, *cells, f"{work:.3f}", f"{stored:.3f}" if stored else ""])
+    return Table(
+        "On this machine, for orientation",
+        ["", "requests a second", "rounds", "CPU ms a request", "CPU ms of Redis"],
         rows,
     )

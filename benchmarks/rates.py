@@ -8,14 +8,20 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
 
 from benchmarks.environment import ready_environment, ready_express
 from benchmarks.figures import Table
-from benchmarks.load import CONNECTIONS, Ratio, Target, in_turn, load_table
+from benchmarks.load import (
+    CONNECTIONS,
+    Ratio,
+    Target,
+    here_table,
+    in_turn,
+    load_table,
+)
 from benchmarks.servers import (
     BARE,
     DELAY,
@@ -33,7 +39,7 @@ __all__ = ["measure_direct", "measure_peers", "measure_shared"]
 FLASK = ("--worker-class", "gthread", "--threads", str(CONNECTIONS), "--log-level", "warning")
 
 
-def measure_shared(rounds: int) -> Table:
+def measure_shared(rounds: int) -> Sequence[Table]:
     """`shared` with all guards, metrics and logs, divided by a bare route on the same server."""
     seal_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     with ExitStack() as stack:
@@ -47,8 +53,11 @@ def measure_shared(rounds: int) -> Table:
         servers = {"shared": shared(), "shared, log into a pipe": shared(log)}
         goals = dict.fromkeys(servers, ">= 0.5")
         servers["shared, SEAL_KEYS"] = shared(SEAL_KEYS=seal_key)
+        stores: dict[str, Server] = {}
         if shutil.which("redis-server"):
-            servers["shared, REDIS_URL"] = shared(REDIS_URL=stack.enter_context(_redis()))
+            redis = stores["shared, REDIS_URL"] = stack.enter_context(_redis())
+            url = f"redis://127.0.0.1:{redis.port}/0"
+            servers["shared, REDIS_URL"] = shared(REDIS_URL=url)
         else:
             print("redis-server is missing, so its row is left out: apt-get install redis-server")
         for server in servers.values():
@@ -57,9 +66,11 @@ def measure_shared(rounds: int) -> Table:
         bare = _bare(size)
         stack.enter_context(bare)
         targets = [Target("bare", bare)]
-        targets += [Target(name, server) for name, server in servers.items()]
+        targets += [
+            Target(name, server, store=stores.get(name)) for name, server in servers.items()
+        ]
         found = in_turn(targets, rounds)
-    return load_table(
+    ratios = load_table(
         f"shared, divided by a bare Starlette route that answers {size} bytes",
         found,
         [
@@ -67,9 +78,10 @@ def measure_shared(rounds: int) -> Table:
             *(_work(name, "bare", goals.get(name, "")) for name in servers),
         ],
     )
+    return ratios, here_table(found)
 
 
-def measure_direct(rounds: int) -> Table:
+def measure_direct(rounds: int) -> Sequence[Table]:
     """`direct`, divided by what as many connections could get from an upstream with this delay."""
     most = CONNECTIONS / DELAY
     with Sandbox() as sandbox, _direct(sandbox) as ours:
@@ -86,14 +98,15 @@ def measure_direct(rounds: int) -> Table:
             Ratio(f"{name}: p99", lambda one: one[name].p99 / DELAY, [name], goals[1]),
         ]
 
-    return load_table(
+    ratios = load_table(
         f"direct, divided by {CONNECTIONS} logins each {DELAY * 1000:.0f} ms, and by that delay",
         found,
         [*rows("direct", (">= 0.75", "<= 2")), *rows("sandbox", ("", ""))],
     )
+    return ratios, here_table(found)
 
 
-def measure_peers(rounds: int) -> Table:
+def measure_peers(rounds: int) -> Sequence[Table]:
     """The service, and the vendor's documented samples as others would write them.
 
     Each is one process, as the service is: Flask with a thread for each connection.
@@ -116,15 +129,15 @@ def measure_peers(rounds: int) -> Table:
         targets = [Target(name, server) for name, server in servers.items()]
         found = in_turn(targets, rounds)
     names = list(servers)[1:]
-    return load_table(
-        f"The service and its peers, divided by direct, with logins of {DELAY * 1000:.0f} ms; "
-        f"direct: {median(one['direct'].rate for one in found):.0f} requests a second",
+    ratios = load_table(
+        f"The service and its peers, divided by direct, with logins of {DELAY * 1000:.0f} ms",
         found,
         [
             *(_rate(name, "direct") for name in names),
             *(_p99(name, "direct") for name in names),
         ],
     )
+    return ratios, here_table(found)
 
 
 def _rate(name: str, base: str, goal: str = "") -> Ratio:
@@ -194,9 +207,9 @@ def _reader() -> Iterator[int]:
 
 
 @contextmanager
-def _redis() -> Iterator[str]:
+def _redis() -> Iterator[Server]:
     port = free_port()
     with tempfile.TemporaryDirectory() as folder:
         command = ("redis-server", "--port", str(port), "--bind", "127.0.0.1", "--save", "")
-        with Server(command, port, {}, folder=Path(folder)):
-            yield f"redis://127.0.0.1:{port}/0"
+        with Server(command, port, {}, folder=Path(folder)) as server:
+            yield server

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from benchmarks.figures import Table
@@ -37,13 +37,13 @@ class Effort(NamedTuple):
 
 FULL = Effort(rounds=12, bursts=5, herds=3, starts=12, requests=200_000)
 QUICK = Effort(rounds=1, bursts=1, herds=1, starts=2, requests=10_000)
-MEASURES: dict[str, Callable[[Effort], Table]] = {
+MEASURES: dict[str, Callable[[Effort], Sequence[Table]]] = {
     "shared": lambda effort: measure_shared(effort.rounds),
     "direct": lambda effort: measure_direct(effort.rounds),
-    "pool": lambda effort: measure_pool(effort.bursts),
-    "herd": lambda effort: measure_herd(effort.herds),
-    "memory": lambda effort: measure_memory(effort.requests),
-    "start": lambda effort: measure_start(effort.starts),
+    "pool": lambda effort: [measure_pool(effort.bursts)],
+    "herd": lambda effort: [measure_herd(effort.herds)],
+    "memory": lambda effort: [measure_memory(effort.requests)],
+    "start": lambda effort: [measure_start(effort.starts)],
     "peers": lambda effort: measure_peers(effort.rounds),
 }
 NEED_WRK = ("shared", "direct", "memory", "peers")
@@ -62,4 +62,5 @@ def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
         if name in NEED_WRK and not has_wrk():
             print(f"wrk is missing, so {name} is left out: apt-get install wrk", flush=True)
         else:
-            show(MEASURES[name](QUICK if options.quick else FULL))
+            for table in MEASURES[name](QUICK if options.quick else FULL):
+                show(table)

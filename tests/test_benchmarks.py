@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import re
 import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
+from xml.etree import ElementTree
 
+import matplotlib as mpl
 import pytest
 from playwright.sync_api import Browser
 from starlette.applications import Starlette
@@ -18,11 +21,15 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from benchmarks.crowd import crowd
+from benchmarks.load import Load, here_table
 from benchmarks.modes import MODES
+from benchmarks.published import PAGE, read_tables
 from benchmarks.visits import Traffic, visiting
+from scripts.plots import FOLDER, PALETTES, PLOTS, Numbers, draw
 from tests.support.servers import serving
 
 ROOT = Path(__file__).resolve().parent.parent
+DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 
 
 def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
@@ -148,3 +155,74 @@ def test_a_visit_is_watched(browser: Browser) -> None:
         visit.page.evaluate("kept.forEach((one) => one.addEventListener('click', () => {}))")
         after = visit.weight()
         assert (after.nodes - before.nodes, after.listeners - before.listeners) == (50, 50)
+
+
+def test_what_the_ratios_were_made_of() -> None:
+    quick = Load(answers=1000, errors=0, seconds=1, p50=0, p99=0, cpu=0.5, store_cpu=0.02)
+    slow = Load(answers=400, errors=0, seconds=1, p50=0, p99=0, cpu=0.2)
+    void = Load(answers=1, errors=1, seconds=1, p50=0, p99=0, cpu=9)
+
+    rows = here_table([{"a": quick, "b": void}, {"a": quick, "b": slow}]).rows
+
+    assert rows == [
+        ["a", "1000", "1000 to 1000", "0.500", "0.020"],
+        ["b", "400", "400 to 400", "0.500", ""],
+    ]
+
+
+def shown(file: Path) -> object:
+    """The numbers that a plot says it shows."""
+    text = ElementTree.parse(file).findtext(f".//{{{DUBLIN_CORE}}}description")
+    assert text
+    return json.loads(text)
+
+
+def as_json(numbers: Numbers) -> object:
+    return json.loads(json.dumps(numbers))
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_plots_show_the_tables(name: str, tmp_path: Path) -> None:
+    mend = "python -m scripts.plots draws them anew"
+    numbers = PLOTS[name].numbers(read_tables())
+    for kind, palette in PALETTES.items():
+        file = FOLDER / f"{name}-{kind}.svg"
+        assert shown(file) == as_json(numbers), mend
+        again = tmp_path / file.name
+        draw(PLOTS[name], numbers, palette, again)
+        # Another version may draw the same numbers in another way.
+        if f"Matplotlib v{mpl.__version__}," in file.read_text(encoding="utf-8"):
+            assert drawn(again) == drawn(file), mend
+
+
+def drawn(file: Path) -> str:
+    """The drawing, with what calculations on another processor may change rounded away."""
+    return re.sub(
+        r"-?\d+\.\d+",
+        lambda number: f"{float(number[0]):z.0f}",
+        file.read_text(encoding="utf-8").replace("\r", ""),
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "figure"),
+    [("build", "1.264"), ("peers", "1.39"), ("bytes", "5.4 KB"), ("paint", "1.454")],
+)
+def test_a_changed_table_needs_a_new_plot(name: str, figure: str, tmp_path: Path) -> None:
+    changed = tmp_path / "page.md"
+    text = PAGE.read_text(encoding="utf-8")
+    assert text.count(f"{figure})") == 1
+    changed.write_text(text.replace(f"{figure})", f"9{figure})"), encoding="utf-8")
+
+    numbers = PLOTS[name].numbers(read_tables(changed))
+
+    assert as_json(numbers) != shown(FOLDER / f"{name}-light.svg")
+
+
+def test_every_plot_is_on_the_page_in_both_palettes() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    files = {file.name for file in FOLDER.iterdir()}
+    assert files == {f"{name}-{kind}.svg" for name in PLOTS for kind in PALETTES}
+    for file in sorted(files):
+        kind = file.removesuffix(".svg").rpartition("-")[2]
+        assert re.search(rf"!\[[^]]{{30,}}\]\(\S+/{file}#only-{kind}\)", text)

@@ -1,0 +1,124 @@
+"""The tables of the documentation's page on performance: the one place where figures stand."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.capacity import Measured
+from benchmarks.environment import ROOT
+from benchmarks.load import CONNECTIONS
+from benchmarks.servers import DELAY
+
+__all__ = ["PAGE", "Published", "Spread", "Traffic", "measured", "read_tables", "spread", "traffic"]
+
+PAGE = ROOT / "example_docs" / "docs" / "reference" / "performance.md"
+_SPREAD = re.compile(r"(-?[\d.]+)(?: \((-?[\d.]+) to (-?[\d.]+)\))?")
+_TRAFFIC = re.compile(r"(\d+) \(([\d.]+) KB\)")
+
+
+class Spread(NamedTuple):
+    """A cell such as `1.029 (1.002 to 1.044)`.
+
+    Attributes:
+        median: of the rounds, a ratio.
+        lowest: round; the median where the page does not tell it.
+        highest: round; likewise.
+    """
+
+    median: float
+    lowest: float
+    highest: float
+
+
+class Traffic(NamedTuple):
+    """A cell such as `3 (27.7 KB)`.
+
+    Attributes:
+        requests: how many.
+        kilobytes: of 1,000 bytes.
+    """
+
+    requests: int
+    kilobytes: float
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A table of the page.
+
+    Attributes:
+        heading: the section that it stands in.
+        header: a cell for each column.
+        groups: rows under the bold row that begins them; under an empty text where there is none.
+    """
+
+    heading: str
+    header: Sequence[str]
+    groups: dict[str, dict[str, Sequence[str]]]
+
+    def rows(self, group: str = "") -> dict[str, Sequence[str]]:
+        """The rows of the group whose bold text begins like this, by their first cell."""
+        return next(rows for name, rows in self.groups.items() if name.startswith(group))
+
+
+def read_tables(page: Path = PAGE) -> list[Published]:
+    """Every table of a page, in its order."""
+    heading, header, found = "", "", []
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if line.startswith("#"):
+            heading = line.lstrip("# ")
+        elif not line.startswith("|"):
+            header = ""
+        elif not header:
+            header = line
+            found.append(Published(heading, _cells(line)[1:], {"": {}}))
+        elif line.strip("|- "):
+            _take(found[-1], *_cells(line))
+    return found
+
+
+def _take(table: Published, name: str, *cells: str) -> None:
+    if bold := re.fullmatch(r"\*\*(.+)\*\*", name):
+        table.groups.pop("", None)
+        table.groups[bold[1]] = {}
+    if any(cells):
+        list(table.groups.values())[-1][name.strip("*")] = cells
+
+
+def _cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def spread(cell: str) -> Spread:
+    """Read a ratio; raises `ValueError` for a cell that holds none."""
+    found = _SPREAD.match(cell)
+    if found is None:
+        raise ValueError(f"no ratio: {cell!r}")
+    median, lowest, highest = found.groups()
+    return Spread(float(median), float(lowest or median), float(highest or median))
+
+
+def traffic(cell: str) -> Traffic:
+    """Read requests and their bytes; `none` and an empty cell are no traffic."""
+    found = _TRAFFIC.fullmatch(cell)
+    return Traffic(int(found[1]), float(found[2])) if found else Traffic(0, 0)
+
+
+def measured(tables: Sequence[Published]) -> Measured:
+    """What one process answers a second, from the page's ratios.
+
+    Their one base in absolute terms is the most that `wrk` could get from logins of a known delay.
+    """
+    service, peers = (table for table in tables if table.heading == "The token service")
+    direct = service.rows("`direct`, `UPSTREAM_CONCURRENCY")["requests a second"][0]
+    alone = service.rows("`shared`, all guards")
+    with_redis = spread(alone["the same, with `REDIS_URL`"][0]).median
+    without = spread(alone["requests a second"][0]).median
+    direct_rate = spread(direct).median * CONNECTIONS / DELAY
+    shared_rate = spread(peers.rows()["`shared`"][0]).median * direct_rate
+    rates = (direct_rate, shared_rate, shared_rate * with_redis / without)
+    return Measured(*map(round, rates))
