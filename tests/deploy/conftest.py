@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+import requests
+
+from edge_service.sandbox.app import Sandbox, create_sandbox
+from tests.support.certificates import self_signed
+from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.processes import Command
+from tests.support.servers import serving
+from tests.support.settings import KEY
+
+Serve = Callable[..., "Running"]
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+class Running:
+    """A token service in a process of its own, as its command starts it."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        try:
+            self.port = int(command.wait_for(r'"port": (\d+)')[1])
+        except AssertionError:
+            command.wait()
+            raise
+        self.url = f"http://127.0.0.1:{self.port}/request_tokens"
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A certificate for this machine, and its key."""
+    return self_signed(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Sandbox:
+    return Sandbox(KEY, token_life=300)
+
+
+@pytest.fixture(scope="module")
+def sandbox_url(sandbox: Sandbox) -> Iterator[str]:
+    with serving(create_sandbox(sandbox)) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def serve(sandbox_url: str) -> Iterator[Serve]:
+    """Start a token service in front of the sandbox; what it writes never holds the key."""
+    with ExitStack() as stack:
+
+        def start(**variables: str) -> Running:
+            good = {"AVATAR_API_KEY": KEY, "SENTIFYD_BACKEND": sandbox_url, "PORT": "0"}
+            command = Command("sentifyd-edge", "serve", **{**good, **variables})
+            stack.callback(lambda: KEY in command.output and pytest.fail("the key was logged"))
+            stack.enter_context(command)
+            return Running(command)
+
+        yield start
+
+
+class Hosted:
+    """What visitors see; each request is one of a new visitor, from an address of their own."""
+
+    def __init__(self, nginx: Nginx, ports: dict[str, int], certificate: Path) -> None:
+        self.nginx = nginx
+        self.origin = f"https://localhost:{ports['https']}"
+        self.plain = f"http://localhost:{ports['http']}"
+        self.certificate = certificate
+        self._addresses = (f"127.0.1.{number}" for number in range(1, 255))
+
+    def visitor(self) -> requests.Session:
+        return visitor_from(next(self._addresses), self.certificate)
+
+    def ask(
+        self, path: str = "/request_tokens", method: str = "GET", **kwargs: object
+    ) -> requests.Response:
+        with self.visitor() as visitor:
+            return visitor.request(
+                method,
+                self.origin + path,
+                timeout=20,
+                **kwargs,  # type: ignore[arg-type]
+            )
+
+
+Host = Callable[..., Hosted]
+
+
+@pytest.fixture(scope="module")
+def host(
+    root: Path, certificate: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Host]:
+    """Run the nginx of a recipe on these ports, in front of a token service on that one."""
+    with ExitStack() as stack:
+
+        def start(
+            site: str, service: int, ports: dict[str, int], more: Mapping[str, str] = NOTHING
+        ) -> Hosted:
+            folder = tmp_path_factory.mktemp("nginx")
+            changes = {
+                "listen 80;": f"listen 127.0.0.1:{ports['http']};",
+                "listen 443 ssl http2;": f"listen 127.0.0.1:{ports['https']} ssl http2;",
+                # Not every machine has IPv6.
+                "listen [::]:80;": "",
+                "listen [::]:443 ssl http2;": "",
+                "/etc/nginx/snippets": str(folder),
+                "/var/log/nginx": str(folder / "log"),
+                "/var/www/docs.example.com": str(folder / "site"),
+                "/etc/ssl/docs.example.com/fullchain.pem": str(certificate[0]),
+                "/etc/ssl/docs.example.com/privkey.pem": str(certificate[1]),
+                "127.0.0.1:8080": f"127.0.0.1:{service}",
+                **more,
+            }
+            files = [root / "deploy" / site, *(root / "deploy" / "nginx").glob("sentifyd-*.conf")]
+            nginx = stack.enter_context(Nginx(folder, files, changes))
+            return Hosted(nginx, ports, certificate[0])
+
+        yield start
+
+
+def free_ports() -> dict[str, int]:
+    """What a server for visitors listens on."""
+    return {"http": free_port(), "https": free_port()}
+
+
+def recommended(file: Path) -> dict[str, str]:
+    """The variables of a recipe, but for the key and the port."""
+    lines = file.read_text(encoding="utf-8").splitlines()
+    variables = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
+    assert variables.pop("AVATAR_API_KEY_FILE")
+    assert variables.pop("PORT") == "8080"
+    return variables

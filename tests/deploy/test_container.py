@@ -1,0 +1,209 @@
+"""The files of `deploy/container` fit each other and the service."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import redis
+
+from edge_service.settings import Settings, SettingsError
+from edge_service.variables import declared
+from tests.deploy.conftest import Serve
+from tests.support.container import FOLDER, compose, example_variables, stages
+from tests.support.nginx import free_port
+from tests.support.processes import SCRIPTS, Command
+from tests.support.servers import RawUpstream
+
+SERVICES = compose()["services"]
+# What the service may need to end, as `sentifyd-edge serve` has it, and what traces add.
+MOST_SECONDS = 8 + 2 * 5 + 3
+
+
+def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **variables}
+    return subprocess.run(words, env=environ, capture_output=True, text=True, check=False)
+
+
+def known() -> set[str]:
+    """Every name that the service reads."""
+    files = {variable.file_name for variable in declared()}
+    return {variable.name for variable in declared()} | {name for name in files if name}
+
+
+def seconds(text: str) -> float:
+    assert text.endswith("s")
+    return float(text[:-1])
+
+
+def test_the_dockerfile_passes_its_linter() -> None:
+    done = run(SCRIPTS / "hadolint", "--failure-threshold", "style", FOLDER / "Dockerfile")
+    assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_the_compose_file_fits_its_specification() -> None:
+    schema = ("--builtin-schema", "vendor.compose-spec")
+    done = run(SCRIPTS / "check-jsonschema", *schema, FOLDER / "compose.yaml")
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_image_holds_the_service_and_nothing_to_install_with() -> None:
+    build, image = stages()
+    assert "--without-pip" in build.the("RUN")
+    removal = image.the("RUN")
+    assert "pip uninstall --yes" in removal
+    assert "ensurepip" in removal
+    copies = [text for text in image.all("COPY") if "--from=" in text]
+    assert copies == ["--from=build /opt/venv /opt/venv"]
+    assert image.the("FROM") == build.the("FROM").removesuffix(" AS build")
+
+
+def test_the_image_runs_a_command_of_the_project_as_nobody(root: Path) -> None:
+    image = stages()[-1]
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert image.words("ENTRYPOINT")[0] in project["scripts"]
+    done = run(SCRIPTS / image.words("ENTRYPOINT")[0], *image.words("CMD"), "--help")
+    assert done.returncode == 0, done.stderr
+    user, _, group = image.the("USER").partition(":")
+    assert int(user) > 0
+    assert int(group) > 0
+    assert image.the("STOPSIGNAL") == "SIGTERM"
+    assert image.the("EXPOSE") == image.environment["PORT"]
+    assert image.environment.keys() - known() == {"PATH", "PYTHONDONTWRITEBYTECODE"}
+
+
+def test_only_what_the_image_is_made_of_reaches_the_engine(root: Path) -> None:
+    rules = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
+    first, *rest = [rule for rule in rules if rule and not rule.startswith("#")]
+    copied = [name for stage in stages() for name in stage.copied]
+    assert first == "*"
+    assert {rule[1:] for rule in rest if rule.startswith("!")} == set(copied)
+    assert [name for name in copied if not (root / name).exists()] == []
+
+
+def health(port: str) -> tuple[int, str]:
+    """The image's health check, on this machine."""
+    program, *words = stages()[-1].words("HEALTHCHECK")
+    assert program == "python"
+    here = str(FOLDER / "healthcheck.py")
+    done = run(sys.executable, *[here if w.startswith("/opt/") else w for w in words], PORT=port)
+    return done.returncode, done.stderr.strip()
+
+
+def test_the_health_check_tells_whether_the_service_is_ready(serve: Serve) -> None:
+    running = serve(ALLOWED_ORIGINS="https://docs.example.com")
+    assert health(str(running.port)) == (0, "")
+    running.command.stop()
+    assert health(str(running.port)) == (1, "no answer: ConnectionRefusedError")
+
+    # It takes logins and never answers, so that no pool is ever filled.
+    with RawUpstream(lambda _: None) as upstream:
+        running = serve(
+            ALLOWED_ORIGINS="https://docs.example.com",
+            TOKEN_POLICY="pool",
+            SENTIFYD_BACKEND=upstream.url,
+        )
+        assert health(str(running.port)) == (1, "not ready: 503")
+
+
+def test_the_health_check_waits_as_long_as_a_pool_may_take_to_be_filled() -> None:
+    options = dict(
+        word[2:].split("=") for word in stages()[-1].the("HEALTHCHECK").split() if "=" in word
+    )
+    assert seconds(options["start-period"]) > 30
+
+
+def test_every_variable_is_one_of_the_service() -> None:
+    named = SERVICES["edge"]["environment"].keys() | example_variables(with_optional=True).keys()
+    assert len(named) > 8
+    assert named - known() == set()
+
+
+def test_the_settings_are_right_once_the_example_is_filled_in(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("canary-key-container\n")
+    variables = {
+        **example_variables(),
+        **SERVICES["edge"]["environment"],
+        "AVATAR_API_KEY_FILE": str(key),
+    }
+    with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is empty: [^\n]*$"):
+        Settings.from_env(variables)
+    settings = Settings.from_env({**variables, "ALLOWED_ORIGINS": "https://docs.example.com"})
+
+    proxy = SERVICES["proxy"]["networks"]["visitors"]["ipv4_address"]
+    assert settings.trusted_proxies == (ipaddress.IPv4Network(proxy),)
+    [network] = compose()["networks"]["visitors"]["ipam"]["config"]
+    subnet, others = map(ipaddress.IPv4Network, (network["subnet"], network["ip_range"]))
+    assert ipaddress.ip_address(proxy) in subnet
+    assert ipaddress.ip_address(proxy) not in others
+    assert others.subnet_of(subnet)
+    assert settings.redis_url is not None
+    assert "redis" in SERVICES
+
+
+def test_secrets_are_files_that_git_does_not_see() -> None:
+    secrets = compose()["secrets"]
+    assert {name for service in SERVICES.values() for name in service.get("secrets", [])} == set(
+        secrets
+    )
+    assert [s["file"] for s in secrets.values() if not s["file"].startswith("secrets/")] == []
+    ignored = (FOLDER / ".gitignore").read_text().split()
+    assert {".env", "secrets/"} <= set(ignored)
+    mounts = {f"/run/secrets/{name}" for name in secrets}
+    written = (FOLDER / "nginx.conf").read_text() + json.dumps(SERVICES["edge"]["environment"])
+    assert [mount for mount in mounts if mount not in written] == []
+
+
+def test_the_service_gets_the_time_that_it_may_take_to_end() -> None:
+    assert seconds(SERVICES["edge"]["stop_grace_period"]) >= MOST_SECONDS
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_containers_may_do_no_more_than_they_need(name: str) -> None:
+    service = SERVICES[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert {"mem_limit", "pids_limit"} <= service.keys()
+    user = service.get("user") or stages()[-1].the("USER")
+    assert not user.startswith(("0", "root"))
+    assert not service.keys() & {"privileged", "cap_add", "network_mode", "pid", "devices"}
+    assert ("ports" in service) == (name == "proxy")
+    assert name != "redis" or service["networks"] == ["counters"]
+
+
+def test_nobody_but_the_service_reaches_redis() -> None:
+    assert compose()["networks"]["counters"]["internal"] is True
+    assert [name for name in SERVICES if "counters" in SERVICES[name]["networks"]] == [
+        "edge",
+        "redis",
+    ]
+
+
+def test_redis_takes_its_configuration_and_keeps_nothing() -> None:
+    port = free_port()
+    here = ("--port", str(port), "--bind", "127.0.0.1")
+    with Command("/usr/bin/env", "redis-server", str(FOLDER / "redis.conf"), *here) as command:
+        command.wait_for("Ready to accept connections")
+        with redis.Redis(port=port, decode_responses=True) as client:
+            settings = client.config_get("save", "appendonly", "maxmemory", "maxmemory-policy")
+            client.config_set("maxmemory", "3mb")
+            client.set("grant", "kept", ex=3600)
+            for number in range(20_000):
+                client.set(f"counter-{number}", "1" * 100, ex=60)
+            evicted = client.info("stats")["evicted_keys"]
+            assert client.get("grant") == "kept"
+    assert settings == {
+        "save": "",
+        "appendonly": "no",
+        "maxmemory": str(64 * 1024 * 1024),
+        "maxmemory-policy": "volatile-ttl",
+    }
+    assert evicted > 1000

@@ -1,0 +1,303 @@
+"""What the Dockerfile installs, run as Compose runs it: behind a real nginx, beside a Redis."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+import redis
+import requests
+
+from tests.support import nginx
+from tests.support.container import FOLDER, Stage, compose, example_variables, stages
+from tests.support.load import eventually, is_refused
+from tests.support.nginx import free_port, visitor_from
+from tests.support.processes import SCRIPTS, Command
+from tests.support.settings import KEY, ORIGIN
+
+CANARY = "canary-refresh-55d0"
+LIMIT = 3
+AS_ROOT = os.getuid() == 0
+
+
+@pytest.fixture(scope="module")
+def machine() -> Iterator[Path]:
+    """A folder that everybody may read, in place of the container's root."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def installed(root: Path, machine: Path) -> Path:
+    """The virtual environment that the Dockerfile's own steps make of what it copies."""
+    build: Stage = stages()[0]
+    source, target = machine / "src", machine / "venv"
+    source.mkdir()
+    for name in build.copied:
+        copy = shutil.copytree if (root / name).is_dir() else shutil.copyfile
+        copy(root / name, source / name)
+    command = re.sub(r"--mount=\S+", "", build.the("RUN")).replace("/opt/venv", str(target))
+    extras = dict(text.split("=") for text in build.all("ARG"))
+    done = subprocess.run(
+        ["sh", "-ec", command],
+        cwd=source,
+        env={**os.environ, **extras, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return target
+
+
+def rights(*, python: bool = False) -> list[str]:
+    """What takes a process' rights away, as far as this user can; root becomes the image's user."""
+    user, _, group = stages()[-1].the("USER").partition(":")
+    if not AS_ROOT:
+        return ["setpriv", "--no-new-privs"]
+    fewer = ["setpriv", "--no-new-privs", "--bounding-set=-all"]
+    other = [*fewer, f"--reuid={user}", f"--regid={group}", "--clear-groups"]
+    # Where Python is installed in root's own folder, nobody else gets this one.
+    which = [*other, sys.executable, "-c", "import sys; print(sys.base_prefix)"]
+    done = subprocess.run(which, capture_output=True, text=True, check=False)
+    return other if not python or done.stdout.strip() == sys.base_prefix else fewer
+
+
+def contained(
+    *words: str, until: Callable[[Command], object], python: bool = False, **variables: str
+) -> Command:
+    """Run it as a container does: nothing in the environment but this, at /, and without rights."""
+    pairs = (f"{name}={value}" for name, value in variables.items())
+    command = Command(
+        *("/usr/bin/env", "-i", "-C", stages()[-1].the("WORKDIR"), *pairs),
+        *(*rights(python=python), *words),
+    )
+    try:
+        until(command)
+    except BaseException as error:
+        command.stop(signal.SIGKILL)
+        raise AssertionError(command.output) from error
+    return command
+
+
+class Stack:
+    """The three containers of compose.yaml, as processes on this machine."""
+
+    def __init__(self, machine: Path, installed: Path, sandbox_url: str) -> None:
+        self._machine = machine
+        self._installed = installed
+        self._image = stages()[-1]
+        self.ports = {name: free_port() for name in ("edge", "metrics", "proxy", "redis")}
+        service = compose()["services"]["edge"]
+        self.variables = {
+            **self._image.environment,
+            **example_variables(),
+            **service["environment"],
+            "PATH": f"{installed / 'bin'}:/usr/bin:/bin",
+            "ALLOWED_ORIGINS": ORIGIN,
+            "RATE_LIMIT": f"{LIMIT}/day",
+            "SENTIFYD_BACKEND": sandbox_url,
+            "HOST": "127.0.0.1",
+            "PORT": str(self.ports["edge"]),
+            "METRICS_PORT": str(self.ports["metrics"]),
+            "AVATAR_API_KEY_FILE": str(machine / "secrets" / "avatar_api_key"),
+            "REDIS_URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
+            "TRUSTED_PROXIES": "127.0.0.1",
+        }
+        self.certificate = machine / "secrets" / "tls_certificate"
+
+    def redis(self) -> Command:
+        here = ("--port", str(self.ports["redis"]), "--bind", "127.0.0.1")
+        return contained(
+            *("redis-server", str(FOLDER / "redis.conf"), *here),
+            until=lambda redis: redis.wait_for("Ready to accept connections"),
+            PATH=os.environ["PATH"],
+        )
+
+    def edge(self, **changes: str) -> Command:
+        words = (*self._image.words("ENTRYPOINT"), *self._image.words("CMD"))
+        ready = f'"port": {self.ports["edge"]}'
+        return contained(
+            *words,
+            until=lambda edge: edge.wait_for(ready),
+            python=True,
+            **{**self.variables, **changes},
+        )
+
+    def proxy(self) -> Command:
+        text = (FOLDER / "nginx.conf").read_text()
+        for old, new in {
+            " /tmp/": f" {self._machine}/tmp/",
+            "listen 8443": f"listen 127.0.0.1:{self.ports['proxy']}",
+            "edge:8080": f"127.0.0.1:{self.ports['edge']}",
+            "/run/secrets/": f"{self._machine}/secrets/",
+            # Docker makes this stream the user's own.
+            "/dev/stdout": f"{self._machine}/tmp/access.log",
+        }.items():
+            assert old in text
+            text = text.replace(old, new)
+        file = self._machine / "nginx.conf"
+        file.write_text(text)
+        return contained(
+            *(nginx._executable(), "-e", "stderr", "-c", str(file)),
+            # It tells nobody that it is up.
+            until=lambda _: eventually(lambda: not is_refused(self.ports["proxy"])),
+        )
+
+    def ask(
+        self, query: str = "", *, path: str = "/request_tokens", address: str, **headers: str
+    ) -> requests.Response:
+        """A visitor's request through the proxy."""
+        with visitor_from(address, self.certificate) as visitor:
+            return visitor.get(
+                f"https://localhost:{self.ports['proxy']}{path}{query}",
+                headers={"Origin": ORIGIN, **{n.replace("_", "-"): v for n, v in headers.items()}},
+                timeout=20,
+            )
+
+    @property
+    def access_log(self) -> str:
+        return (self._machine / "tmp" / "access.log").read_text()
+
+
+class Running(Stack):
+    """All of it, up."""
+
+    service: Command
+    front: Command
+
+
+@pytest.fixture(scope="module")
+def stack(
+    machine: Path, installed: Path, sandbox_url: str, certificate: tuple[Path, Path]
+) -> Iterator[Running]:
+    secrets = machine / "secrets"
+    secrets.mkdir()
+    (secrets / "avatar_api_key").write_text(f"{KEY}\n")
+    for name, file in zip(("tls_certificate", "tls_key"), certificate, strict=True):
+        shutil.copyfile(file, secrets / name)
+    for file in secrets.iterdir():
+        file.chmod(0o444)
+    (machine / "tmp").mkdir()
+    (machine / "tmp").chmod(0o777)
+    running = Running(machine, installed, sandbox_url)
+    with ExitStack() as stack:
+        stack.enter_context(running.redis())
+        running.service = running.edge()
+        # Tests put another one in its place.
+        stack.callback(lambda: running.service.__exit__())
+        running.front = stack.enter_context(running.proxy())
+        yield running
+        assert CANARY not in running.service.output + running.front.output + running.access_log
+        assert KEY not in running.service.output + running.front.output + running.access_log
+
+
+def test_nothing_to_install_with_is_installed(installed: Path) -> None:
+    programs = {file.name for file in (installed / "bin").iterdir()}
+    assert stages()[-1].words("ENTRYPOINT")[0] in programs
+    assert [name for name in programs if name.startswith(("pip", "easy_install"))] == []
+    assert list(installed.glob("lib/*/site-packages/pip*")) == []
+
+
+def test_a_visitor_gets_tokens_through_the_proxy(stack: Running) -> None:
+    answer = stack.ask(address="127.0.0.2")
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["tokens"]["accessToken"]
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_nothing_else_is_passed_on(stack: Running) -> None:
+    for path in ("/", "/metrics", "/livez", "/readyz", "/openapi.json", "/request_tokensx"):
+        answer = stack.ask(path=path, address="127.0.0.3")
+        assert (path, answer.status_code) == (path, 404)
+        assert "json" not in answer.headers["Content-Type"]
+    # This one is the service's own answer.
+    answer = stack.ask(path="/request_tokens/nobody", address="127.0.0.3")
+    assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
+
+
+def test_visitors_are_counted_by_their_own_address(stack: Running) -> None:
+    # A service that loses Redis on a busy machine begins anew, once.
+    forged = [f"192.0.2.{number}" for number in range(2 * LIMIT + 1)]
+    statuses = [stack.ask(address="127.0.0.4", X_Forwarded_For=f).status_code for f in forged]
+    assert set(statuses) == {200, 429}
+    assert stack.ask(address="127.0.0.5").status_code == 200
+    # Whoever comes past the proxy cannot pretend to be one.
+    with visitor_from("127.0.0.9") as visitor:
+        statuses = [
+            visitor.get(
+                f"http://127.0.0.1:{stack.ports['edge']}/request_tokens",
+                headers={"Origin": ORIGIN, "X-Forwarded-For": f},
+                timeout=20,
+            ).status_code
+            for f in forged
+        ]
+    assert set(statuses) == {200, 429}
+
+
+def test_visitors_are_counted_in_redis_which_forgets_by_itself(stack: Running) -> None:
+    addresses = (f"127.0.2.{number}" for number in range(1, 200))
+    with redis.Redis(port=stack.ports["redis"]) as client:
+
+        def is_counted() -> bool:
+            stack.ask(address=next(addresses))
+            return next(client.scan_iter(), None) is not None
+
+        eventually(is_counted)
+        assert [key for key in client.scan_iter() if client.ttl(key) == -1] == []
+
+
+def test_no_log_holds_a_refresh_token(stack: Running) -> None:
+    assert stack.ask(f"?refreshToken={CANARY}", address="127.0.0.7").status_code == 200
+    stack.service.stop(signal.SIGTERM)
+    try:
+        answer = stack.ask(f"?refreshToken={CANARY}", address="127.0.0.7")
+        assert answer.status_code == 502
+    finally:
+        stack.service = stack.edge()
+    assert stack.ask(f"?refreshToken={CANARY}", address="127.0.0.8").status_code == 200
+    assert '"path":"/request_tokens","status":502' in stack.access_log
+    assert "127.0.0." not in stack.access_log
+    assert CANARY not in stack.access_log + stack.front.output + stack.service.output
+
+
+def test_nobody_says_through_the_proxy_who_they_are(stack: Running) -> None:
+    stack.service.stop(signal.SIGTERM)
+    with stack.edge(VISITOR_AUTH="forwarded"):
+        header = {"X-Forwarded-User": "somebody"}
+        direct = requests.get(
+            f"http://127.0.0.1:{stack.ports['edge']}/request_tokens", headers=header, timeout=20
+        )
+        through = stack.ask(address="127.0.0.10", X_Forwarded_User="somebody")
+    stack.service = stack.edge()
+    # From the proxy's own address it would count.
+    assert (direct.status_code, through.status_code) == (200, 401)
+
+
+@pytest.mark.skipif(not AS_ROOT, reason="only root can give rights away")
+def test_the_service_has_no_rights(stack: Running) -> None:
+    status = Path(f"/proc/{stack.service.pid}/status").read_text()
+    found = dict(re.findall(r"^(\w+):\s+(.*)$", status, re.MULTILINE))
+    user = stages()[-1].the("USER").partition(":")[0]
+    assert set(found["Uid"].split()) == {user if f"--reuid={user}" in rights(python=True) else "0"}
+    assert {found[name].strip("0") for name in ("CapEff", "CapPrm", "CapBnd")} == {""}
+    assert found["NoNewPrivs"] == "1"
+
+
+def test_it_stops_when_docker_says_so(stack: Running) -> None:
+    number = signal.Signals[stages()[-1].the("STOPSIGNAL")]
+    assert stack.service.stop(number) == 0
+    assert "Traceback" not in stack.service.output
+    stack.service = stack.edge()

@@ -1,0 +1,349 @@
+"""Visitors who are signed in: by a proxy that asks a sign-in service, or by Cloudflare Access.
+
+The sign-in service is a stand-in that answers as oauth2-proxy's documentation says it does; a key
+of ours stands in for that of Cloudflare.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+import time
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Route
+
+from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
+from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.servers import serving
+
+CANARY = "canary-refresh-5f02"
+LIMIT = 4
+EXHAUSTED = [200] * LIMIT + [429]
+TEAM = "https://TEAM.cloudflareaccess.com"
+
+
+class SignIn:
+    """Whose session a cookie is, and everything that the service was asked."""
+
+    def __init__(self) -> None:
+        self.sessions: dict[str, str] = {}
+        self.heard: list[str] = []
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/oauth2/auth", self._auth),
+                Route("/oauth2/sign_in", lambda _: PlainTextResponse("Sign in")),
+                Route("/oauth2/sign_out", self._sign_out),
+            ]
+        )
+
+    async def _auth(self, request: Request) -> Response:
+        self.heard.append(f"{request.url} {request.headers} {await request.body()!r}")
+        user = self.sessions.get(request.cookies.get("_oauth2_proxy", ""))
+        if user is None:
+            # The real one names nobody here; nginx must not believe it if it did.
+            return PlainTextResponse("Unauthorized", 401, {"X-Auth-Request-User": "victim"})
+        return Response(status_code=202, headers={"X-Auth-Request-User": user} if user else {})
+
+    async def _sign_out(self, request: Request) -> Response:
+        self.sessions.pop(request.cookies.get("_oauth2_proxy", ""), None)
+        answer = RedirectResponse("/")
+        answer.delete_cookie("_oauth2_proxy")
+        return answer
+
+
+@pytest.fixture(scope="module")
+def sign_in() -> SignIn:
+    return SignIn()
+
+
+@pytest.fixture(scope="module")
+def sign_in_url(sign_in: SignIn) -> Iterator[str]:
+    with serving(sign_in.app()) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    return free_ports()
+
+
+@pytest.fixture(scope="module")
+def service(root: Path, serve: Serve, ports: dict[str, int]) -> Running:
+    variables = recommended(root / "deploy/identity-proxy/sentifyd-edge.env")
+    variables["ALLOWED_ORIGINS"] = f"https://localhost:{ports['https']}"
+    return serve(**variables, RATE_LIMIT=f"{LIMIT}/day")
+
+
+@pytest.fixture(scope="module")
+def hosted(host: Host, service: Running, ports: dict[str, int], sign_in_url: str) -> Hosted:
+    more = {"127.0.0.1:4180": sign_in_url.removeprefix("http://")}
+    hosted = host("identity-proxy/docs.example.com.conf", service.port, ports, more)
+    (hosted.nginx.folder / "site").mkdir()
+    (hosted.nginx.folder / "site" / "index.html").write_text("for members")
+    return hosted
+
+
+class Member:
+    """Somebody with a session."""
+
+    def __init__(self, hosted: Hosted, sign_in: SignIn, name: str) -> None:
+        self._hosted = hosted
+        sign_in.sessions[f"session-{name}"] = name
+        self._cookies = {"_oauth2_proxy": f"session-{name}"}
+
+    def ask(self, path: str = "/request_tokens", **headers: str) -> requests.Response:
+        return self._hosted.ask(path, cookies=self._cookies, headers=headers, allow_redirects=False)
+
+    def statuses(self) -> list[int]:
+        return [self.ask().status_code for _ in range(LIMIT + 1)]
+
+
+def test_each_member_has_a_limit_of_their_own(hosted: Hosted, sign_in: SignIn) -> None:
+    """Every request comes from another address, so that it is the member who is counted."""
+    ada, grace = Member(hosted, sign_in, "ada"), Member(hosted, sign_in, "grace")
+
+    assert ada.ask("/").text == "for members"
+    assert ada.statuses() == EXHAUSTED
+    answer = grace.ask()
+    assert answer.status_code == 200
+    assert answer.json()["tokens"]["accessToken"]
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_nobody_else_gets_a_page_or_a_token(hosted: Hosted) -> None:
+    page = hosted.ask("/guide/?a=b", allow_redirects=False)
+    assert page.status_code == 302
+    assert page.headers["Location"].endswith("/oauth2/sign_in?rd=/guide/?a=b")
+    assert hosted.ask("/oauth2/sign_in").text == "Sign in"
+
+    for method in ("GET", "POST"):
+        refused = hosted.ask(method=method, allow_redirects=False)
+        assert refused.status_code == 401
+        assert refused.json() == {
+            "error": "Sign in to talk to the avatar",
+            "code": "unauthenticated",
+        }
+        assert refused.headers["Cache-Control"] == "no-store"
+    assert hosted.ask("/oauth2/auth").status_code == 401
+
+
+SPOOFS = [
+    [("X-Forwarded-User", "victim")],
+    [("x-forwarded-user", "victim")],
+    [("X_Forwarded_User", "victim")],
+    [("X-Forwarded-User", "victim"), ("X-Forwarded-User", "victim")],
+    [("X-Forwarded-User", "victim"), ("X-FORWARDED-USER", "mallory")],
+    [("X-Forwarded-User ", "victim")],
+    [("X-Auth-Request-User", "victim")],
+    [("Sentifyd_User", "victim"), ("sentifyd-user", "victim")],
+    [("Connection", "X-Forwarded-User")],
+]
+
+
+def raw(hosted: Hosted, headers: list[tuple[str, str]]) -> int:
+    """A request with these headers, written as they are."""
+    context = ssl.create_default_context(cafile=str(hosted.certificate))
+    port = int(hosted.origin.rpartition(":")[2])
+    connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
+    try:
+        connection.putrequest("GET", "/request_tokens")
+        for name, value in headers:
+            connection.putheader(name, value)
+        connection.endheaders()
+        return connection.getresponse().status
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize("spoof", SPOOFS)
+def test_nobody_can_say_who_they_are(
+    hosted: Hosted, sign_in: SignIn, spoof: list[tuple[str, str]]
+) -> None:
+    assert raw(hosted, spoof) in (400, 401)
+
+    mallory = f"mallory-{SPOOFS.index(spoof)}"
+    assert Member(hosted, sign_in, mallory).statuses() == EXHAUSTED
+    cookie = ("Cookie", f"_oauth2_proxy=session-{mallory}")
+    # As somebody else they could go on.
+    assert raw(hosted, [cookie, *spoof]) in (400, 429)
+
+
+def test_a_session_without_a_name_is_nobody(hosted: Hosted, sign_in: SignIn) -> None:
+    sign_in.sessions["session-nameless"] = ""
+
+    answer = hosted.ask(
+        cookies={"_oauth2_proxy": "session-nameless"}, headers={"X-Forwarded-User": "victim"}
+    )
+    assert answer.status_code == 401
+    assert answer.json()["code"] == "unauthenticated"
+
+
+def test_past_the_proxy_nobody_is_believed(service: Running) -> None:
+    with visitor_from("127.0.2.1") as stranger:
+        named = {"X-Forwarded-User": "victim", "X-Forwarded-For": "127.0.0.1"}
+        answer = stranger.get(service.url, headers=named, timeout=5)
+
+    assert answer.status_code == 401
+
+
+def test_signing_out(hosted: Hosted, sign_in: SignIn) -> None:
+    member = Member(hosted, sign_in, "hedy")
+    assert member.ask().status_code == 200
+    assert member.ask("/oauth2/sign_out").status_code == 307
+
+    assert member.ask().status_code == 401
+    assert member.ask("/").status_code == 302
+
+
+def test_the_session_stays_with_the_proxy(hosted: Hosted, sign_in: SignIn) -> None:
+    """Neither does the sign-in service hear of refresh tokens, nor is one written down."""
+    member = Member(hosted, sign_in, "radia")
+    assert member.ask(f"/request_tokens?refreshToken={CANARY}").status_code == 200
+    assert hosted.ask(f"/request_tokens?refreshToken={CANARY}").status_code == 401
+
+    assert CANARY not in "\n".join(sign_in.heard)
+    assert CANARY not in hosted.nginx.everything_written()
+
+
+def test_when_the_sign_in_service_is_away(host: Host, service: Running) -> None:
+    more = {"127.0.0.1:4180": f"127.0.0.1:{free_port()}"}
+    site = "identity-proxy/docs.example.com.conf"
+    hosted = host(site, service.port, free_ports(), more)
+
+    answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "service_unreachable"
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert CANARY not in hosted.nginx.everything_written()
+
+
+def test_the_files_of_oauth2_proxy_and_nginx_fit(root: Path) -> None:
+    folder = root / "deploy" / "identity-proxy"
+    options = tomllib.loads((folder / "oauth2-proxy.cfg").read_text())
+    site = (folder / "docs.example.com.conf").read_text()
+
+    assert f"proxy_pass http://{options['http_address']}/oauth2/auth;" in site
+    assert options["reverse_proxy"] is True
+    assert options["set_xauthrequest"] is True
+    assert options["redirect_url"] == "https://docs.example.com/oauth2/callback"
+    assert not [name for name in options if "secret" in name]
+    # Renewed cookies come with the answer to /oauth2/auth, and nginx does not hand these on.
+    assert "cookie_refresh" not in options
+
+
+class Access:
+    """Cloudflare's part: a key set, and assertions that are signed with a key of it."""
+
+    def __init__(self) -> None:
+        self.key = RSAKey.generate_key(2048, {"kid": "access"})
+
+    def app(self) -> Starlette:
+        keys = {"keys": [self.key.as_dict(private=False)], "public_cert": {"kid": "access"}}
+        return Starlette(routes=[Route("/cdn-cgi/access/certs", lambda _: JSONResponse(keys))])
+
+    def assertion(self, user: str, key: RSAKey | None = None, **changes: object) -> str:
+        """With the claims that Cloudflare's documentation shows."""
+        now = int(time.time())
+        claims = {
+            "aud": ["AUDIENCE_TAG"],
+            "email": f"{user}@example.com",
+            "exp": now + 300,
+            "iat": now,
+            "iss": TEAM,
+            "type": "app",
+            "sub": user,
+            **changes,
+        }
+        return jwt.encode({"alg": "RS256", "kid": "access"}, claims, key or self.key)
+
+
+@pytest.fixture(scope="module")
+def access() -> Access:
+    return Access()
+
+
+@pytest.fixture(scope="module")
+def behind_access(root: Path, serve: Serve, access: Access) -> Iterator[Running]:
+    variables = recommended(root / "deploy/identity-proxy/cloudflare-access.env")
+    certificates = variables.pop("JWT_JWKS_URL")
+    assert certificates.startswith(TEAM)
+    with serving(access.app()) as url:
+        variables["JWT_JWKS_URL"] = certificates.replace(TEAM, url)
+        yield serve(**variables, RATE_LIMIT=f"{LIMIT}/day")
+
+
+@pytest.fixture(scope="module")
+def access_site(
+    root: Path, behind_access: Running, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
+    """nginx where cloudflared would connect to it."""
+    folder, port = tmp_path_factory.mktemp("nginx"), free_port()
+    files = [
+        root / "deploy/identity-proxy/cloudflare-access.conf",
+        *(root / "deploy/nginx").glob("sentifyd-*.conf"),
+    ]
+    changes = {
+        "listen 127.0.0.1:8081;": f"listen 127.0.0.1:{port};",
+        "127.0.0.1:8080": f"127.0.0.1:{behind_access.port}",
+        "/etc/nginx/snippets": str(folder),
+        "/var/log/nginx": str(folder / "log"),
+        "/var/www/docs.example.com": str(folder),
+    }
+    with Nginx(folder, files, changes):
+        yield f"http://127.0.0.1:{port}/request_tokens"
+
+
+def test_an_assertion_of_access_in_its_header(access: Access, access_site: str) -> None:
+    def ask(user: str, **changes: object) -> int:
+        headers = {"Cf-Access-Jwt-Assertion": access.assertion(user, access.key, **changes)}
+        return requests.get(access_site, headers=headers, timeout=5).status_code
+
+    assert [ask("ada") for _ in range(LIMIT + 1)] == EXHAUSTED
+    assert ask("grace") == 200
+    assert ask("grace", aud=["ANOTHER_APPLICATION"]) == 401
+    assert ask("grace", iss="https://ANOTHER.cloudflareaccess.com") == 401
+    assert ask("grace", exp=int(time.time()) - 3600) == 401
+
+
+def test_an_assertion_of_access_in_its_cookie(access: Access, behind_access: Running) -> None:
+    """As it comes where cloudflared connects to the service itself."""
+
+    def ask(assertion: str) -> int:
+        cookies = {"CF_Authorization": assertion}
+        return requests.get(behind_access.url, cookies=cookies, timeout=5).status_code
+
+    assert [ask(access.assertion("hedy")) for _ in range(LIMIT + 1)] == EXHAUSTED
+    assert ask(access.assertion("radia")) == 200
+    stranger = RSAKey.generate_key(2048, {"kid": "access"})
+    assert ask(access.assertion("radia", stranger)) == 401
+
+
+def test_names_alone_are_not_believed_behind_access(access_site: str, access: Access) -> None:
+    stranger = RSAKey.generate_key(2048, {"kid": "access"})
+    spoofs: list[dict[str, str]] = [
+        {},
+        {"Cf-Access-Authenticated-User-Email": "victim@example.com"},
+        {"X-Forwarded-User": "victim"},
+        {"Cf-Access-Jwt-Assertion": access.assertion("victim", stranger)},
+        {"Authorization": f"Bearer {access.assertion('victim', stranger)}"},
+        {"Cookie": f"CF_Authorization={access.assertion('victim', stranger)}"},
+        {"Cf-Access-Jwt-Assertion": ""},
+    ]
+    for number, headers in enumerate(spoofs):
+        # Cloudflare says who is there; those who are refused are counted by that.
+        came_from = {"CF-Connecting-IP": f"192.0.2.{number}"}
+        answer = requests.get(access_site, headers={**came_from, **headers}, timeout=5)
+        assert answer.status_code == 401, headers
+        assert answer.json()["code"] == "unauthenticated"

@@ -1,0 +1,303 @@
+"""The manifests of `deploy/kubernetes` fit the API, each other and the service."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate  # type: ignore[import-untyped]
+import pytest
+import requests
+import yaml
+
+from edge_service.app import create_app, metrics_app
+from edge_service.settings import Settings
+from edge_service.variables import declared
+from tests.support.container import stages
+from tests.support.servers import serving
+from tests.support.settings import ORIGIN, settings_for
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
+EXAMPLE = FOLDER / "overlays" / "example"
+# Read by Kustomize, by prometheus-adapter, or put over another manifest: no resources themselves.
+OTHERS = {
+    "kustomization.yaml",
+    "components/autoscale-requests/adapter-rules.yaml",
+    "components/redis/deployment.yaml",
+}
+# What the service may need to end, as `sentifyd-edge serve` has it, and what traces add.
+MOST_SECONDS = 8 + 2 * 5 + 3
+LABELS = {"app.kubernetes.io/name": "sentifyd-edge"}
+Manifest = dict[str, Any]
+
+
+def read(name: str) -> Manifest:
+    content: Manifest = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+    return content
+
+
+def names() -> list[str]:
+    """Every YAML file, by its place in the folder."""
+    return sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.yaml"))
+
+
+MANIFESTS = [n for n in names() if n not in OTHERS and Path(n).name not in OTHERS]
+DEPLOYMENT: Manifest = read("base/deployment.yaml")
+POD: Manifest = DEPLOYMENT["spec"]["template"]["spec"]
+[CONTAINER] = POD["containers"]
+PORTS = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
+
+
+def literals() -> dict[str, str]:
+    """The variables of every ConfigMap, wherever they are added."""
+    found: dict[str, str] = {}
+    for name in names():
+        if Path(name).name == "kustomization.yaml":
+            for generator in read(name).get("configMapGenerator", []):
+                found.update(text.split("=", 1) for text in generator["literals"])
+    return found
+
+
+def mebibytes(text: str) -> int:
+    assert text.endswith("Mi")
+    return int(text.removesuffix("Mi"))
+
+
+def check(manifest: Manifest) -> None:
+    """Whether an API server of the newest Kubernetes that is known here would take it."""
+    if manifest["kind"] == "ServiceMonitor":
+        # Not of Kubernetes, so that no schema of it is installed.
+        assert manifest["apiVersion"] == "monitoring.coreos.com/v1"
+        assert manifest["spec"].keys() == {"selector", "endpoints"}
+        assert [e.keys() for e in manifest["spec"]["endpoints"]] == [{"port", "path", "interval"}]
+        return
+    kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_manifests_are_valid(name: str) -> None:
+    check(read(name))
+
+
+@pytest.mark.parametrize("name", MANIFESTS)
+def test_nothing_secret_is_committed(name: str) -> None:
+    assert read(name)["kind"] != "Secret"
+
+
+def test_every_file_is_used() -> None:
+    used = set()
+    for name in names():
+        if Path(name).name == "kustomization.yaml":
+            content, folder = read(name), (FOLDER / name).parent
+            patches = [patch["path"] for patch in content.get("patches", []) if "path" in patch]
+            for entry in [*content.get("resources", []), *content.get("components", []), *patches]:
+                assert (folder / entry).exists(), entry
+                used.add(str((folder / entry).resolve().relative_to(FOLDER)))
+    assert set(MANIFESTS) | {"components/redis/deployment.yaml"} <= used
+
+
+if KUBECTL := shutil.which("kubectl"):
+
+    @pytest.mark.parametrize("autoscaler", ["autoscale-requests", "autoscale-cpu"])
+    def test_kubectl_builds_the_example(autoscaler: str, tmp_path: Path) -> None:
+        folder = tmp_path / "kubernetes"
+        shutil.copytree(FOLDER, folder)
+        file = folder / "overlays" / "example" / "kustomization.yaml"
+        file.write_text(file.read_text().replace("autoscale-requests", autoscaler))
+        command = [str(KUBECTL), "kustomize", str(file.parent)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        built: dict[tuple[str, str], Manifest] = {}
+        for manifest in yaml.safe_load_all(text):
+            check(manifest)
+            built[manifest["kind"], re.sub(r"-\w{10}$", "", manifest["metadata"]["name"])] = (
+                manifest
+            )
+        assert len(built) == 11
+
+        deployment = built["Deployment", "sentifyd-edge"]["spec"]
+        assert "replicas" not in deployment
+        pod = deployment["template"]["spec"]
+        mounts = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
+        assert mounts == {volume["name"] for volume in pod["volumes"]} == {"avatar", "redis"}
+        config = built["ConfigMap", "sentifyd-edge"]
+        assert config["data"] == literals()
+        [source] = pod["containers"][0]["envFrom"]
+        assert source["configMapRef"]["name"] == config["metadata"]["name"]
+        allowed = built["NetworkPolicy", "sentifyd-edge"]["spec"]["ingress"][0]["from"]
+        ingress = built["Ingress", "sentifyd-edge"]["spec"]
+        assert allowed == [
+            {
+                "namespaceSelector": {
+                    "matchLabels": {"kubernetes.io/metadata.name": ingress["ingressClassName"]}
+                }
+            }
+        ]
+
+
+def test_every_variable_is_one_of_the_service_and_right(tmp_path: Path) -> None:
+    variables = literals()
+    known = {name for v in declared() for name in (v.name, v.file_name)}
+    assert variables.keys() - known == set()
+    for name, content in (
+        ("AVATAR_API_KEY_FILE", "canary-key-kubernetes"),
+        ("REDIS_URL_FILE", "rediss://:canary-password@redis.example.com:6379/0"),
+    ):
+        # Where the file is comes from a volume and the key of a Secret.
+        assert any(variables[name].startswith(mount) for mount in mounts())
+        file = tmp_path / name
+        file.write_text(content)
+        variables[name] = str(file)
+    settings = Settings.from_env({**stages()[-1].environment, **variables})
+    assert settings.trusted_proxies == (ipaddress.ip_network("10.244.0.0/16"),)
+    assert settings.metrics_port == PORTS["metrics"]
+    assert settings.port == PORTS["http"]
+    assert settings.host == "0.0.0.0"
+
+
+def mounts() -> Iterator[str]:
+    patch = read("components/redis/deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
+    for mount in [*CONTAINER["volumeMounts"], *patch["volumeMounts"]]:
+        yield mount["mountPath"] + "/"
+
+
+def test_probes_ask_routes_that_there_are() -> None:
+    with serving(create_app(settings_for(metrics_port=PORTS["metrics"]))) as url:
+        for probe, path in (
+            ("startupProbe", "/livez"),
+            ("livenessProbe", "/livez"),
+            ("readinessProbe", "/readyz"),
+        ):
+            get = CONTAINER[probe]["httpGet"]
+            assert (get["path"], PORTS[get["port"]]) == (path, PORTS["http"])
+            assert requests.get(url + get["path"], timeout=20).status_code == 200
+        paths = read("overlays/example/ingress.yaml")["spec"]["rules"][0]["http"]["paths"]
+        # Neither key nor Sentifyd are right here, so that the route itself answers.
+        assert requests.get(url + paths[0]["path"], timeout=20).status_code == 502
+
+
+def test_pods_stay_until_the_service_has_ended() -> None:
+    pause = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
+    assert POD["terminationGracePeriodSeconds"] >= pause + MOST_SECONDS
+
+
+def test_pods_fit_the_restricted_standard() -> None:
+    context, own = POD["securityContext"], CONTAINER["securityContext"]
+    user, _, group = stages()[-1].the("USER").partition(":")
+    assert context["runAsNonRoot"] is True
+    assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(group))
+    # Secrets are for root and this group.
+    assert context["fsGroup"] == int(group)
+    assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    assert own == {
+        "allowPrivilegeEscalation": False,
+        "readOnlyRootFilesystem": True,
+        "capabilities": {"drop": ["ALL"]},
+    }
+    assert POD["automountServiceAccountToken"] is False
+    assert POD["enableServiceLinks"] is False
+    namespace = read("overlays/example/namespace.yaml")["metadata"]["labels"]
+    assert namespace == {"pod-security.kubernetes.io/enforce": "restricted"}
+
+
+def test_memory_is_what_was_measured_and_room(root: Path) -> None:
+    page = (root / "example_docs/docs/reference/performance.md").read_text()
+    [row] = [line for line in page.splitlines() if "Resident memory after" in line]
+    most = max(int(number) for number in re.findall(r"(\d+) MiB", row))
+    requests, limits = (CONTAINER["resources"][kind] for kind in ("requests", "limits"))
+    assert mebibytes(requests["memory"]) >= 1.5 * most
+    assert mebibytes(limits["memory"]) >= 3 * most
+    assert "cpu" in requests
+    assert "cpu" not in limits
+
+
+def test_everything_selects_the_pods() -> None:
+    assert DEPLOYMENT["spec"]["template"]["metadata"]["labels"] == LABELS
+    selectors = [t["labelSelector"]["matchLabels"] for t in POD["topologySpreadConstraints"]]
+    for name in MANIFESTS:
+        spec = read(name).get("spec", {})
+        if "podSelector" in spec:
+            selectors.append(spec["podSelector"]["matchLabels"])
+        if "selector" in spec:
+            selectors.append(spec["selector"].get("matchLabels", spec["selector"]))
+    assert len(selectors) == 9
+    assert [selector for selector in selectors if selector != LABELS] == []
+    for kind in ("requests", "cpu"):
+        scaler = read(f"components/autoscale-{kind}/horizontalpodautoscaler.yaml")["spec"]
+        assert scaler["scaleTargetRef"] == {
+            name: DEPLOYMENT[name] for name in ("apiVersion", "kind")
+        } | {"name": DEPLOYMENT["metadata"]["name"]}
+        assert scaler["minReplicas"] == DEPLOYMENT["spec"]["replicas"] > 1
+
+
+def test_every_port_is_one_of_the_pods() -> None:
+    service = read("base/service.yaml")
+    assert service["metadata"]["labels"] == LABELS
+    ports = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
+    assert ports == {"http": "http", "metrics": "metrics"}
+    assert ports.keys() == PORTS.keys()
+    [monitored] = read("components/monitoring/servicemonitor.yaml")["spec"]["endpoints"]
+    assert monitored["port"] == "metrics"
+    backend = read("overlays/example/ingress.yaml")["spec"]["rules"][0]["http"]["paths"][0]
+    assert backend["backend"]["service"] == {
+        "name": service["metadata"]["name"],
+        "port": {"name": "http"},
+    }
+
+
+def test_only_what_must_reach_the_service_may() -> None:
+    allowed = {}
+    for name in MANIFESTS:
+        manifest = read(name)
+        if manifest["kind"] == "NetworkPolicy":
+            for rule in manifest["spec"].get("ingress", []):
+                [port] = rule["ports"]
+                [source] = rule["from"]
+                allowed[port["port"]] = source["namespaceSelector"]["matchLabels"]
+    assert allowed.keys() == PORTS.keys()
+    assert allowed["metrics"] == {"kubernetes.io/metadata.name": "monitoring"}
+    assert allowed["http"] != allowed["metrics"]
+    base = read("base/networkpolicy.yaml")["spec"]
+    assert base["policyTypes"] == ["Ingress", "Egress"]
+
+
+def test_the_service_may_reach_sentifyd_names_and_redis_only() -> None:
+    dns, internet = read("base/networkpolicy.yaml")["spec"]["egress"]
+    assert {(p["protocol"], p["port"]) for p in dns["ports"]} == {("UDP", 53), ("TCP", 53)}
+    assert internet["ports"] == [{"protocol": "TCP", "port": 443}]
+    barred = [
+        ipaddress.ip_network(text)
+        for block in internet["to"]
+        for text in block["ipBlock"]["except"]
+    ]
+    for address in ("10.1.2.3", "192.168.1.1", "169.254.169.254", "fd00::1"):
+        assert any(ipaddress.ip_address(address) in network for network in barred)
+    [redis] = read("components/redis/networkpolicy.yaml")["spec"]["egress"]
+    assert redis["ports"] == [{"protocol": "TCP", "port": 6379}]
+
+
+def test_the_autoscaler_looks_at_a_metric_that_is_exported() -> None:
+    rules = FOLDER / "components/autoscale-requests/adapter-rules.yaml"
+    [rule] = yaml.safe_load(rules.read_text(encoding="utf-8"))
+    scaler = read("components/autoscale-requests/horizontalpodautoscaler.yaml")["spec"]
+    assert scaler["metrics"][0]["pods"]["metric"]["name"] == rule["name"]["as"]
+
+    series = rule["seriesQuery"].partition("{")[0]
+    [[label, pattern]] = re.findall(r',(\w+)=~"([^"]+)"', rule["metricsQuery"])
+    app = create_app(settings_for(metrics_port=PORTS["metrics"]))
+    [monitored] = read("components/monitoring/servicemonitor.yaml")["spec"]["endpoints"]
+    with serving(app) as url, serving(metrics_app(app)) as prometheus:
+        preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
+        requests.options(f"{url}/request_tokens", headers=preflight, timeout=20)
+        for path in ("/livez", "/request_tokens", "/request_tokens/other"):
+            requests.get(url + path, headers={"Origin": "https://other.example.com"}, timeout=20)
+        page = requests.get(prometheus + monitored["path"], timeout=20)
+    assert page.status_code == 200
+    routes = re.findall(rf'^{series}{{.*{label}="([^"]*)".*}} (\S+)$', page.text, re.MULTILINE)
+    counted = [(route, float(count)) for route, count in routes if re.fullmatch(pattern, route)]
+    assert sorted(counted) == [("/request_tokens", 1.0), ("/request_tokens/{avatar}", 1.0)]
+    assert {route for route, _ in routes} == {"other", "/livez", *dict(counted)}

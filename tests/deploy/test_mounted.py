@@ -1,0 +1,161 @@
+"""The token service inside an application of somebody else's."""
+
+from __future__ import annotations
+
+import importlib.util
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+import requests
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from edge_service.app import create_app
+from edge_service.sandbox.app import Sandbox
+from tests.support.load import eventually
+from tests.support.processes import Command
+from tests.support.servers import serving
+from tests.support.settings import KEY, ORIGIN, settings_for
+
+SIGNED_IN = {"VISITOR_AUTH": "forwarded", "TRUSTED_PROXIES": "127.0.0.1"}
+CANARY = "canary-refresh-2b70"
+
+
+def variables(sandbox_url: str, **more: str) -> dict[str, str]:
+    good = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SENTIFYD_BACKEND": sandbox_url}
+    return {**good, **more}
+
+
+class Client:
+    """Asks a running application."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+
+    def get(self, path: str, **headers: str) -> requests.Response:
+        return self.ask("GET", path, **headers)
+
+    def ask(self, method: str, path: str, **headers: str) -> requests.Response:
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        return requests.request(method, self._base + path, headers=sent, timeout=10)
+
+
+Load = Callable[..., tuple[ModuleType, Client]]
+
+
+@pytest.fixture
+def load(root: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """Serve an application of the documentation."""
+    with ExitStack() as stack:
+
+        def start(name: str, **more: str) -> tuple[ModuleType, Client]:
+            for variable, value in variables(sandbox_url, **more).items():
+                monkeypatch.setenv(variable, value)
+            path = root / "deploy" / "mounted" / f"{name}.py"
+            spec = importlib.util.spec_from_file_location(name, path)
+            assert spec
+            assert spec.loader
+            module = importlib.util.module_from_spec(spec)
+            spec.loader.exec_module(module)
+            return module, Client(stack.enter_context(serving(module.app)))
+
+        yield start
+
+
+def test_under_a_path(load: Load) -> None:
+    _, client = load("starlette_app")
+
+    assert client.get("/").text == "An application of your own"
+    answer = client.get("/avatar/request_tokens", Origin=ORIGIN)
+    assert answer.status_code == 200
+    assert answer.json()["tokens"]["accessToken"]
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert client.get("/request_tokens").status_code == 404
+
+    ask = {"Origin": ORIGIN, "Access_Control_Request_Method": "GET"}
+    preflight = client.ask("OPTIONS", "/avatar/request_tokens", **ask)
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == ORIGIN
+    other = client.get("/avatar/request_tokens", Origin="https://evil.example.com")
+    assert other.status_code == 403
+
+
+@pytest.mark.parametrize(("more", "status"), [({}, 200), ({"METRICS_PORT": "9090"}, 404)])
+def test_metrics_are_public_unless_taken_off(load: Load, more: dict[str, str], status: int) -> None:
+    _, client = load("starlette_app", **more)
+
+    assert client.get("/avatar/metrics").status_code == status
+
+
+def test_at_the_root_the_address_stays(sandbox_url: str) -> None:
+    tokens = create_app(settings_for(sandbox_url))
+    host = Starlette(routes=[Mount("/", tokens)])
+
+    with serving(host) as base:
+        answer = Client(base).get("/request_tokens", Origin=ORIGIN)
+    assert answer.status_code == 200
+    assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
+
+
+def test_the_background_begins_with_the_host(load: Load, sandbox: Sandbox) -> None:
+    """Nobody asks for a token, and the pool is filled all the same."""
+    before = sandbox.logins
+    _, client = load("starlette_app", TOKEN_POLICY="pool", TOKEN_POOL_SIZE="3")
+
+    eventually(lambda: client.get("/avatar/readyz").status_code == 200)
+    assert sandbox.logins == before + 3
+
+
+def test_people_whom_the_host_knows(load: Load) -> None:
+    module, client = load("fastapi_app", **SIGNED_IN, RATE_LIMIT="2/day")
+    module.sessions.update(one="ada", other="grace")
+
+    def ask(session: str, **headers: str) -> int:
+        sent = {"Origin": ORIGIN, "Cookie": f"session={session}", **headers}
+        return client.get("/avatar/request_tokens", **sent).status_code
+
+    assert client.get("/").json() == {"message": "An application of your own"}
+    assert [ask("one") for _ in range(3)] == [200, 200, 429]
+    spoof = {"X_Forwarded_User": "somebody-else", "X_Forwarded_For": "203.0.113.9"}
+    assert ask("one", **spoof) == 429
+    assert ask("other") == 200
+    refused = client.get("/avatar/request_tokens", Origin=ORIGIN, **spoof)
+    assert refused.status_code == 401
+    assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
+    # Those without a session are counted by their address, invented ones aside.
+    assert [ask("unknown", **spoof) for _ in range(2)] == [401, 429]
+
+
+@pytest.mark.parametrize("name", ["starlette_app", "fastapi_app"])
+def test_a_wrong_setting_is_told_in_a_line(root: Path, name: str) -> None:
+    folder = str(root / "deploy" / "mounted")
+    with Command("uvicorn", "--app-dir", folder, f"{name}:app", ALLOWED_ORIGINS=ORIGIN) as command:
+        assert command.wait() == 1
+
+    assert command.output.startswith("AVATAR_API_KEY is not set: ")
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.parametrize("name", ["starlette_app", "fastapi_app"])
+def test_in_a_process(root: Path, sandbox_url: str, name: str) -> None:
+    """Served as its text says, it hands out tokens, keeps them to itself, and ends cleanly."""
+    folder = root / "deploy" / "mounted"
+    how = (folder / f"{name}.py").read_text().partition("    uvicorn ")[2].splitlines()[0].split()
+    assert how[0] == f"{name}:app"
+    more = SIGNED_IN if name == "fastapi_app" else {"TOKEN_POLICY": "pool"}
+    environ = variables(sandbox_url, **more)
+    with Command("uvicorn", *how, "--port", "0", "--app-dir", str(folder), **environ) as command:
+        base = command.wait_for(r"running on (http://\S+)")[1]
+        status = 401 if name == "fastapi_app" else 200
+        url = f"{base}/avatar/request_tokens?refreshToken={CANARY}"
+        assert requests.get(url, timeout=10).status_code == status
+        command.stop(signal.SIGTERM)
+
+    assert "Application shutdown complete" in command.output
+    for unwanted in (KEY, CANARY, "Traceback"):
+        assert unwanted not in command.output

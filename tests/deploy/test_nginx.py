@@ -1,0 +1,272 @@
+"""The site and the token service under one origin, behind the nginx of the documentation."""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+import requests
+from playwright.sync_api import Browser
+
+from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
+from tests.support.browsing import Visit
+from tests.support.load import eventually
+from tests.support.nginx import free_port, visitor_from
+from tests.support.servers import RawUpstream
+
+SITE = "nginx/docs.example.com.conf"
+CANARY = "canary-refresh-81c4"
+MKDOCS = """
+site_name: Hosted
+theme: {{name: material, font: false}}
+plugins:
+  - sentifyd:
+      avatar_id: avtr_sandbox
+      token_endpoint: {origin}/request_tokens
+      loader: {{url: "{sandbox}/sentifyd-bot/main.js"}}
+      load: idle
+"""
+
+
+def build(folder: Path, origin: str, sandbox: str) -> None:
+    """A site whose avatar asks the site's own origin, with the sandbox in Sentifyd's place."""
+    (folder / "docs").mkdir()
+    (folder / "docs" / "index.md").write_text("# Welcome\n")
+    (folder / "mkdocs.yml").write_text(MKDOCS.format(origin=origin, sandbox=sandbox))
+    subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict"],
+        cwd=folder,
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
+        check=True,
+        timeout=60,
+    )
+
+
+@pytest.fixture(scope="module")
+def ports() -> dict[str, int]:
+    return free_ports()
+
+
+@pytest.fixture(scope="module")
+def service(root: Path, serve: Serve, ports: dict[str, int]) -> Running:
+    variables = {
+        **recommended(root / "deploy/nginx/sentifyd-edge.env"),
+        "ALLOWED_ORIGINS": f"https://localhost:{ports['https']}",
+    }
+    return serve(**variables, RATE_LIMIT="12/day")
+
+
+@pytest.fixture(scope="module")
+def hosted(host: Host, service: Running, ports: dict[str, int], sandbox_url: str) -> Hosted:
+    hosted = host(SITE, service.port, ports)
+    build(hosted.nginx.folder, hosted.origin, sandbox_url)
+    return hosted
+
+
+def test_tokens_come(hosted: Hosted) -> None:
+    answer = hosted.ask()
+
+    assert answer.status_code == 200
+    assert set(answer.json()["tokens"]) >= {"accessToken", "refreshToken"}
+    assert answer.headers["Cache-Control"] == "no-store"
+    assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
+    # It is logged when it has been answered.
+    eventually(lambda: answer.headers["X-Request-ID"] in hosted.nginx.log("docs.example.com.log"))
+    assert hosted.ask("/request_tokens/nobody").json()["code"] == "not_found"
+
+
+def test_the_avatar_connects_on_the_sites_own_origin(hosted: Hosted, browser: Browser) -> None:
+    """There the browser sends the site's cookies along, which is what VISITOR_AUTH lives on."""
+    context = browser.new_context(ignore_https_errors=True)
+    context.add_cookies([{"name": "session", "value": "ada", "url": hosted.origin}])
+    visit = Visit(context.new_page())
+    visit.page.goto(hosted.origin)
+    visit.wait_until_connected()
+    asked = [request for request in visit.requests if "/request_tokens" in request.url]
+    cookies = [request.all_headers().get("cookie") for request in asked]
+    errors = visit.errors()
+    context.close()
+
+    assert [request.url for request in asked] == [f"{hosted.origin}/request_tokens"]
+    assert cookies == ["session=ada"]
+    assert errors == []
+    line = '"GET /request_tokens HTTP/2.0" 200 '
+    eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
+
+
+def test_the_site_is_served(hosted: Hosted) -> None:
+    page = hosted.ask("/")
+    assert "<sentifyd-bot" in page.text or 'name="sentifyd"' in page.text
+    assert page.headers["Cache-Control"] == "no-cache"
+    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    theme = re.search(r"assets/javascripts/bundle\.\w+\.min\.js", page.text)
+    own = re.search(r"assets/sentifyd/\w+/[a-z]+\.js", page.text)
+    assert theme
+    assert own
+    for path in (theme[0], own[0]):
+        asset = hosted.ask(f"/{path}")
+        assert asset.status_code == 200
+        assert asset.headers["Cache-Control"] == "max-age=31536000, immutable"
+
+    lost = hosted.ask("/nowhere/")
+    assert lost.status_code == 404
+    assert lost.headers["Cache-Control"] == "no-cache"
+    assert "Hosted" in lost.text
+    redirect = requests.get(
+        f"{hosted.plain}/a%0D%0ASet-Cookie:x?b=c", allow_redirects=False, timeout=5
+    )
+    assert redirect.headers["Location"] == "https://docs.example.com/a%0D%0ASet-Cookie:x?b=c"
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/livez", "/openapi.json"])
+def test_other_routes_of_the_service_are_not_public(
+    hosted: Hosted, service: Running, path: str
+) -> None:
+    inside = service.url.replace("/request_tokens", path)
+    assert requests.get(inside, timeout=5).status_code == 200
+
+    assert hosted.ask(path).status_code == 404
+
+
+def exhaust(visitor: requests.Session, url: str, headers: dict[str, str]) -> list[int]:
+    return [visitor.get(url, headers=headers, timeout=5).status_code for _ in range(13)]
+
+
+def test_each_visitor_has_a_limit_of_their_own(hosted: Hosted) -> None:
+    url = f"{hosted.origin}/request_tokens"
+    with hosted.visitor() as one, hosted.visitor() as other:
+        statuses = exhaust(one, url, {})
+        assert statuses == [200] * 12 + [429]
+        refused = one.get(url, timeout=5)
+        assert refused.json()["code"] == "rate_limited"
+        assert 0 < int(refused.headers["Retry-After"]) <= 86400
+        assert refused.headers["RateLimit-Policy"] == '"day";q=12;w=86400'
+        assert refused.headers["Cache-Control"] == "no-store"
+
+        assert other.get(url, timeout=5).status_code == 200
+
+
+def test_an_invented_address_does_not_help(hosted: Hosted) -> None:
+    with hosted.visitor() as visitor:
+        statuses = []
+        for number in range(13):
+            invented = {
+                "X-Forwarded-For": f"203.0.113.{number}",
+                "Forwarded": f"for=203.0.113.{number}",
+                "X-Real-IP": f"203.0.113.{number}",
+            }
+            answer = visitor.get(f"{hosted.origin}/request_tokens", headers=invented, timeout=5)
+            statuses.append(answer.status_code)
+
+    assert statuses == [200] * 12 + [429]
+
+
+def test_past_the_proxy_nobody_can_invent_an_address(service: Running) -> None:
+    """On this machine an address of the loopback network stands for one of another machine."""
+    with visitor_from("127.0.2.1") as stranger:
+        statuses = [
+            stranger.get(
+                service.url, headers={"X-Forwarded-For": f"203.0.113.{number}"}, timeout=5
+            ).status_code
+            for number in range(13)
+        ]
+
+    assert statuses == [200] * 12 + [429]
+
+
+def test_a_flood_is_stopped_by_nginx(hosted: Hosted) -> None:
+    with hosted.visitor() as visitor:
+        for _ in range(300):
+            answer = visitor.get(f"{hosted.origin}/request_tokens", timeout=5)
+            # Those of the service tell its limit.
+            if answer.status_code == 429 and "RateLimit" not in answer.headers:
+                break
+
+    assert answer.json() == {"error": "Too many requests", "code": "rate_limited"}
+    assert "RateLimit" not in answer.headers
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_methods(hosted: Hosted) -> None:
+    for method in ("PUT", "DELETE", "PATCH", "HEAD"):
+        answer = hosted.ask(method=method)
+        assert answer.status_code == 405
+        assert answer.headers["Allow"] == "GET, POST, OPTIONS"
+    assert hosted.ask(method="POST").status_code == 200
+
+
+def test_preflights_and_other_origins(hosted: Hosted) -> None:
+    ask = {"Access-Control-Request-Method": "GET"}
+    preflight = hosted.ask(method="OPTIONS", headers={"Origin": hosted.origin, **ask})
+    assert preflight.status_code == 204
+    assert preflight.headers["Access-Control-Allow-Origin"] == hosted.origin
+
+    assert hosted.ask(headers={"Origin": "https://evil.example.com"}).status_code == 403
+
+
+def test_what_is_too_large(hosted: Hosted) -> None:
+    body = hosted.ask(method="POST", json={"refreshToken": "x" * 5000})
+    assert body.status_code == 413
+    assert body.json()["code"] == "content_too_large"
+    assert body.headers["Cache-Control"] == "no-store"
+    assert hosted.ask(method="POST", json={"refreshToken": "x" * 4000}).status_code == 200
+
+    assert hosted.ask(headers={"X-Large": "x" * 9000}).status_code == 400
+    assert hosted.ask(f"/request_tokens?refreshToken={'x' * 9000}").status_code == 414
+
+
+def test_when_the_service_is_away(host: Host) -> None:
+    hosted = host(SITE, free_port(), free_ports())
+
+    answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
+    assert answer.status_code == 502
+    assert answer.json()["code"] == "service_unreachable"
+    assert answer.headers["Cache-Control"] == "no-store"
+    line = '"GET /request_tokens HTTP/1.1" 502 '
+    eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
+    assert CANARY not in hosted.nginx.everything_written()
+
+
+def test_one_address_cannot_take_all_connections(host: Host) -> None:
+    """Twenty requests wait for a service that keeps silent; nginx itself answers one more."""
+    statuses: queue.Queue[int] = queue.Queue()
+    with RawUpstream(lambda _: None) as silent:
+        crowded = host(SITE, int(silent.url.rpartition(":")[2]), free_ports())
+
+        def come() -> None:
+            with visitor_from("127.0.1.254", crowded.certificate) as visitor:
+                url = f"{crowded.origin}/request_tokens"
+                statuses.put(visitor.get(url, timeout=20).status_code)
+
+        crowd = [threading.Thread(target=come) for _ in range(21)]
+        for thread in crowd:
+            thread.start()
+        assert statuses.get(timeout=20) == 429
+        assert statuses.empty()
+    for thread in crowd:
+        thread.join(20)
+    assert [statuses.get_nowait() for _ in range(20)] == [502] * 20
+
+
+def test_no_refresh_token_is_written_down(hosted: Hosted, service: Running) -> None:
+    query = f"/request_tokens?refreshToken={CANARY}"
+    assert hosted.ask(query).status_code == 200
+    assert hosted.ask(query, "PUT").status_code == 405
+    assert hosted.ask(query, headers={"X-Large": "x" * 9000}).status_code == 400
+    assert hosted.ask(query + "x" * 9000).status_code == 414
+    assert hosted.ask(query, "POST", data=b"x" * 5000).status_code == 413
+    assert hosted.ask("/request_tokens", "POST", json={"refreshToken": CANARY}).status_code == 200
+    assert hosted.ask(query, headers={"Origin": "null"}).status_code == 403
+    with hosted.visitor() as visitor:
+        statuses = {visitor.get(hosted.origin + query, timeout=5).status_code for _ in range(40)}
+    assert statuses == {200, 429}
+
+    assert '"GET /request_tokens HTTP/1.1" 200 ' in hosted.nginx.log("docs.example.com.log")
+    assert CANARY not in hosted.nginx.everything_written()
+    assert CANARY not in service.command.output

@@ -1,0 +1,84 @@
+"""The token service as a Vercel function, as far as that can be seen without Vercel.
+
+Its Python runtime (vercel-runtime 0.24.1) serves a module's `app` with uvicorn on a loopback port,
+with the lifespan, without an access log and with uvicorn's defaults for proxies.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import requests
+
+from edge_service.guards import ROUTE
+from tests.support.processes import Command
+from tests.support.settings import KEY, ORIGIN
+
+CANARY = "canary-refresh-93d5"
+
+
+def function(folder: Path, **variables: str) -> Command:
+    good = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, **variables}
+    how = ("--port", "0", "--no-access-log", "--app-dir", str(folder / "api"))
+    return Command("uvicorn", "index:app", *how, **good)
+
+
+@pytest.fixture
+def folder(root: Path) -> Path:
+    return root / "deploy" / "vercel"
+
+
+def test_tokens_come_and_visitors_are_told_apart(folder: Path, sandbox_url: str) -> None:
+    with function(folder, SENTIFYD_BACKEND=sandbox_url, RATE_LIMIT="2/day") as command:
+        base = command.wait_for(r"running on (http://\S+)")[1]
+
+        def ask(address: str, path: str = ROUTE) -> requests.Response:
+            # Vercel writes this header itself, whatever the visitor has put there.
+            headers = {"Origin": ORIGIN, "X-Forwarded-For": address, "X-Real-IP": address}
+            url = f"{base}{path}?refreshToken={CANARY}"
+            return requests.get(url, headers=headers, timeout=10)
+
+        answers = [ask("192.0.2.7") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert answers[0].json()["tokens"]["accessToken"]
+        assert answers[0].headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert ask("192.0.2.8").status_code == 200
+        assert ask("192.0.2.9", "/metrics").status_code == 404
+        command.stop()
+    for unwanted in (KEY, CANARY, "Traceback"):
+        assert unwanted not in command.output
+
+
+@pytest.mark.parametrize(
+    ("variables", "line"),
+    [
+        ({"TOKEN_POLICY": "pool"}, "TOKEN_POLICY pool and shared log in when nobody waits"),
+        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY pool and shared log in when nobody waits"),
+        ({"ALLOWED_ORIGINS": ""}, "ALLOWED_ORIGINS is "),
+    ],
+)
+def test_a_wrong_setting_is_told_in_a_line(
+    folder: Path, variables: dict[str, str], line: str
+) -> None:
+    with function(folder, **variables) as command:
+        assert command.wait() == 1
+
+    assert command.output.startswith(line)
+    assert command.output.count("\n") == 1
+
+
+def test_the_token_routes_lead_to_the_function(folder: Path, root: Path) -> None:
+    config = json.loads((folder / "vercel.json").read_text())
+    sources = [rewrite["source"] for rewrite in config["rewrites"]]
+    assert sources == [ROUTE, f"{ROUTE}/:avatar"]
+    for target in [rewrite["destination"] for rewrite in config["rewrites"]]:
+        assert (folder / f"{target.removeprefix('/')}.py").is_file()
+    assert all((folder / name).is_file() for name in config["functions"])
+
+    version = re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(), re.MULTILINE)
+    assert version
+    wheel = f"mkdocs_sentifyd-{version[1]}-py3-none-any.whl"
+    assert wheel in (folder / "requirements.txt").read_text()

@@ -1,0 +1,73 @@
+"""What the files of `deploy/container` say, for tests that have no container engine."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+FOLDER = Path(__file__).parents[2] / "deploy" / "container"
+
+
+class Stage:
+    """One stage of the Dockerfile: its instructions, in order."""
+
+    def __init__(self, steps: list[tuple[str, str]]) -> None:
+        self.steps = steps
+
+    def all(self, keyword: str) -> list[str]:
+        """What every instruction of this kind says, options included."""
+        return [text for word, text in self.steps if word == keyword]
+
+    def the(self, keyword: str) -> str:
+        """What the only instruction of this kind says."""
+        [text] = self.all(keyword)
+        return text
+
+    def words(self, keyword: str) -> list[str]:
+        """A command in its exec form, as it is run without a shell."""
+        words: list[str] = json.loads(re.sub(r"^.*?(?=\[)", "", self.the(keyword)))
+        return words
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Variables that it sets."""
+        pairs = [pair for text in self.all("ENV") for pair in shlex.split(text)]
+        return dict(pair.split("=", 1) for pair in pairs)
+
+    @property
+    def copied(self) -> list[str]:
+        """What it takes from the repository."""
+        words = [shlex.split(text) for text in self.all("COPY") if "--from=" not in text]
+        return [word for line in words for word in line[:-1] if not word.startswith("--")]
+
+
+def stages() -> list[Stage]:
+    """The stages of the Dockerfile; what stands before the first one belongs to none."""
+    text = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
+    text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
+    found: list[Stage] = []
+    for line in filter(None, (line.strip() for line in text.splitlines())):
+        keyword, _, rest = line.partition(" ")
+        if keyword == "FROM":
+            found.append(Stage([]))
+        if found:
+            found[-1].steps.append((keyword, rest.strip()))
+    return found
+
+
+def compose() -> dict[str, Any]:
+    """The Compose file."""
+    content: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
+    return content
+
+
+def example_variables(*, with_optional: bool = False) -> dict[str, str]:
+    """What `.env.example` sets; with those that stand there as comments, too, on demand."""
+    comment = "#?" if with_optional else ""
+    text = (FOLDER / ".env.example").read_text(encoding="utf-8")
+    return dict(re.findall(rf"^{comment}([A-Z_]+)=(.*)$", text, re.MULTILINE))

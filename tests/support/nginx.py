@@ -1,0 +1,150 @@
+"""A real nginx that runs committed configuration files, with other paths and ports in them."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import signal
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from requests.adapters import HTTPAdapter
+
+from edge_service.serving import AddressUnavailable, bind
+from tests.support.processes import Command
+
+# The frame that a distribution's package puts around the sites.
+FRAME = """
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+worker_processes 1;
+error_log stderr notice;
+error_log {folder}/log/error.log notice;
+events {{ worker_connections 256; }}
+http {{
+    include /etc/nginx/mime.types;
+    default_type application/octet-stream;
+    sendfile on;
+    gzip on;
+    access_log {folder}/log/access.log;
+    client_body_temp_path {folder}/temporary/body;
+    proxy_temp_path {folder}/temporary/proxy;
+    fastcgi_temp_path {folder}/temporary/fastcgi;
+    uwsgi_temp_path {folder}/temporary/uwsgi;
+    scgi_temp_path {folder}/temporary/scgi;
+    include {folder}/{site};
+}}
+"""
+
+
+class Nginx:
+    """A running nginx, for the length of a `with` block.
+
+    Args:
+        folder: where everything goes that it reads and writes, logs into `log/`.
+        files: configuration files; the first one is the site, which may include the others.
+        changes: texts to replace in the files; each must be in one of them.
+    """
+
+    def __init__(self, folder: Path, files: Iterable[Path], changes: Mapping[str, str]) -> None:
+        self.folder = folder
+        self._executable = _executable()
+        unused = set(changes)
+        texts = {file.name: file.read_text(encoding="utf-8") for file in files}
+        for name, text in texts.items():
+            for old, new in changes.items():
+                if old in text:
+                    unused.discard(old)
+                    text = text.replace(old, new)
+            (folder / name).write_text(text, encoding="utf-8")
+        assert not unused, f"not in the configuration: {unused}"
+        for name in ("log", "temporary"):
+            (folder / name).mkdir()
+        # As another user its worker could not read what a test has written.
+        user = "user root;" if os.getuid() == 0 else ""
+        frame = FRAME.format(folder=folder, user=user, site=next(iter(texts)))
+        (folder / "nginx.conf").write_text(frame, encoding="utf-8")
+
+    def __enter__(self) -> Nginx:
+        self._command = Command(
+            *(self._executable, "-p", str(self.folder), "-c", str(self.folder / "nginx.conf"))
+        )
+        try:
+            self._command.wait_for("start worker process ", seconds=20)
+        except AssertionError:
+            self._command.wait()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        status = self._command.stop(signal.SIGTERM)
+        assert status == 0, self._command.output
+
+    @property
+    def output(self) -> str:
+        """What it wrote to the standard error stream."""
+        return self._command.output
+
+    def log(self, name: str) -> str:
+        """What stands in a log file."""
+        return (self.folder / "log" / name).read_text(encoding="utf-8")
+
+    def everything_written(self) -> str:
+        """Every file of its folder, and what it told."""
+        files = (path for path in self.folder.rglob("*") if path.is_file())
+        return "\n".join([*(path.read_text("latin-1") for path in files), self.output])
+
+
+class _FromAddress(HTTPAdapter):
+    def __init__(self, address: str) -> None:
+        self._address = address
+        super().__init__()
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 - whatever
+        kwargs["source_address"] = (self._address, 0)
+        super().init_poolmanager(*args, **kwargs)
+
+
+def visitor_from(address: str, certificate: Path | None = None) -> requests.Session:
+    """Somebody who connects from an address of the loopback network.
+
+    Args:
+        address: such as 127.0.0.2.
+        certificate: what to trust in place of the usual ones.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    if certificate is not None:
+        session.verify = str(certificate)
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _FromAddress(address))
+    return session
+
+
+def free_port() -> int:
+    """A port for a server that has to be told one.
+
+    It is below those that systems pick from by themselves: one of these could be somebody else's
+    by the time that the server binds it.
+    """
+    for port in random.sample(range(20_000, 32_000), 20):
+        with suppress(AddressUnavailable), bind("127.0.0.1", port, "the port"):
+            return port
+    raise AssertionError("no port is free")
+
+
+def _executable() -> str:
+    # Debian puts it where only root looks.
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
+    if (executable := shutil.which("nginx", path=path)) is None:
+        message = "no nginx: run 'sudo apt-get install nginx-light'"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    return executable
