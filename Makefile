@@ -4,14 +4,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LOWEST := .venvs/lowest
+WORKFLOWS := $(wildcard .github/workflows/*.yml)
+DOCKERFILES := $(wildcard deploy/*/Dockerfile)
+SCRIPTS := scripts/need $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo test lint bench
+.PHONY: help install demo docs test test-lowest lint bench dist audit
 help:
-	@echo "make demo     a documentation site with an avatar, on this machine"
-	@echo "make test     every test, in a real browser too"
-	@echo "make lint     ruff, mypy, import-linter"
-	@echo "make bench    what the plugin, the service and the avatar cost"
-	@echo "make install  the virtual environment in $(VENV)"
+	@echo "make demo         a documentation site with an avatar, on this machine"
+	@echo "make test         every test, in a real browser too"
+	@echo "make test-lowest  plugin and service with the lowest versions that they say they run with"
+	@echo "make lint         ruff, mypy, import-linter; workflows and Dockerfiles"
+	@echo "make docs         the documentation, strictly, in example_docs/site"
+	@echo "make bench        what the plugin, the service and the avatar cost"
+	@echo "make dist         sdist and wheel in dist"
+	@echo "make audit        known vulnerabilities of what constraints.txt names"
+	@echo "make install      the virtual environment in $(VENV)"
 
 install: $(INSTALLED)
 
@@ -25,19 +33,50 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED)
 	@exec $(BIN)/sentifyd-edge demo
 
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file example_docs/mkdocs.yml
+
 test: $(INSTALLED)
 	@scripts/need chromium
 	@scripts/need redis
+	@scripts/need nginx
 	$(BIN)/pytest $(ARGS)
+
+test-lowest: $(LOWEST)/.installed
+	@scripts/need chromium
+	@scripts/need redis
+	$(LOWEST)/bin/pytest $(or $(ARGS),tests/plugin tests/service)
+
+# What the tests themselves use may ask for more, so the lowest versions are put below it afterwards.
+$(LOWEST)/.installed: pyproject.toml $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/uv pip compile --quiet --python $(LOWEST) --resolution lowest-direct --output-file $(LOWEST)/pins.txt \
+		--extra service --extra redis --extra otel --extra check pyproject.toml
+	$(BIN)/uv pip install --quiet --python $(LOWEST) --requirement $(LOWEST)/pins.txt
+	@touch $@
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/zizmor --offline --quiet .github
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
+	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
+	$(BIN)/hadolint $(DOCKERFILES)
+	for script in $(SCRIPTS); do sh -n $$script || exit 1; done
 
 bench: $(INSTALLED)
 	@scripts/need chromium
 	@scripts/need wrk
 	@scripts/need redis
 	$(BIN)/python -m benchmarks $(ARGS)
+
+dist: $(INSTALLED)
+	rm -rf dist
+	$(BIN)/python -m build --installer uv --outdir dist
+	$(BIN)/twine check --strict dist/*
+
+audit: $(INSTALLED)
+	$(BIN)/uv tool run pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

@@ -1,0 +1,112 @@
+"""Virtual environments that hold the built wheel and what it asks for, and no source tree."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.matrix.environments import Environment, InstallError
+
+UV = str(Path(sys.executable).parent / "uv")
+
+
+def interpreters() -> dict[str, str]:
+    """Every CPython on this machine that is new enough, by its version; the running one first."""
+    found = {"{}.{}".format(*sys.version_info): sys.executable}
+    # pyenv puts launchers on the path that work for the chosen version alone.
+    folders = [str(folder) for folder in Path.home().glob(".pyenv/versions/*/bin")]
+    listed = subprocess.run(
+        [
+            UV,
+            "python",
+            "list",
+            "--only-installed",
+            "--offline",
+            "--output-format",
+            "json",
+            ">=3.11",
+        ],
+        env={**os.environ, "PATH": os.pathsep.join([*folders, os.environ.get("PATH", "")])},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        timeout=60,
+        check=True,
+    )
+    for python in json.loads(listed.stdout):
+        if python["implementation"] == "cpython" and python["variant"] == "default":
+            parts = python["version_parts"]
+            found.setdefault(f"{parts['major']}.{parts['minor']}", python["path"])
+    return found
+
+
+def make_bare(
+    folder: Path, python: str, requirements: Iterable[str], without: Iterable[str] = ()
+) -> Environment:
+    """An environment with these requirements, from which some packages are taken out again.
+
+    Raises:
+        InstallError: there is no network, or nothing that fits.
+    """
+    _uv("venv", "--quiet", "--python", python, str(folder))
+    # `Site` builds with the command of the environment's name.
+    environment = Environment("mkdocs", folder)
+    _pip(environment, "install", "--quiet", *requirements)
+    if names := tuple(without):
+        _pip(environment, "uninstall", "--quiet", *names)
+    return environment
+
+
+def conflicts(environment: Environment) -> str:
+    """What is installed beside a version that something asks for; empty when nothing is."""
+    try:
+        _pip(environment, "check")
+    except InstallError as error:
+        return str(error)
+    return ""
+
+
+def lowest(project: Path, python: str, *extras: str) -> list[str]:
+    """Pins of the lowest versions that the project says it runs with."""
+    chosen = [argument for extra in extras for argument in ("--extra", extra)]
+    pins = _uv(
+        *("pip", "compile", "--quiet", "--resolution", "lowest-direct", "--python", python),
+        *("--no-header", "--no-annotate", *chosen, str(project)),
+    )
+    return pins.splitlines()
+
+
+def try_pins(python: str, *arguments: str) -> None:
+    """See whether requirements can be met on a Python that need not be here.
+
+    Args:
+        python: its version, such as 3.11.2.
+        arguments: requirements and constraints, as pip has them.
+
+    Raises:
+        InstallError: they cannot.
+    """
+    _uv("pip", "compile", "--quiet", "--python-version", python, *arguments)
+
+
+def _pip(environment: Environment, command: str, *arguments: str) -> None:
+    executable = str(environment.scripts / "python")
+    _uv("pip", command, "--python", executable, *arguments)
+
+
+def _uv(*arguments: str) -> str:
+    result = subprocess.run(
+        [UV, "--no-config", *arguments],
+        cwd=Path(UV).parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
+    if result.returncode:
+        raise InstallError(f"uv {' '.join(arguments)}\n{result.stderr.strip()}")
+    return result.stdout

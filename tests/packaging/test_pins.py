@@ -1,0 +1,25 @@
+"""The pinned versions go together, on the oldest Python that somebody may have and the newest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.bare import try_pins
+from tests.packaging.conftest import installing
+
+DEBIAN_12 = "3.11.2"
+
+
+@pytest.mark.parametrize("python", [DEBIAN_12, "3.14"])
+def test_make_install_has_what_it_needs(root: Path, python: str) -> None:
+    constraints, project = str(root / "constraints.txt"), str(root / "pyproject.toml")
+    with installing():
+        try_pins(python, "--extra", "dev", "--constraint", constraints, project)
+
+
+@pytest.mark.parametrize("name", ["mkdocs", "properdocs", "sphinx", "zensical"])
+def test_other_generators_have_what_they_need(root: Path, name: str) -> None:
+    with installing():
+        try_pins(DEBIAN_12, str(root / f"tests/matrix/requirements/{name}.txt"))
