@@ -10,29 +10,52 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from edge_service.sandbox.demo import EXAMPLE
+
 FOLDER = Path("example_docs/docs/assets")
+# A page of the example without a picture of its own.
+PAGE = "guide/site/"
 QUESTION = "Can I choose pages by patterns?"
+# A site that asks first, in the form of Material.
+CONSENT = """
+site_name: Example Docs
+theme: {name: material, font: false, palette: {primary: teal}}
+plugins:
+  - sentifyd:
+      avatar_id: avtr_sandbox
+      token_endpoint: !ENV SENTIFYD_TOKEN_ENDPOINT
+      loader: {url: !ENV SENTIFYD_LOADER_URL}
+      consent: sentifyd
+extra:
+  consent:
+    title: Cookies and other sites
+    description: The avatar on these pages comes from Sentifyd. It is loaded when you agree to it.
+    actions: [accept, reject]
+"""
 
 
 @contextmanager
-def demo(load: str) -> Iterator[str]:
+def demo(load: str = "eager", config_file: Path = EXAMPLE) -> Iterator[str]:
     """Run the demo, on free ports.
 
     Args:
-        load: the option of this name.
+        load: the option of this name, for the example.
+        config_file: the site.
 
     Yields:
         The address of the site.
     """
     ports = dict.fromkeys(("SITE_PORT", "EDGE_PORT", "SANDBOX_PORT"), "0")
+    command = [sys.executable, "-u", "-m", "edge_service.cli", "demo", "--token-life", "3600"]
     with subprocess.Popen(
-        [sys.executable, "-u", "-m", "edge_service.cli", "demo", "--token-life", "3600"],
+        [*command, "--config-file", str(config_file)],
         env={**os.environ, **ports, "SENTIFYD_LOAD": load},
         stdout=subprocess.PIPE,
         text=True,
@@ -47,8 +70,8 @@ def demo(load: str) -> Iterator[str]:
 
 
 def ask(page: Page, site: str) -> None:
-    """Open the avatar of the first page, and wait for its answer."""
-    page.goto(site)
+    """Open the avatar of a page, and wait for its answer."""
+    page.goto(site + PAGE)
     avatar = page.locator('sentifyd-bot[data-state="connected"]')
     avatar.get_by_role("button", name="Avatar (sandbox)").click()
     avatar.get_by_role("textbox").fill(QUESTION)
@@ -74,6 +97,23 @@ def photograph(browser: Browser, site: str) -> None:
         page.close()
 
 
+def photograph_consent(browser: Browser) -> None:
+    """Take the picture of Material's form, with the avatar's box ticked."""
+    with tempfile.TemporaryDirectory() as folder:
+        config_file = Path(folder, "mkdocs.yml")
+        config_file.write_text(CONSENT)
+        Path(folder, "docs").mkdir()
+        Path(folder, "docs/index.md").write_text("# Example Docs\n\n## Install\n\n## Use\n")
+        with demo(config_file=config_file) as site:
+            page = browser.new_page(viewport={"width": 920, "height": 440}, reduced_motion="reduce")
+            page.goto(site)
+            form = page.locator("form[name=consent]")
+            form.get_by_text("Sentifyd avatar").click()
+            page.mouse.move(0, 0)
+            page.screenshot(path=FOLDER / "consent.png")
+            page.close()
+
+
 def main() -> None:
     """Write every picture."""
     with sync_playwright() as playwright:
@@ -81,11 +121,12 @@ def main() -> None:
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
-        with demo("eager") as site:
+        photograph_consent(browser)
+        with demo() as site:
             photograph(browser, site)
         with demo("interaction") as site:
             page = browser.new_page(viewport={"width": 920, "height": 560})
-            page.goto(site)
+            page.goto(site + PAGE)
             page.get_by_role("button", name="Talk to the avatar").wait_for()
             page.screenshot(path=FOLDER / "launcher.png")
         browser.close()
