@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -48,3 +50,20 @@ def visit(browser: Browser) -> Iterator[Visit]:
 def root() -> Path:
     """The project's folder."""
     return Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def documentation(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This project's documentation, built strictly."""
+    folder = tmp_path_factory.mktemp("documentation")
+    config_file = root / "example_docs" / "mkdocs.yml"
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+    done = subprocess.run(
+        [*command, "--config-file", str(config_file), "--site-dir", str(folder)],
+        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": "http://127.0.0.1:8000/"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout
+    return folder

@@ -3,49 +3,44 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 import subprocess
 import sys
 from base64 import b64encode
-from collections import UserDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import get_args
+from types import ModuleType
+from typing import Any, get_args
 
 import pytest
-from mkdocs.config.base import Config
-from mkdocs.utils.yaml import get_yaml_loader, yaml_load
+from bs4 import BeautifulSoup, Tag
+from mkdocs.config.base import BaseConfigOption, Config
+from mkdocs.exceptions import PluginError
 
 from edge_service.answers import ServiceError
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
+from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 from edge_service.sandbox.faults import FaultKind
-from edge_service.settings import Settings
-from mkdocs_sentifyd.config import AppearanceConfig, BrandConfig, LoaderConfig, SentifydConfig
+from edge_service.variables import declared
+from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.options import Group
+from tests.support.examples import ROOT, blocks, pages
 from tests.support.settings import settings_for
 
-
-class Recorder(UserDict[str, str]):
-    """An environment that remembers what was asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__(AVATAR_API_KEY="canary-1", ALLOWED_ORIGINS="https://a.example")
-        self.asked: set[str] = set()
-
-    def get(self, key: str, default: object = None) -> object:  # type: ignore[override]
-        self.asked.add(key)
-        return super().get(key, default)
+Option = tuple[str, BaseConfigOption[Any]]
 
 
-def variables() -> set[str]:
-    environ = Recorder()
-    Settings.from_env(environ)
-    return environ.asked
-
-
-def options(config: type[Config]) -> set[str]:
-    return set(dict(config._schema))
+def hooks() -> ModuleType:
+    """The documentation's hooks for MkDocs."""
+    spec = importlib.util.spec_from_file_location("hooks", ROOT / "example_docs" / "hooks.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def codes() -> set[str]:
@@ -57,23 +52,129 @@ def codes() -> set[str]:
     return found
 
 
-@pytest.mark.parametrize("page", ["README.md", "example_docs/docs/reference/variables.md"])
-def test_every_variable_is_documented(root: Path, page: str) -> None:
-    text = (root / page).read_text()
-    assert len(variables()) > 14
-    assert [name for name in variables() if f"`{name}`" not in text] == []
+def option_types(config: type[Config] = SentifydConfig, prefix: str = "") -> Iterator[Option]:
+    """Every option that holds a value, by its whole name."""
+    for name, option in config._schema:
+        if isinstance(option, Group):
+            yield from option_types(option.config_class, f"{prefix}{name}.")
+        else:
+            yield prefix + name, option
 
 
-@pytest.mark.parametrize("page", ["README.md", "example_docs/docs/reference/options.md"])
-def test_every_option_is_documented(root: Path, page: str) -> None:
-    text = (root / page).read_text()
-    groups = {"loader": LoaderConfig, "brand": BrandConfig, "appearance": AppearanceConfig}
-    names = options(SentifydConfig) - groups.keys()
-    for group, config in groups.items():
-        names |= {f"{group}.{name}" for name in options(config)}
+def page(documentation: Path, name: str) -> Tag:
+    html = (documentation / name / "index.html").read_text()
+    [article] = BeautifulSoup(html, "html.parser").select("article")
+    return article
+
+
+def entry(page: Tag, name: str) -> dict[str, str]:
+    """What a reference page tells of one name: its facts, and the text below them."""
+    heading = page.find(id=name)
+    assert heading is not None, name
+    assert heading.get_text().rstrip("¶") == name
+    facts, text = heading.find_next_siblings(limit=2)
+    found = {
+        fact.dt.get_text(): fact.dd.get_text()
+        for fact in facts.select("dl > div")
+        if fact.dt and fact.dd
+    }
+    return {**found, "text": text.get_text()}
+
+
+def test_the_readme_names_every_variable(root: Path) -> None:
+    text = (root / "README.md").read_text()
+    names = [name for v in declared() for name in (v.name, v.file_name) if name]
     assert len(names) > 30
-    told = " ".join(re.findall(r"^\|([^|]+)\|", text, re.MULTILINE))
+    assert [name for name in names if f"`{name}`" not in text] == []
+
+
+def test_the_readme_names_every_option(root: Path) -> None:
+    told = " ".join(re.findall(r"^\|([^|]+)\|", (root / "README.md").read_text(), re.MULTILINE))
+    names = [name for name, _ in option_types()]
+    assert len(names) > 30
     assert [name for name in names if f"`{name}`" not in told] == []
+
+
+def test_the_reference_of_variables(documentation: Path) -> None:
+    shown = page(documentation, "reference/variables")
+    for variable in declared():
+        told = entry(shown, variable.name)
+        assert told["Default"]
+        assert len(told["text"]) > 3
+        assert ("File" in told) == variable.secret
+        assert "Default:" not in told["text"]
+        if isinstance(variable.default, str | int) and not isinstance(variable.default, bool):
+            assert told["Default"] == str(variable.default)
+        elif variable.missing:
+            assert told["Default"].startswith("required")
+    assert entry(shown, "UPSTREAM_TIMEOUT")["Default"] == "5"
+    assert entry(shown, "ALLOW_ANY_ORIGIN")["Default"] == "false"
+    assert entry(shown, "OTEL_EXPORTER_OTLP_ENDPOINT")["Default"] == "no traces"
+
+
+def test_the_reference_of_options(documentation: Path) -> None:
+    shown = page(documentation, "reference/options")
+    names = [str(tag["id"]) for tag in shown.select("[id]")]
+    assert len(names) == len(set(names))
+    for name, option in option_types():
+        told = entry(shown, name)
+        choices = getattr(getattr(option, "option", option), "choices", None)
+        assert told["Values"] == ", ".join(choices) if choices else told["Values"]
+        assert len(told["text"]) > 3
+        assert not re.search("Default:|Required", told["text"])
+        if isinstance(option.default, str | bool):
+            assert told["Default"] == str(option.default).lower()
+    assert entry(shown, "avatar_id")["Default"] == "required"
+    assert entry(shown, "captions")["Default"] == "the component's own"
+    assert entry(shown, "brand.name")["Default"] == "none"
+
+
+def test_the_reference_of_commands(documentation: Path) -> None:
+    shown = page(documentation, "reference/commands")
+    titles = {tag.get_text().rstrip("¶"): tag for tag in shown.select("h2")}
+    commands = hooks().commands()
+    assert titles.keys() == commands.keys()
+    assert len(commands) >= 7
+    for name, parser in commands.items():
+        below = titles[name].find_all_next(["h2", "code"])
+        end = next((n for n, tag in enumerate(below) if tag.name == "h2"), len(below))
+        code = [tag.get_text() for tag in below[:end]]
+        assert any(text.startswith(f"{name} [-h]") for text in code)
+        assert any(name in text and "[-h]" not in text for text in code), "no example"
+        options = {option for action in parser._actions for option in action.option_strings}
+        assert options - {text.split(" ")[0] for text in code} <= {"-h", "--help"}, name
+    assert "<!-- help" not in str(shown)
+
+
+def test_help_is_the_same_in_every_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def told(columns: str, **colour: str) -> list[str]:
+        for name, value in {"COLUMNS": columns, **colour}.items():
+            monkeypatch.setenv(name, value)
+        return [hooks().command_help(name) for name in hooks().commands()]
+
+    assert told("30") == told("200", FORCE_COLOR="1")
+
+
+def test_a_command_that_is_not_there() -> None:
+    with pytest.raises(PluginError, match="no command 'sentifyd-edge canary'"):
+        hooks().on_page_markdown("<!-- help: sentifyd-edge canary -->")
+
+
+def test_the_changelog_is_shown(root: Path, documentation: Path) -> None:
+    shown = page(documentation, "changelog")
+    titles = [tag.get_text().rstrip("¶") for tag in shown.select("h1, h2")]
+    versions = re.findall(r"^## \[(.+?)\]", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert titles[0] == "Changelog"
+    assert [title.strip("[]").partition("]")[0] for title in titles[1:]] == versions
+
+
+def test_the_demo_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    lacking = lambda name: None if name == "mkdocstrings_handlers" else find(name)  # noqa: E731
+    monkeypatch.setattr(importlib.util, "find_spec", lacking)
+    monkeypatch.setenv("SITE_PORT", "none: it would go on to here")
+    with pytest.raises(DemoError, match=r"run pip install 'mkdocstrings\[python\]'$"):
+        run_demo(EXAMPLE, 30, print)
 
 
 def test_every_code_is_documented(root: Path) -> None:
@@ -151,33 +252,9 @@ def test_calls_of_the_page_s_actions_are_documented(root: Path) -> None:
     assert [name for name in actions if f"`docs.{name}`" not in text] == []
 
 
-def examples(root: Path, language: str) -> Iterator[tuple[str, str]]:
-    """Code blocks of README and documentation, with the name of their file."""
-    fence = re.compile(rf"^```{language}\n(.*?)^```", re.MULTILINE | re.DOTALL)
-    for file in (root / "README.md", *(root / "example_docs/docs").rglob("*.md")):
-        for block in fence.findall(file.read_text()):
-            yield file.name, block
-
-
-def test_every_example_of_the_options_is_valid(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SENTIFYD_TOKEN_ENDPOINT", "SENTIFYD_LOADER_URL"):
-        monkeypatch.setenv(name, "http://127.0.0.1:8080/request_tokens")
-    count = 0
-    for name, block in examples(root, "yaml"):
-        if "plugins:" not in block:
-            continue
-        plugins = yaml_load(block, get_yaml_loader())["plugins"]
-        for options in (p["sentifyd"] for p in plugins if isinstance(p, dict) and "sentifyd" in p):
-            config = SentifydConfig()
-            required = {"avatar_id": "avtr_1", "token_endpoint": "https://tokens.example.com/"}
-            config.load_dict({**required, **options})
-            assert (name, *config.validate()) == (name, [], [])
-            count += 1
-    assert count > 10
-
-
-def test_the_program_for_a_content_security_policy(root: Path, tmp_path: Path) -> None:
-    [program] = [block for name, block in examples(root, "python") if name == "runtime.md"]
+def test_the_program_for_a_content_security_policy(tmp_path: Path) -> None:
+    page = "example_docs/docs/csp.md"
+    [program] = [block.text for block in blocks("python") if block.page == page]
     script, data = "var a = '<b>' && 1;\n", json.dumps({"b": 1})
     (tmp_path / "index.html").write_text(
         f"<!doctype html><head><script>{script}</script><script src=a.js></script>"
@@ -189,11 +266,22 @@ def test_the_program_for_a_content_security_policy(root: Path, tmp_path: Path) -
 
     digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
     assert re.findall("'sha256-(.+?)'", done.stdout) == [digest]
-    [written] = [
-        block for _, block in examples(root, "text") if block.startswith("Content-Security-Policy:")
+    [written, *_] = [
+        block.text for block in blocks("text") if block.text.startswith("Content-Security-Policy:")
     ]
     hashes = re.compile("( 'sha256-[^']+')+")
     assert hashes.sub("", done.stdout) == hashes.sub("", written)
+
+
+def test_files_that_are_named_are_there(root: Path) -> None:
+    folders = "tests|deploy|scripts|benchmarks|example_docs|edge_service|mkdocs_sentifyd"
+    named = {
+        (file.name, path)
+        for file in pages()
+        for path in re.findall(rf"`((?:{folders})/[\w./-]*)`", file.read_text())
+    }
+    assert len(named) > 20
+    assert sorted((page, path) for page, path in named if not (root / path).exists()) == []
 
 
 def test_pictures_are_small_and_shown(root: Path) -> None:
@@ -203,10 +291,3 @@ def test_pictures_are_small_and_shown(root: Path) -> None:
     for picture in pictures:
         assert picture.stat().st_size < 120_000
         assert re.search(rf"!\[[^]]{{30,}}\]\([./]*assets/{picture.name}\)", pages)
-
-
-def test_links_within_the_readme(root: Path) -> None:
-    text = (root / "README.md").read_text()
-    targets = [t for t in re.findall(r"\]\(([^)]+)\)", text) if not t.startswith("http")]
-    assert targets
-    assert [target for target in targets if not (root / target).exists()] == []

@@ -834,7 +834,7 @@ QUESTIONS = [
     ("which environment variables are there", "reference/variables/"),
     ("share one token among all visitors", "guide/policies/"),
     ("is there a fake Sentifyd for tests", "reference/sandbox/"),
-    ("content security policy", "security/"),
+    ("content security policy", "csp/"),
     ("how does it work", "how-it-works/"),
     ("all options in mkdocs.yml", "reference/options/"),
 ]

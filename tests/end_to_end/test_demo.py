@@ -283,7 +283,7 @@ def test_a_site_that_does_not_build(tmp_path: Path) -> None:
     assert "Traceback" not in command.output
 
 
-def test_a_warning_stops_the_example(tmp_path: Path) -> None:
+def test_a_warning_stops_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docs = tmp_path / "example_docs" / "docs"
     docs.mkdir(parents=True)
     (docs / "index.md").write_text("---\nsentifyd: perhaps\n---\n# Home\n")
@@ -291,7 +291,8 @@ def test_a_warning_stops_the_example(tmp_path: Path) -> None:
     (docs.parent / "mkdocs.yml").write_text(
         f"site_name: Example\nplugins:\n  - sentifyd: {{{options}}}\n"
     )
-    with Command("sentifyd-edge", "demo", cwd=tmp_path, **FREE_PORTS) as command:
+    monkeypatch.chdir(tmp_path)
+    with Command("sentifyd-edge", "demo", **FREE_PORTS) as command:
         assert command.wait() == 2
 
     said = [line for line in command.output.splitlines() if line.strip()]

@@ -17,7 +17,7 @@ SCRIPTS = Path(sys.executable).parent
 class Command:
     """A running command; `output` is all that it has written so far, on both streams."""
 
-    def __init__(self, *arguments: str, cwd: Path | None = None, **variables: str) -> None:
+    def __init__(self, *arguments: str, **variables: str) -> None:
         environ = {
             name: value
             for name, value in os.environ.items()
@@ -25,7 +25,6 @@ class Command:
         }
         self._process = subprocess.Popen(
             [str(SCRIPTS / arguments[0]), *arguments[1:]],
-            cwd=cwd,
             env={**environ, "PYTHONUNBUFFERED": "1", **variables},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

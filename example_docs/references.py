@@ -1,0 +1,154 @@
+"""What the reference pages need beside the docstrings: names, values and defaults, from the code.
+
+mkdocstrings reads the docstrings; this extension of griffe, which it reads them with, adds the rest
+to each attribute, and the templates in `templates/` show both.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import griffe
+from mkdocs.config import config_options as c
+from mkdocs.config.base import BaseConfigOption, Config
+
+from edge_service import parsers
+from edge_service.variables import Variable, Variables, declared
+from mkdocs_sentifyd.components import LANGUAGES
+from mkdocs_sentifyd.config import PageConfig, SentifydConfig
+from mkdocs_sentifyd.options import Flag, Group, Language, OneOf
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One entry of a reference page.
+
+    Attributes:
+        name: as the reader writes it; also the anchor.
+        facts: short answers by their labels, in Markdown.
+        text: what it is for, in Markdown.
+        members: path of the class whose entries come below this one; empty without.
+    """
+
+    name: str
+    facts: dict[str, str]
+    text: str
+    members: str = ""
+
+
+class References(griffe.Extension):
+    """Put an `Entry` into `extra` of each attribute that a reader sets."""
+
+    def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:  # noqa: ANN401 - griffe's own
+        """Look through a package that has been read."""
+        for config in (PageConfig, SentifydConfig):
+            if _is_in(config, pkg):
+                _describe_options(pkg, config)
+        if _is_in(Variables, pkg):
+            _describe_variables(pkg)
+
+
+def _is_in(cls: type, package: griffe.Module) -> bool:
+    return cls.__module__.partition(".")[0] == package.path
+
+
+def _read(package: griffe.Module, cls: type) -> dict[str, griffe.Object]:
+    """What griffe has read of a class, by the names of its attributes."""
+    path = f"{cls.__module__}.{cls.__name__}".partition(".")[2]
+    members: dict[str, griffe.Object] = package[path].members
+    return members
+
+
+def _docstring(attribute: griffe.Object) -> str:
+    """The docstring under an attribute.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if attribute.docstring is None:
+        raise ValueError(f"{attribute.path}: write a docstring under it, for the reference page")
+    return attribute.docstring.value
+
+
+def _describe_options(package: griffe.Module, config: type[Config], prefix: str = "") -> None:
+    """Describe the options of a class, and those below them."""
+    members = _read(package, config)
+    for name, option in config._schema:  # noqa: SLF001 - MkDocs has no other way to ask
+        if name not in members:  # inherited, and shown there
+            continue
+        text, full_name = _docstring(members[name]), prefix + name
+        if isinstance(option, Group):
+            group = option.config_class
+            _describe_options(package, group, f"{name}.")
+            entry = Entry(full_name, {}, text, f"{group.__module__}.{group.__name__}")
+        else:
+            unset = option.default in (None, {}, ())
+            default, text = _default(full_name, None if unset else option.default, text)
+            entry = Entry(full_name, {"Values": _values(option), "Default": default}, text)
+        members[name].extra["reference"] = {"entry": entry}
+
+
+def _values(option: BaseConfigOption[Any]) -> str:
+    """The words that an option takes, or what else it does."""
+    if isinstance(option, c.Optional):
+        option = option.option
+    match option:
+        case OneOf():
+            return _listed(*option.choices)
+        case Flag():
+            return _listed("true", "false")
+        case Language():
+            return _listed("auto", *LANGUAGES)
+    return (inspect.getdoc(option) or "").partition("\n")[0].rstrip(".")
+
+
+def _listed(*words: str) -> str:
+    return ", ".join(f"`{word}`" for word in words)
+
+
+def _describe_variables(package: griffe.Module) -> None:
+    """Describe the environment variables of the token service."""
+    members = _read(package, Variables)
+    for variable in declared():
+        attribute = members[variable.name]
+        default = None if _is_unset(variable) else variable.default
+        told, text = _default(variable.name, default, _docstring(attribute))
+        facts = {"Default": told}
+        if variable.secret:
+            facts["File"] = f"`{variable.file_name}` names a file that holds it"
+        attribute.extra["reference"] = {"entry": Entry(variable.name, facts, text)}
+
+
+def _is_unset(variable: Variable[object]) -> bool:
+    """Whether without the variable it is as if there were none."""
+    if isinstance(variable.default, bool):
+        return variable.parse is not parsers.boolean
+    return variable.default in (None, (), frozenset())
+
+
+def _default(name: str, value: object, text: str) -> tuple[str, str]:
+    """What holds when nothing is set, and the docstring without it.
+
+    Args:
+        name: what it is the default of.
+        value: the default that the code gives; `None` when the docstring has to tell it.
+        text: the docstring. It may say `Default: something.` or `Required in some case.`
+
+    Raises:
+        ValueError: the docstring repeats what the code says.
+    """
+    found = re.search(r"\s*\b(Default:|Required)(.*?)\.(?=\s|$)", text, re.DOTALL)
+    rest = (text[: found.start()] + text[found.end() :]).strip() if found else text
+    told = ""
+    if found:
+        told = (found[2] if found[1] == "Default:" else f"required{found[2]}").strip()
+    if value is None:
+        return told or "none", rest
+    if told:
+        raise ValueError(f"{name}: its default is in the code, so take it out of the docstring")
+    if isinstance(value, float):
+        value = f"{value:g}"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`", rest
