@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -102,16 +103,21 @@ class Site:
 class Need:
     """What one policy needs in the busiest minute, where nothing else is said.
 
+    What does not apply to the policy is `None`. So is what depends on the number of processes
+    when no number is enough.
+
     Attributes:
         requests: for tokens, a second.
         logins: at Sentifyd, a second.
-        logins_a_day: the same for the whole day.
+        logins_a_day: the same for the whole day; of a pool at least, because it makes the more of
+            them the quieter an hour is.
         in_flight: logins under way at once, mean (Little's law).
         cores: that are busy.
-        load: processes for the load alone, not rounded.
+        load: processes for the load alone, not rounded; infinite when no number is enough.
         bound: what asks for the most of them.
-        processes: to run.
-        pool_size: `TOKEN_POOL_SIZE` of each process and avatar; 0 without a pool.
+        processes: to run; `None` when no number is enough, because each further one has further
+            pools to keep fresh.
+        pool_size: `TOKEN_POOL_SIZE` of each process and avatar.
         from_pool: requests that a pool can answer while this rate lasts, in percent.
         herd: visitors at most whose shared token ends at the same moment.
         redis_calls: round trips to Redis, a second.
@@ -119,18 +125,18 @@ class Need:
     """
 
     requests: float
-    logins: float
-    logins_a_day: float
-    in_flight: float
-    cores: float
+    logins: float | None
+    logins_a_day: float | None
+    in_flight: float | None
+    cores: float | None
     load: float
     bound: Bound
-    processes: int
-    pool_size: int
-    from_pool: float
-    herd: float
-    redis_calls: float
-    redis_megabytes: float
+    processes: int | None
+    pool_size: int | None
+    from_pool: float | None
+    herd: float | None
+    redis_calls: float | None
+    redis_megabytes: float | None
 
 
 def need(site: Site, policy: Policy, measured: Measured) -> Need:
@@ -144,52 +150,84 @@ def need(site: Site, policy: Policy, measured: Measured) -> Need:
     requests_a_visit = 1 + site.visit_minutes * 60 / _held_for(site, policy)
     requests = site.visits * requests_a_visit
     requests_a_day = site.visits_a_day * site.opened / 100 * requests_a_visit
-    cores = requests * _cost(site, policy, measured)
-    herd = site.present / site.avatars if policy == "shared" else 0.0
-    bounds: dict[Bound, float] = {"cores": cores / site.use * 100}
-    if policy == "shared":
-        bounds["end of a token"] = cores / requests * herd / site.herd_seconds
-    else:
-        in_flight = requests * site.login_ms / 1000
-        bounds["login slots"] = in_flight / site.concurrency / site.use * 100
-    bound, load = max(bounds.items(), key=lambda item: item[1])
-    processes = max(math.ceil(load), math.ceil(site.least_processes), 1)
+    processes = _processes(site, policy, measured, requests)
 
-    size, most, from_pool = 0, math.inf, 0.0
+    logins = logins_a_day = size = from_pool = None
     if policy == "direct":
         logins, logins_a_day = requests, requests_a_day
-    elif policy == "pool":
-        pools = processes * site.avatars
-        size = _pool_size(requests / pools * site.burst_seconds)
-        most = _refill(site)
-        idle = pools * min(most, size / ((1 - FRESH_SHARE) * site.life))
-        logins, logins_a_day = max(requests, idle), max(requests_a_day, idle * DAY)
-        from_pool = 100 * min(1.0, pools * most / requests)
-    else:
-        renewals = site.avatars * (1 if site.redis else processes) / _held_for(site, policy)
+    elif policy == "shared":
+        stores = 1 if site.redis or processes is None else processes
+        renewals = site.avatars * stores / _held_for(site, policy)
         logins, logins_a_day = min(requests, renewals), min(requests_a_day, renewals * DAY)
-    calls = requests * site.limits if site.redis else 0.0
-    counters = (requests * WINDOW_SECONDS + herd) * site.limits if site.redis else 0.0
+    elif processes is not None:
+        size = _pool_size(site, requests, processes)
+        idle = _idle(site, requests, processes)
+        logins, logins_a_day = max(requests, idle), max(requests_a_day, idle * DAY)
+        from_pool = 100 * min(1.0, processes * site.avatars * _refill(site) / requests)
+
+    bounds = _bounds(site, policy, measured, requests, requests if logins is None else logins)
+    bound, load = max(bounds.items(), key=lambda item: item[1])
+    herd = _herd(site) if policy == "shared" else None
+    counters = (requests * WINDOW_SECONDS + (herd or 0)) * site.limits
     return Need(
         requests=requests,
         logins=logins,
         logins_a_day=logins_a_day,
-        in_flight=logins * site.login_ms / 1000,
-        cores=cores,
-        load=load,
+        in_flight=None if logins is None else logins * site.login_ms / 1000,
+        cores=None if logins is None else _cores(site, policy, measured, requests, logins),
+        load=math.inf if processes is None else load,
         bound=bound,
         processes=processes,
         pool_size=size,
         from_pool=from_pool,
         herd=herd,
-        redis_calls=calls,
-        redis_megabytes=counters * COUNTER_BYTES / 1e6,
+        redis_calls=requests * site.limits if site.redis else None,
+        redis_megabytes=counters * COUNTER_BYTES / 1e6 if site.redis else None,
     )
 
 
 def most_visits(site: Site, policy: Policy, measured: Measured) -> float:
-    """Visits a day that one process carries: everything grows with them in proportion."""
+    """Visits a day that one process carries, as long as pools make no more logins than requests.
+
+    Up to there everything grows with the visits in proportion.
+    """
     return site.visits_a_day / need(site, policy, measured).load
+
+
+def _processes(site: Site, policy: Policy, measured: Measured, requests: float) -> int | None:
+    """The smallest number that is enough."""
+    bounds = _bounds(site, policy, measured, requests, requests)
+    least = max(math.ceil(max(bounds.values())), math.ceil(site.least_processes), 1)
+    if policy != "pool":
+        return least
+
+    def enough(processes: int) -> bool:
+        logins = max(requests, _idle(site, requests, processes))
+        return max(_bounds(site, policy, measured, requests, logins).values()) <= processes
+
+    # A pool of more processes is smaller, and one that holds a single grant cannot be.
+    most = least
+    while not enough(most) and _pool_size(site, requests, most) > 1:
+        most *= 2
+    if not enough(most):
+        return None
+    return least + bisect_left(range(least, most), True, key=enough)
+
+
+def _bounds(
+    site: Site, policy: Policy, measured: Measured, requests: float, logins: float
+) -> dict[Bound, float]:
+    """Processes that each of them asks for, with as much of a process in use as may be."""
+    if policy == "shared":
+        # Visits go on to begin while all others ask again.
+        at_once = requests + _herd(site) / site.herd_seconds
+        return {"end of a token": at_once * _cost(site, policy, measured) / site.use * 100}
+    cores = _cores(site, policy, measured, requests, logins)
+    in_flight = logins * site.login_ms / 1000
+    return {
+        "cores": cores / site.use * 100,
+        "login slots": in_flight / site.concurrency / site.use * 100,
+    }
 
 
 def _held_for(site: Site, policy: Policy) -> float:
@@ -201,6 +239,17 @@ def _held_for(site: Site, policy: Policy) -> float:
     return site.life
 
 
+def _herd(site: Site) -> float:
+    """Visitors at most who hold the same shared token."""
+    return site.present / site.avatars
+
+
+def _cores(site: Site, policy: Policy, measured: Measured, requests: float, logins: float) -> float:
+    """That are busy; a login that keeps a pool fresh is taken to cost what `direct` does."""
+    unasked = max(0.0, logins - requests) if policy == "pool" else 0.0
+    return requests * _cost(site, policy, measured) + unasked / measured.direct
+
+
 def _cost(site: Site, policy: Policy, measured: Measured) -> float:
     """Core seconds for a request; what Redis adds is taken to be the same for each policy."""
     cost = 1 / (measured.shared if policy == "shared" else measured.direct)
@@ -209,9 +258,16 @@ def _cost(site: Site, policy: Policy, measured: Measured) -> float:
     return cost
 
 
-def _pool_size(expected: float) -> int:
+def _pool_size(site: Site, requests: float, processes: int) -> int:
     """So many that a Poisson process with this mean exceeds it once in several hundred times."""
+    expected = requests / (processes * site.avatars) * site.burst_seconds
     return min(LARGEST_POOL, max(1, math.ceil(expected + 3 * math.sqrt(expected))))
+
+
+def _idle(site: Site, requests: float, processes: int) -> float:
+    """Logins a second that keep all pools fresh while nobody comes."""
+    stale = _pool_size(site, requests, processes) / ((1 - FRESH_SHARE) * site.life)
+    return processes * site.avatars * min(_refill(site), stale)
 
 
 def _refill(site: Site) -> float:

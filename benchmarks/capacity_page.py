@@ -16,14 +16,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks import capacity
-from benchmarks.capacity import POLICIES, Measured, Site, most_visits, need
+from benchmarks.capacity import POLICIES, Measured, Need, Policy, Site, most_visits, need
 from benchmarks.environment import ROOT
 from benchmarks.published import measured, read_tables
 from edge_service.avatars import MAX_FILLING
 from edge_service.pool import FRESH_SHARE, REFILL_SECONDS
 from edge_service.shared import EARLY_SECONDS, EARLY_SHARE
 
-__all__ = ["FIELDS", "PAGE", "ROWS", "filled_in", "told"]
+__all__ = ["FIELDS", "PAGE", "ROWS", "filled_in", "shown", "told"]
 
 PAGE = ROOT / "example_docs" / "docs" / "deploy" / "capacity.md"
 VISITS = (10_000, 100_000, 1_000_000, 10_000_000)
@@ -157,6 +157,18 @@ def told(number: float) -> str:
     return f"{rounded:g}" if rounded < 10 else f"{rounded:,.0f}"
 
 
+def shown(found: Need, policy: Policy, name: str) -> str:
+    """A value of what a policy needs, as tables and calculator show it; a dash has none."""
+    value = getattr(found, name)
+    if value is None:
+        return "no number" if name == "processes" else "-"
+    if isinstance(value, str):
+        return value
+    if policy == "pool" and name == "logins_a_day":
+        return f"at least {told(value)}"
+    return told(value)
+
+
 def filled_in(text: str, figures: Measured) -> str:
     """The page with every part computed anew."""
     parts = {
@@ -193,15 +205,11 @@ def _visitors_table(figures: Measured) -> str:
     for visits in VISITS:
         site = Site(visits_a_day=visits)
         needs = [need(site, policy, figures) for policy in POLICIES]
-        rows.append(
-            [
-                f"{visits:,}",
-                told(site.present),
-                told(max(one.requests for one in needs)),
-                told(max(one.redis_calls for one in needs)),
-                told(max(one.redis_megabytes for one in needs)),
-            ]
-        )
+        most = [
+            max(getattr(one, name) for one in needs)
+            for name in ("requests", "redis_calls", "redis_megabytes")
+        ]
+        rows.append([f"{visits:,}", told(site.present), *map(told, most)])
     header = [
         "Visits a day",
         "Visitors at once",
@@ -217,11 +225,10 @@ def _policies_table(figures: Measured) -> str:
         for policy in POLICIES:
             found = need(Site(visits_a_day=visits), policy, figures)
             name = f"{visits:,}" if policy == POLICIES[0] else ""
-            numbers = (found.logins, found.logins_a_day, found.cores, found.load)
-            cells = [told(number) for number in numbers]
-            rows.append([name, f"`{policy}`", *cells, str(found.processes)])
-    header = ["Visits a day", "Policy", "Logins a second", "Logins a day", "Cores busy"]
-    return _table([*header, "For the load", "Processes"], rows)
+            names = ("logins", "logins_a_day", "cores", "processes")
+            rows.append([name, f"`{policy}`", *(shown(found, policy, one) for one in names)])
+    header = ["Visits a day", "Policy", "Logins a second", "Logins a day"]
+    return _table([*header, "Cores busy", "Processes"], rows)
 
 
 def _moments_table(figures: Measured) -> str:
@@ -230,8 +237,8 @@ def _moments_table(figures: Measured) -> str:
         pool, shared = (
             need(Site(visits_a_day=visits), policy, figures) for policy in ("pool", "shared")
         )
-        cells = [told(number) for number in (pool.pool_size, pool.from_pool, shared.herd)]
-        rows.append([f"{visits:,}", *cells])
+        cells = [shown(pool, "pool", name) for name in ("pool_size", "from_pool")]
+        rows.append([f"{visits:,}", *cells, shown(shared, "shared", "herd")])
     header = ["Visits a day", "`TOKEN_POOL_SIZE`", "Answered from the pool, %"]
     return _table([*header, "Whose shared token ends at once"], rows)
 
@@ -284,11 +291,13 @@ def _calculator(figures: Measured) -> str:
 
 def _input(field: Field) -> list[str]:
     value = getattr(Site(), field.name)
-    step = 1 if field.whole else "any"
+    whole = " data-whole" if field.whole else ""
+    # Text, because a field for numbers drops a comma where the browser's language has a point.
     return [
         f'<label for="capacity-{field.name}">{escape(field.label)}</label>',
-        f'<input id="capacity-{field.name}" name="{field.name}" type="number" required '
-        f'value="{value:g}" min="{field.least:g}" max="{field.most:.0f}" step="{step}">',
+        f'<input id="capacity-{field.name}" name="{field.name}" type="text" autocomplete="off" '
+        f'inputmode="{"numeric" if field.whole else "decimal"}" value="{value:g}" '
+        f'data-least="{field.least:g}" data-most="{field.most:.0f}"{whole}>',
     ]
 
 

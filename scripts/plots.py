@@ -18,7 +18,6 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.patheffects import withStroke
 
 from benchmarks.environment import ROOT
 from benchmarks.published import Published, Spread, read_tables, spread, traffic
@@ -126,11 +125,15 @@ def _rows(axes: Axes, names: Sequence[str], palette: Palette, title: str, size: 
     """An axis for ratios; each row's name stands over its marks, where a phone has room for it."""
     axes.set_ylim(-(len(names) - 1) * size - 0.65 * size, 0.85)
     for number, name in enumerate(names):
-        label = axes.text(
-            0, 0.45 - number * size, name, transform=axes.get_yaxis_transform(), color=palette.text
+        # The page's background, because lines and bands must not run through it.
+        axes.text(
+            0,
+            0.45 - number * size,
+            name,
+            transform=axes.get_yaxis_transform(),
+            color=palette.text,
+            bbox={"facecolor": palette.background, "edgecolor": "none", "pad": 2},
         )
-        # Lines of the grid must not run through it.
-        label.set_path_effects([withStroke(linewidth=4, foreground=palette.background)])
     axes.set_yticks([])
     axes.set_title(title, loc="left", fontsize=12, fontweight="bold", color=palette.text)
     axes.tick_params(colors=palette.text)
