@@ -24,7 +24,8 @@ MAX_ANSWER = 1 << 20
 _STATUS_CURES = {
     401: "sign in first: it answers known visitors only, whom this check cannot be",
     403: "add the site's origin to ALLOWED_ORIGINS of the token service",
-    404: "correct the path in token_endpoint",
+    404: "correct the path in token_endpoint: that of this project's service is /request_tokens, "
+    "without a slash at its end",
     405: "have it answer GET",
     429: "wait, or raise its rate limit for the address that this check comes from",
 }

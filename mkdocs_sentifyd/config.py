@@ -24,7 +24,9 @@ _PUBLIC_KEY = (
     "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: a token service keeps it "
     "off the site (option token_endpoint)"
 )
-
+_FINAL_SLASH = (
+    "ends with a slash: the token service knows /request_tokens without one, and says 404 to this"
+)
 
 _COLOURS = {
     *("background", "primary_color", "secondary_color", "text_on_primary", "text_on_secondary"),
@@ -260,6 +262,8 @@ class SentifydConfig(PageConfig):
                 return [("overrides", ValidationError(f"entry {number}: {error}"))], warnings
         if any(page.public_api_key for page in pages):
             warnings.append(("public_api_key", _PUBLIC_KEY))
+        if any(options.ends_with_slash(page.token_endpoint or "") for page in pages):
+            warnings.append(("token_endpoint", _FINAL_SLASH))
         return errors, warnings
 
     def page(self, *layers: Mapping[str, Any]) -> PageConfig:

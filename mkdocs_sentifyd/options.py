@@ -16,7 +16,7 @@ from mkdocs_sentifyd.components import COMPONENTS, LANGUAGES, spoken
 __all__ = [
     *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
     *("LoaderUrl", "OVERLAYS", "OneOf", "PublicKey", "Shortcut", "Text", "TokenEndpoint"),
-    "is_one_line",
+    *("ends_with_slash", "is_one_line"),
 ]
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
@@ -26,6 +26,7 @@ EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
 OVERLAYS = ("overlay", "overlay-toggler")
 _MODIFIERS = ("ctrl", "alt", "shift", "meta")
+_FINAL_SLASH = re.compile(r"/request_tokens(?:/[^/]+)?/+\Z")
 
 
 class AvatarId(BaseConfigOption[str]):
@@ -64,6 +65,15 @@ class TokenEndpoint(BaseConfigOption[str | None]):
             raise ValidationError(
                 "cannot stand beside public_api_key: keep this one, and the key stays off the site"
             )
+
+
+def ends_with_slash(token_endpoint: str) -> bool:
+    """Whether it is a route of the token service but for a slash, with which it is none.
+
+    Args:
+        token_endpoint: an absolute URL.
+    """
+    return bool(_FINAL_SLASH.search(urlsplit(token_endpoint).path))
 
 
 class PublicKey(BaseConfigOption[str | None]):

@@ -677,10 +677,13 @@ def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_
             (tmp_path / "key").write_text(KEY)
             assert check("--endpoint", "--key-file", str(tmp_path / "key")).codes == set()
             other = check("--endpoint", "--origin", "https://www.example.com")
+            slash = check("--endpoint", f"{url}/")
 
     assert {code for code, _ in other.codes} == {
         *("endpoint-preflight", "endpoint-cors", "endpoint-status"),
     }
+    assert ("endpoint-status", f"{url}/") in slash.codes
+    assert "is /request_tokens, without a slash at its end" in slash.output
 
 
 def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> None:

@@ -192,6 +192,8 @@ def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.Mo
         {"token_endpoint": "http://127.0.0.2:8080/request_tokens"},
         {"token_endpoint": "http://[::1]:8080/request_tokens"},
         {"token_endpoint": "https://tokens.example.com/avatars/request_tokens?site=docs"},
+        {"token_endpoint": "https://tokens.example.com/avatar-tokens/"},
+        {"token_endpoint": "https://tokens.example.com/request_tokens?next=/request_tokens/"},
         {"loader": {"integrity": HASH}},
         {"loader": None},
         {"loader": {"url": f"https://cdn.example/gh/org/repo@{'0f' * 20}/main.js"}},
@@ -228,6 +230,27 @@ def test_a_misspelt_option_is_told_with_the_right_one(build: BuildSite) -> None:
         built = build(PAGES, options)
         assert built.status == 1
         assert cure in built.output
+
+
+@pytest.mark.parametrize("path", ["request_tokens/", "docs/request_tokens/avtr_1/?site=docs"])
+def test_a_final_slash_of_the_endpoint_fails_a_strict_build_only(
+    build: BuildSite, path: str
+) -> None:
+    endpoint = f"https://tokens.example.com/{path}"
+    for options in (
+        {"token_endpoint": endpoint},
+        {"overrides": [{"match": "*", "token_endpoint": endpoint}]},
+    ):
+        built = build(PAGES, options)
+        assert built.status == 1
+        (line,) = [line for line in built.output.splitlines() if line.startswith("WARNING")]
+        assert "option 'token_endpoint': ends with a slash" in line
+        assert "knows /request_tokens without one" in line
+
+    # A service of somebody else's may have such a path.
+    built = build(PAGES, {"token_endpoint": endpoint}, strict=False)
+    assert built.status == 0
+    assert built.page("index.html").element()["token_endpoint"] == endpoint
 
 
 def test_the_plugin_without_options(build: BuildSite) -> None:

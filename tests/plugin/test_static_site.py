@@ -453,6 +453,24 @@ def test_a_public_key_is_told_and_stays_the_only_way_in(
     assert Page(text).element() == {"avatar_id": "avtr_1234abcd", "api-key": "pk_canary_1234567890"}
 
 
+def test_an_endpoint_with_a_final_slash_is_told_and_taken(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site.write("site/a.html")
+    assert site.inject(config=WITHOUT_PATTERNS.replace("request_tokens", "request_tokens/")) == 0
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "option 'token_endpoint': ends with a slash" in line
+    element = Page((site.folder / "site" / "a.html").read_text()).element()
+    assert element["token_endpoint"] == "https://tokens.example.com/request_tokens/"
+
+
+def test_a_wrong_public_key_stops_it(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+    endpoint = "      token_endpoint: https://tokens.example.com/request_tokens\n"
+    config = WITHOUT_PATTERNS.replace(endpoint, "      public_api_key: [canary]\n")
+    assert site.inject(config=config) == 2
+    assert "option 'public_api_key': must be at most 512" in capsys.readouterr().err
+
+
 def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
