@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import json
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,7 +15,8 @@ import pytest
 import redis
 
 from edge_service.settings import Settings, SettingsError
-from edge_service.variables import declared
+from edge_service.tracing import EXPORT_SECONDS
+from edge_service.variables import Variables, declared
 from tests.deploy.conftest import Serve
 from tests.support.container import FOLDER, compose, example_variables, stages
 from tests.support.nginx import free_port
@@ -22,8 +24,8 @@ from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream
 
 SERVICES = compose()["services"]
-# What the service may need to end, as `sentifyd-edge serve` has it, and what traces add.
-MOST_SECONDS = 8 + 2 * 5 + 3
+# What requests under way may take, as `sentifyd-edge serve` has it.
+MOST_SECONDS = 8 + 2 * Variables.UPSTREAM_TIMEOUT.default
 
 
 def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -162,7 +164,12 @@ def test_secrets_are_files_that_git_does_not_see() -> None:
 
 
 def test_the_service_gets_the_time_that_it_may_take_to_end() -> None:
-    assert seconds(SERVICES["edge"]["stop_grace_period"]) >= MOST_SECONDS
+    assert seconds(SERVICES["edge"]["stop_grace_period"]) >= MOST_SECONDS + EXPORT_SECONDS
+
+
+def test_the_proxy_waits_longer_than_the_service_takes() -> None:
+    [patience] = re.findall(r"proxy_read_timeout (\S+);", (FOLDER / "nginx.conf").read_text())
+    assert seconds(patience) > MOST_SECONDS
 
 
 @pytest.mark.parametrize("name", SERVICES)

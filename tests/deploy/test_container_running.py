@@ -150,7 +150,7 @@ class Stack:
         file = self._machine / "nginx.conf"
         file.write_text(text)
         return contained(
-            *(nginx._executable(), "-e", "stderr", "-c", str(file)),
+            *(nginx.executable(), "-e", "stderr", "-c", str(file)),
             # It tells nobody that it is up.
             until=lambda _: eventually(lambda: not is_refused(self.ports["proxy"])),
         )
@@ -203,6 +203,14 @@ def stack(
         assert KEY not in running.service.output + running.front.output + running.access_log
 
 
+def keeps_to_tls_and_types(answer: requests.Response) -> bool:
+    """Whether a browser is told both, each of them once."""
+    return (
+        answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+        and answer.headers["X-Content-Type-Options"] == "nosniff"
+    )
+
+
 def test_nothing_to_install_with_is_installed(installed: Path) -> None:
     programs = {file.name for file in (installed / "bin").iterdir()}
     assert stages()[-1].words("ENTRYPOINT")[0] in programs
@@ -216,6 +224,7 @@ def test_a_visitor_gets_tokens_through_the_proxy(stack: Running) -> None:
     assert answer.json()["tokens"]["accessToken"]
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert answer.headers["Cache-Control"] == "no-store"
+    assert keeps_to_tls_and_types(answer)
 
 
 def test_nothing_else_is_passed_on(stack: Running) -> None:
@@ -223,6 +232,7 @@ def test_nothing_else_is_passed_on(stack: Running) -> None:
         answer = stack.ask(path=path, address="127.0.0.3")
         assert (path, answer.status_code) == (path, 404)
         assert "json" not in answer.headers["Content-Type"]
+        assert keeps_to_tls_and_types(answer)
     # This one is the service's own answer.
     answer = stack.ask(path="/request_tokens/nobody", address="127.0.0.3")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
@@ -265,6 +275,7 @@ def test_no_log_holds_a_refresh_token(stack: Running) -> None:
     try:
         answer = stack.ask(f"?refreshToken={CANARY}", address="127.0.0.7")
         assert answer.status_code == 502
+        assert keeps_to_tls_and_types(answer)
     finally:
         stack.service = stack.edge()
     assert stack.ask(f"?refreshToken={CANARY}", address="127.0.0.8").status_code == 200

@@ -15,12 +15,14 @@ import pytest
 import requests
 import yaml
 
+from edge_service.answers import ServiceError, UpstreamError
 from edge_service.app import create_app, metrics_app
 from edge_service.settings import Settings
-from edge_service.variables import declared
+from edge_service.tracing import EXPORT_SECONDS
+from edge_service.variables import Variables, declared
 from tests.support.container import stages
 from tests.support.servers import serving
-from tests.support.settings import ORIGIN, settings_for
+from tests.support.settings import ORIGIN, avatar_settings, settings_for
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 EXAMPLE = FOLDER / "overlays" / "example"
@@ -31,7 +33,7 @@ OTHERS = {
     "components/redis/deployment.yaml",
 }
 # What the service may need to end, as `sentifyd-edge serve` has it, and what traces add.
-MOST_SECONDS = 8 + 2 * 5 + 3
+MOST_SECONDS = 8 + 2 * Variables.UPSTREAM_TIMEOUT.default + EXPORT_SECONDS
 LABELS = {"app.kubernetes.io/name": "sentifyd-edge"}
 Manifest = dict[str, Any]
 
@@ -280,24 +282,54 @@ def test_the_service_may_reach_sentifyd_names_and_redis_only() -> None:
     assert redis["ports"] == [{"protocol": "TCP", "port": 6379}]
 
 
-def test_the_autoscaler_looks_at_a_metric_that_is_exported() -> None:
+def autoscaling_rule() -> tuple[Manifest, dict[str, str]]:
+    """What the adapter is told, and the patterns that it selects series with, by label."""
     rules = FOLDER / "components/autoscale-requests/adapter-rules.yaml"
+    rule: Manifest
     [rule] = yaml.safe_load(rules.read_text(encoding="utf-8"))
+    return rule, dict(re.findall(r',(\w+)=~"([^"]+)"', rule["metricsQuery"]))
+
+
+def test_the_autoscaler_looks_at_a_metric_that_is_exported(sandbox_url: str) -> None:
+    rule, patterns = autoscaling_rule()
     scaler = read("components/autoscale-requests/horizontalpodautoscaler.yaml")["spec"]
     assert scaler["metrics"][0]["pods"]["metric"]["name"] == rule["name"]["as"]
 
     series = rule["seriesQuery"].partition("{")[0]
-    [[label, pattern]] = re.findall(r',(\w+)=~"([^"]+)"', rule["metricsQuery"])
-    app = create_app(settings_for(metrics_port=PORTS["metrics"]))
+    avatars = {"": avatar_settings(sandbox_url), "away": avatar_settings(name="away")}
+    app = create_app(Settings(avatars=avatars, rate_limit="1/day", metrics_port=PORTS["metrics"]))
     [monitored] = read("components/monitoring/servicemonitor.yaml")["spec"]["endpoints"]
     with serving(app) as url, serving(metrics_app(app)) as prometheus:
-        preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
-        requests.options(f"{url}/request_tokens", headers=preflight, timeout=20)
-        for path in ("/livez", "/request_tokens", "/request_tokens/other"):
-            requests.get(url + path, headers={"Origin": "https://other.example.com"}, timeout=20)
+
+        def ask(path: str, method: str = "GET", origin: str = ORIGIN, **more: str) -> int:
+            headers = {"Origin": origin, **{n.replace("_", "-"): v for n, v in more.items()}}
+            return requests.request(method, url + path, headers=headers, timeout=20).status_code
+
+        tokens = "/request_tokens"
+        assert [ask(tokens), ask(tokens), ask(f"{tokens}/away")] == [200, 429, 502]
+        assert ask(tokens, origin="https://other.example.com") == 403
+        assert [ask(f"{tokens}/nobody"), ask(tokens, "PUT"), ask("/livez")] == [404, 405, 200]
+        assert ask(tokens, "OPTIONS", Access_Control_Request_Method="POST") == 204
         page = requests.get(prometheus + monitored["path"], timeout=20)
     assert page.status_code == 200
-    routes = re.findall(rf'^{series}{{.*{label}="([^"]*)".*}} (\S+)$', page.text, re.MULTILINE)
-    counted = [(route, float(count)) for route, count in routes if re.fullmatch(pattern, route)]
-    assert sorted(counted) == [("/request_tokens", 1.0), ("/request_tokens/{avatar}", 1.0)]
-    assert {route for route, _ in routes} == {"other", "/livez", *dict(counted)}
+    samples = [
+        (dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(count))
+        for labels, count in re.findall(rf"^{series}{{(.*)}} (\S+)$", page.text, re.MULTILINE)
+    ]
+    assert sum(count for _, count in samples) == 8
+    counted = [
+        (labels["status"], count)
+        for labels, count in samples
+        if all(re.fullmatch(pattern, labels[name]) for name, pattern in patterns.items())
+    ]
+    assert sorted(counted) == [("200", 1.0), ("502", 1.0)]
+
+
+def test_the_autoscaler_counts_no_refusals() -> None:
+    pattern = autoscaling_rule()[1]["code"]
+    kinds = [ServiceError]
+    for kind in kinds:
+        kinds += kind.__subclasses__()
+    codes = {kind.code: issubclass(kind, UpstreamError) for kind in kinds if "code" in vars(kind)}
+    assert len(codes) > 18
+    assert {code: bool(re.fullmatch(pattern, code)) for code in codes} == codes
