@@ -291,3 +291,17 @@ def test_pictures_are_small_and_shown(root: Path) -> None:
     for picture in pictures:
         assert picture.stat().st_size < 120_000
         assert re.search(rf"!\[[^]]{{30,}}\]\([./]*assets/{picture.name}\)", pages)
+
+
+def test_stacked_tables_name_their_columns(documentation: Path) -> None:
+    css = (ROOT / "example_docs" / "docs" / "assets" / "tables.css").read_text()
+    tables = [
+        table
+        for page in documentation.rglob("index.html")
+        for table in BeautifulSoup(page.read_text(), "html.parser").select(".stacked")
+    ]
+    assert len(tables) == 3
+    for table in tables:
+        [name] = set(table.get_attribute_list("class")) - {"stacked"}
+        labels = re.findall(rf'\.{name} td:nth-child\(\d\) {{\s*--column: "([^"]+)"', css)
+        assert labels == [head.get_text() for head in table.select("th")][1:]
