@@ -28,7 +28,8 @@ def _environ() -> dict[str, str]:
         import boto3  # type: ignore[import-not-found,unused-ignore]
 
         found = boto3.client("secretsmanager").get_secret_value(SecretId=secret)
-        environ["AVATAR_API_KEY"] = found["SecretString"]
+        # Whoever made it of a file may have made one of a line.
+        environ["AVATAR_API_KEY"] = found["SecretString"].rstrip("\r\n")
     return environ
 
 
@@ -67,8 +68,13 @@ def handler(event: dict[str, Any], context: object) -> dict[str, Any]:
         context: of the call; not used.
 
     Raises:
-        ValueError: the event came from a load balancer.
+        ValueError: the event is no request, or came from a load balancer.
     """
+    if "requestContext" not in event:
+        raise ValueError(
+            "this event is no request: call the function by its URL or through API Gateway, and "
+            "take other triggers off"
+        )
     if "elb" in event["requestContext"]:
         raise ValueError(
             "a load balancer tells a visitor's address only in X-Forwarded-For, where visitors "

@@ -19,12 +19,19 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_service.app import create_app
+from edge_service.identity import ForwardedRules
 from edge_service.settings import Settings, SettingsError
 
 try:
-    tokens = create_app(Settings.from_env())
+    settings = Settings.from_env()
 except SettingsError as error:
     raise SystemExit(str(error)) from None
+if not isinstance(settings.visitor_auth, ForwardedRules):
+    raise SystemExit(
+        "VISITOR_AUTH has to be forwarded: else everybody gets tokens, signed in or not"
+    )
+USER_HEADER = settings.visitor_auth.header.lower().encode("latin-1")
+tokens = create_app(settings)
 
 # Where yours come from: a name for each session.
 sessions: dict[str, str] = {}
@@ -44,12 +51,14 @@ class SignedIn:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on as a trusted proxy would."""
         if scope["type"] == "http":
-            own = (b"x-forwarded-user", b"x-forwarded-for")
+            own = (USER_HEADER, b"x-forwarded-for")
             headers = [pair for pair in scope["headers"] if pair[0] not in own]
-            if (user := user_of(Request(scope))) is not None:
-                headers.append((b"x-forwarded-user", user.encode()))
-            if scope["client"] is not None:
-                headers.append((b"x-forwarded-for", scope["client"][0].encode()))
+            user = user_of(Request(scope))
+            # No header can hold a line break or half a character: such a name is nobody's.
+            if user is not None and user.isprintable():
+                headers.append((USER_HEADER, user.encode()))
+            if client := scope.get("client"):
+                headers.append((b"x-forwarded-for", client[0].encode()))
             scope = {**scope, "headers": headers, "client": ("127.0.0.1", 0)}
         await self._app(scope, receive, send)
 

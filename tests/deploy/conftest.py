@@ -7,6 +7,10 @@ from types import MappingProxyType
 
 import pytest
 import requests
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
 
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from tests.support.certificates import self_signed
@@ -64,6 +68,18 @@ def serve(sandbox_url: str) -> Iterator[Serve]:
         yield start
 
 
+@pytest.fixture(scope="module")
+def echo() -> Iterator[int]:
+    """The port of something in a token service's place that answers with what it was told."""
+
+    async def tell(request: Request) -> JSONResponse:
+        return JSONResponse(dict(request.headers))
+
+    route = Route("/request_tokens", tell, methods=["GET", "POST", "OPTIONS"])
+    with serving(Starlette(routes=[route])) as url:
+        yield int(url.rpartition(":")[2])
+
+
 class Hosted:
     """What visitors see; each request is one of a new visitor, from an address of their own."""
 
@@ -100,7 +116,11 @@ def host(
     with ExitStack() as stack:
 
         def start(
-            site: str, service: int, ports: dict[str, int], more: Mapping[str, str] = NOTHING
+            site: str,
+            service: int,
+            ports: dict[str, int],
+            more: Mapping[str, str] = NOTHING,
+            second: int | None = None,
         ) -> Hosted:
             folder = tmp_path_factory.mktemp("nginx")
             changes = {
@@ -115,13 +135,32 @@ def host(
                 "/etc/ssl/docs.example.com/fullchain.pem": str(certificate[0]),
                 "/etc/ssl/docs.example.com/privkey.pem": str(certificate[1]),
                 "127.0.0.1:8080": f"127.0.0.1:{service}",
+                "127.0.0.1:8081": f"127.0.0.1:{second or service}",
                 **more,
             }
-            files = [root / "deploy" / site, *(root / "deploy" / "nginx").glob("sentifyd-*.conf")]
+            files = installed(root / "deploy" / site)
+            # A second site beside it, as many a machine has.
+            copy = folder / "copy.conf"
+            text = files[f"conf.d/{Path(site).name}"].read_text(encoding="utf-8")
+            copy.write_text(text.replace("server_name docs.", "server_name wiki."))
+            files["conf.d/wiki.example.com.conf"] = copy
             nginx = stack.enter_context(Nginx(folder, files, changes))
             return Hosted(nginx, ports, certificate[0])
 
         yield start
+
+
+def installed(site: Path) -> dict[str, Path]:
+    """Where the files of a recipe go, below nginx' folder."""
+    shared = site.parents[1] / "nginx"
+    return {
+        f"conf.d/{site.name}": site,
+        "conf.d/00-sentifyd.conf": shared / "sentifyd-http.conf",
+        **{
+            f"sentifyd-{name}.conf": shared / f"sentifyd-{name}.conf"
+            for name in ("proxy", "server")
+        },
+    }
 
 
 def free_ports() -> dict[str, int]:
@@ -130,9 +169,8 @@ def free_ports() -> dict[str, int]:
 
 
 def recommended(file: Path) -> dict[str, str]:
-    """The variables of a recipe, but for the key and the port."""
+    """The variables of a recipe; key and port are the unit's, and would be overruled here."""
     lines = file.read_text(encoding="utf-8").splitlines()
     variables = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
-    assert variables.pop("AVATAR_API_KEY_FILE")
-    assert variables.pop("PORT") == "8080"
+    assert not {"AVATAR_API_KEY", "AVATAR_API_KEY_FILE", "PORT"} & variables.keys()
     return variables

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
+from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, installed, recommended
 from tests.support.nginx import Nginx, free_port, visitor_from
 from tests.support.servers import serving
 
@@ -43,7 +43,7 @@ class SignIn:
         return Starlette(
             routes=[
                 Route("/oauth2/auth", self._auth),
-                Route("/oauth2/sign_in", lambda _: PlainTextResponse("Sign in")),
+                Route("/oauth2/sign_in", self._sign_in),
                 Route("/oauth2/sign_out", self._sign_out),
             ]
         )
@@ -55,6 +55,13 @@ class SignIn:
             # The real one names nobody here; nginx must not believe it if it did.
             return PlainTextResponse("Unauthorized", 401, {"X-Auth-Request-User": "victim"})
         return Response(status_code=202, headers={"X-Auth-Request-User": user} if user else {})
+
+    async def _sign_in(self, request: Request) -> Response:
+        # The real one has the address in a form, which leads back there.
+        back = request.headers.get("X-Auth-Request-Redirect", "/")
+        return PlainTextResponse(
+            f"Sign in, then {back} {request.url.query} {await request.body()!r}"
+        )
 
     async def _sign_out(self, request: Request) -> Response:
         self.sessions.pop(request.cookies.get("_oauth2_proxy", ""), None)
@@ -92,6 +99,7 @@ def hosted(host: Host, service: Running, ports: dict[str, int], sign_in_url: str
     hosted = host("identity-proxy/docs.example.com.conf", service.port, ports, more)
     (hosted.nginx.folder / "site").mkdir()
     (hosted.nginx.folder / "site" / "index.html").write_text("for members")
+    (hosted.nginx.folder / "site" / "404.html").write_text("nothing here")
     return hosted
 
 
@@ -115,6 +123,7 @@ def test_each_member_has_a_limit_of_their_own(hosted: Hosted, sign_in: SignIn) -
     ada, grace = Member(hosted, sign_in, "ada"), Member(hosted, sign_in, "grace")
 
     assert ada.ask("/").text == "for members"
+    assert (ada.ask("/nowhere").status_code, ada.ask("/nowhere").text) == (404, "nothing here")
     assert ada.statuses() == EXHAUSTED
     answer = grace.ask()
     assert answer.status_code == 200
@@ -123,10 +132,14 @@ def test_each_member_has_a_limit_of_their_own(hosted: Hosted, sign_in: SignIn) -
 
 
 def test_nobody_else_gets_a_page_or_a_token(hosted: Hosted) -> None:
-    page = hosted.ask("/guide/?a=b", allow_redirects=False)
-    assert page.status_code == 302
-    assert page.headers["Location"].endswith("/oauth2/sign_in?rd=/guide/?a=b")
-    assert hosted.ask("/oauth2/sign_in").text == "Sign in"
+    for method, body in (("GET", ""), ("POST", "posted")):
+        page = hosted.ask("/guide/?a=b&c=%26", method, data=body)
+        assert page.status_code == 403
+        assert page.text == "Sign in, then /guide/?a=b&c=%26  b''"
+    assert hosted.ask("/oauth2/sign_in").text == "Sign in, then /  b''"
+    # Else a browser would keep it in place of the file for a year.
+    kept = hosted.ask("/assets/sentifyd/0123456789ab/core.js")
+    assert (kept.status_code, kept.headers["Cache-Control"]) == (403, "no-cache")
 
     for method in ("GET", "POST"):
         refused = hosted.ask(method=method, allow_redirects=False)
@@ -180,6 +193,19 @@ def test_nobody_can_say_who_they_are(
     assert raw(hosted, [cookie, *spoof]) in (400, 429)
 
 
+def test_what_the_service_hears_of_a_visitor(
+    host: Host, sign_in: SignIn, sign_in_url: str, echo: int
+) -> None:
+    """Who they are, but neither a session nor a header of another name that it might believe."""
+    more = {"127.0.0.1:4180": sign_in_url.removeprefix("http://")}
+    hosted = host("identity-proxy/docs.example.com.conf", echo, free_ports(), more)
+    said = {"Authorization": "Bearer x", "X-Remote-User": "victim", "Origin": hosted.origin}
+    heard = Member(hosted, sign_in, "edsger").ask(**said).json()
+    assert heard["x-forwarded-user"] == "edsger"
+    assert heard["origin"] == hosted.origin
+    assert not {"cookie", "authorization", "x-remote-user"} & heard.keys()
+
+
 def test_a_session_without_a_name_is_nobody(hosted: Hosted, sign_in: SignIn) -> None:
     sign_in.sessions["session-nameless"] = ""
 
@@ -204,7 +230,7 @@ def test_signing_out(hosted: Hosted, sign_in: SignIn) -> None:
     assert member.ask("/oauth2/sign_out").status_code == 307
 
     assert member.ask().status_code == 401
-    assert member.ask("/").status_code == 302
+    assert member.ask("/").status_code == 403
 
 
 def test_the_session_stays_with_the_proxy(hosted: Hosted, sign_in: SignIn) -> None:
@@ -212,6 +238,7 @@ def test_the_session_stays_with_the_proxy(hosted: Hosted, sign_in: SignIn) -> No
     member = Member(hosted, sign_in, "radia")
     assert member.ask(f"/request_tokens?refreshToken={CANARY}").status_code == 200
     assert hosted.ask(f"/request_tokens?refreshToken={CANARY}").status_code == 401
+    assert hosted.ask(f"/request_tokens/?refreshToken={CANARY}").status_code == 404
 
     assert CANARY not in "\n".join(sign_in.heard)
     assert CANARY not in hosted.nginx.everything_written()
@@ -223,8 +250,9 @@ def test_when_the_sign_in_service_is_away(host: Host, service: Running) -> None:
     hosted = host(site, service.port, free_ports(), more)
 
     answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
-    assert answer.status_code == 500
-    assert answer.json()["code"] == "service_unreachable"
+    assert answer.status_code == 502
+    assert answer.json()["code"] == "sign_in_unreachable"
+    assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Cache-Control"] == "no-store"
     assert CANARY not in hosted.nginx.everything_written()
 
@@ -290,13 +318,11 @@ def access_site(
 ) -> Iterator[str]:
     """nginx where cloudflared would connect to it."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
-    files = [
-        root / "deploy/identity-proxy/cloudflare-access.conf",
-        *(root / "deploy/nginx").glob("sentifyd-*.conf"),
-    ]
+    files = installed(root / "deploy/identity-proxy/cloudflare-access.conf")
     changes = {
-        "listen 127.0.0.1:8081;": f"listen 127.0.0.1:{port};",
+        "listen 127.0.0.1:8000;": f"listen 127.0.0.1:{port};",
         "127.0.0.1:8080": f"127.0.0.1:{behind_access.port}",
+        "127.0.0.1:8081": f"127.0.0.1:{behind_access.port}",
         "/etc/nginx/snippets": str(folder),
         "/var/log/nginx": str(folder / "log"),
         "/var/www/docs.example.com": str(folder),

@@ -294,6 +294,14 @@ def test_events_of_a_load_balancer_are_refused(function: Function) -> None:
     assert function(event)["raised"].startswith("a load balancer tells a visitor's address only in")
 
 
+def test_what_is_no_request_is_told_in_a_line(function: Function) -> None:
+    events: list[dict[str, Any]] = [{}, {"source": "aws.events"}, {"Records": []}]
+    for event in events:
+        raised = function(event)["raised"]
+        assert raised.startswith("this event is no request: call the function by its URL")
+        assert "\n" not in raised
+
+
 def test_frozen_between_two_calls(folder: Path, sandbox_url: str) -> None:
     with Function(folder, sandbox_url) as function:
         event = function_url(TOKENS, "GET", "", FROM_PAGE)
@@ -357,7 +365,7 @@ def test_a_wrong_setting_is_told_in_a_line(
 
 def test_the_key_comes_from_secrets_manager(folder: Path, sandbox_url: str, tmp_path: Path) -> None:
     """A stand-in for boto3 that knows the secret."""
-    (tmp_path / "boto3.py").write_text(BOTO3 % KEY)
+    (tmp_path / "boto3.py").write_text(BOTO3 % f"{KEY}\n")
     arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:avatar"
     path = f"{folder.parents[1]}:{tmp_path}"
     secret = {"AVATAR_API_KEY": "", "AVATAR_API_KEY_SECRET": arn, "PYTHONPATH": path}

@@ -13,6 +13,7 @@ import pytest
 import requests
 from starlette.applications import Starlette
 from starlette.routing import Mount
+from starlette.types import Receive, Scope, Send
 
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox
@@ -129,6 +130,43 @@ def test_people_whom_the_host_knows(load: Load) -> None:
     assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
     # Those without a session are counted by their address, invented ones aside.
     assert [ask("unknown", **spoof) for _ in range(2)] == [401, 429]
+
+
+def test_people_are_told_apart_by_the_header_that_is_set(load: Load) -> None:
+    module, client = load("fastapi_app", **SIGNED_IN, FORWARDED_USER_HEADER="X-Remote-User")
+    module.sessions.update(one="ada", line="ada\nlovelace", half="\ud83d")
+
+    def ask(session: str, **headers: str) -> int:
+        return client.get(
+            "/avatar/request_tokens", Cookie=f"session={session}", **headers
+        ).status_code
+
+    assert ask("one") == 200
+    assert ask("unknown", X_Remote_User="somebody-else") == 401
+    # No header can hold these.
+    assert [ask("line"), ask("half")] == [401, 401]
+
+
+def test_a_server_that_knows_no_addresses(load: Load) -> None:
+    """Such as one on a Unix socket."""
+    module, _ = load("fastapi_app", **SIGNED_IN)
+    module.sessions["one"] = "ada"
+
+    async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
+        await module.app({k: v for k, v in scope.items() if k != "client"}, receive, send)
+
+    with serving(without_address) as base:
+        answer = Client(base).get("/avatar/request_tokens", Cookie="session=one")
+    assert answer.status_code == 200
+
+
+def test_people_have_to_be_told_apart(root: Path) -> None:
+    folder, known = str(root / "deploy" / "mounted"), variables("http://127.0.0.1:1")
+    with Command("uvicorn", "--app-dir", folder, "fastapi_app:app", **known) as command:
+        assert command.wait() == 1
+
+    assert command.output.startswith("VISITOR_AUTH has to be forwarded: ")
+    assert command.output.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["starlette_app", "fastapi_app"])

@@ -114,14 +114,36 @@ def test_the_site_is_served(hosted: Hosted) -> None:
         assert asset.status_code == 200
         assert asset.headers["Cache-Control"] == "max-age=31536000, immutable"
 
-    lost = hosted.ask("/nowhere/")
+    lost = hosted.ask("/nowhere/?a=b")
     assert lost.status_code == 404
     assert lost.headers["Cache-Control"] == "no-cache"
     assert "Hosted" in lost.text
+    eventually(lambda: '"GET /nowhere/ HTTP/1.1" 404 ' in hosted.nginx.log("docs.example.com.log"))
+    kept = f"/{own[0].rpartition('/')[0]}"
+    for path, status in ((kept, 301), (f"{kept}/", 403), (f"{kept}/lost.js", 404)):
+        nothing = hosted.ask(path, allow_redirects=False)
+        assert (nothing.status_code, nothing.headers["Cache-Control"]) == (status, "no-cache")
     redirect = requests.get(
         f"{hosted.plain}/a%0D%0ASet-Cookie:x?b=c", allow_redirects=False, timeout=5
     )
     assert redirect.headers["Location"] == "https://docs.example.com/a%0D%0ASet-Cookie:x?b=c"
+    assert redirect.headers["Server"] == page.headers["Server"] == "nginx"
+
+
+def test_another_site_on_the_same_machine(hosted: Hosted) -> None:
+    assert hosted.ask(headers={"Host": "wiki.example.com"}).status_code == 200
+
+
+def test_mistyped_endpoints(hosted: Hosted) -> None:
+    query = f"?refreshToken={CANARY}"
+    for end in ("/", "//", "/a/b", "x", "%2f", f"%3FrefreshToken={CANARY}"):
+        for body in (b"", b"x" * 5000):
+            lost = hosted.ask(f"/request_tokens{end}{query}", "POST", data=body)
+            assert (lost.status_code, lost.json()["code"]) == (404, "not_found")
+            assert lost.headers["Cache-Control"] == "no-store"
+    line = '"POST /request_tokens/a/b HTTP/1.1" 404 '
+    eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
+    assert CANARY not in hosted.nginx.everything_written()
 
 
 @pytest.mark.parametrize("path", ["/metrics", "/readyz", "/livez", "/openapi.json"])
@@ -189,6 +211,7 @@ def test_a_flood_is_stopped_by_nginx(hosted: Hosted) -> None:
                 break
 
     assert answer.json() == {"error": "Too many requests", "code": "rate_limited"}
+    assert answer.headers["Retry-After"] == "1"
     assert "RateLimit" not in answer.headers
     assert answer.headers["Cache-Control"] == "no-store"
 
@@ -227,10 +250,32 @@ def test_when_the_service_is_away(host: Host) -> None:
     answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
     assert answer.status_code == 502
     assert answer.json()["code"] == "service_unreachable"
+    assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Cache-Control"] == "no-store"
     line = '"GET /request_tokens HTTP/1.1" 502 '
     eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
     assert CANARY not in hosted.nginx.everything_written()
+
+
+def test_what_the_service_hears_of_a_visitor(host: Host, echo: int) -> None:
+    hosted = host(SITE, echo, free_ports())
+    passed = {
+        "authorization": "Bearer x",
+        "cookie": "session=ada",
+        "origin": hosted.origin,
+        "sec-fetch-site": "same-origin",
+        "content-type": "application/json",
+        "access-control-request-method": "GET",
+        "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+        "tracestate": "a=b",
+    }
+    said = {"X-Forwarded-User": "victim", "X-Remote-User": "victim", "X-Real-IP": "192.0.2.1"}
+    heard = hosted.ask(method="POST", headers={**passed, **said}, data="{}").json()
+
+    for own in ("x-forwarded-for", "x-request-id"):
+        assert heard.pop(own)
+    host_and_port = hosted.origin.removeprefix("https://")
+    assert heard == {**passed, "host": host_and_port, "content-length": "2"}
 
 
 def test_one_address_cannot_take_all_connections(host: Host) -> None:

@@ -6,7 +6,7 @@ import os
 import random
 import shutil
 import signal
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ pid {folder}/nginx.pid;
 worker_processes 1;
 error_log stderr notice;
 error_log {folder}/log/error.log notice;
-events {{ worker_connections 256; }}
+events {{ worker_connections 768; }}
 http {{
     include /etc/nginx/mime.types;
     default_type application/octet-stream;
@@ -38,7 +38,7 @@ http {{
     fastcgi_temp_path {folder}/temporary/fastcgi;
     uwsgi_temp_path {folder}/temporary/uwsgi;
     scgi_temp_path {folder}/temporary/scgi;
-    include {folder}/{site};
+    include {folder}/conf.d/*.conf;
 }}
 """
 
@@ -48,27 +48,28 @@ class Nginx:
 
     Args:
         folder: where everything goes that it reads and writes, logs into `log/`.
-        files: configuration files; the first one is the site, which may include the others.
+        files: configuration files, by their path below `folder`; those in `conf.d` are read in the
+            order of their names, and may include the others.
         changes: texts to replace in the files; each must be in one of them.
     """
 
-    def __init__(self, folder: Path, files: Iterable[Path], changes: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, files: Mapping[str, Path], changes: Mapping[str, str]) -> None:
         self.folder = folder
-        self._executable = _executable()
+        self._executable = executable()
+        for name in ("conf.d", "log", "temporary"):
+            (folder / name).mkdir()
         unused = set(changes)
-        texts = {file.name: file.read_text(encoding="utf-8") for file in files}
-        for name, text in texts.items():
+        for name, file in files.items():
+            text = file.read_text(encoding="utf-8")
             for old, new in changes.items():
                 if old in text:
                     unused.discard(old)
                     text = text.replace(old, new)
             (folder / name).write_text(text, encoding="utf-8")
         assert not unused, f"not in the configuration: {unused}"
-        for name in ("log", "temporary"):
-            (folder / name).mkdir()
         # As another user its worker could not read what a test has written.
         user = "user root;" if os.getuid() == 0 else ""
-        frame = FRAME.format(folder=folder, user=user, site=next(iter(texts)))
+        frame = FRAME.format(folder=folder, user=user)
         (folder / "nginx.conf").write_text(frame, encoding="utf-8")
 
     def __enter__(self) -> Nginx:
@@ -139,12 +140,13 @@ def free_port() -> int:
     raise AssertionError("no port is free")
 
 
-def _executable() -> str:
+def executable() -> str:
+    """The path of nginx."""
     # Debian puts it where only root looks.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
-    if (executable := shutil.which("nginx", path=path)) is None:
+    if (found := shutil.which("nginx", path=path)) is None:
         message = "no nginx: run 'sudo apt-get install nginx-light'"
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    return executable
+    return found
