@@ -75,7 +75,9 @@ def _command(
     )
 
 
-def _epilog(*examples: str, statuses: Mapping[int, str], variables: Mapping[str, str] = {}) -> str:
+def _epilog(
+    *examples: str, statuses: Mapping[int, str], variables: Mapping[str, str] | None = None
+) -> str:
     """Sections of a title and indented lines."""
     sections = {"examples": list(examples)}
     if variables:
@@ -132,7 +134,7 @@ def _doctor(group: _Group) -> argparse.ArgumentParser:
             statuses={
                 0: "all is well",
                 1: "there is something to mend",
-                2: "the settings are wrong: one line for each mistake, on standard error",
+                2: "the settings are wrong: a line for each mistake, on standard error or as JSON",
                 130: "Ctrl-C ended it",
             },
         ),

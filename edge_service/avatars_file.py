@@ -24,7 +24,7 @@ Entry = dict[str, Any]
 
 
 def read_avatars_file(
-    path: Path, *, allow_any: bool, has_default: bool, problems: list[str]
+    path: Path, *, allow_any: bool, has_default: bool, problems: list[str], key: str | None = None
 ) -> tuple[dict[str, Entry], str | None]:
     """Read the file.
 
@@ -33,6 +33,7 @@ def read_avatars_file(
         allow_any: whether `*` may stand among the origins.
         has_default: whether the variables describe the default avatar already.
         problems: a line is added for each mistake; none quotes a value, which may be a key.
+        key: the default avatar's, which must not be another one's ID either.
 
     Returns:
         For each ID the checked fields that were given (`key` always among them), and the ID that
@@ -64,14 +65,24 @@ def read_avatars_file(
         complain(f"holds more than {MAX_AVATARS} avatars: spread them over several services")
         return {}, None
     entries: dict[str, Entry] = {}
+    keys = {key}
+    ids: list[tuple[str, str | None]] = []
     for number, table in enumerate(tables, 1):
         reader = _Table(table, f"avatar {number}:", complain)
         entry = reader.entry(path.parent, allow_any=allow_any)
+        keys.add(entry.get("key"))
+        ids += [(f"avatar {number}: {name}", entry.get(name)) for name in ("id", "avatar_id")]
         name = entry.pop("id", None)
         if name in entries:
             complain(f"avatar {number}: id is taken by another avatar: choose another")
         elif name is not None:
             entries[name] = entry
+    for where, value in ids:
+        if value is not None and value in keys:
+            complain(
+                f"{where} is the same as an API key, and an ID is public: write another, and have "
+                "the key replaced if it was published"
+            )
     if default is None:
         default = next(iter(entries)) if len(tables) == 1 and entries else None
     elif has_default:

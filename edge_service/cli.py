@@ -44,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        # Only before it listens: from then on the signal has a handler of its own.
+        # A service that listens has a handler of its own for the signal.
         return 130
 
 
@@ -74,14 +74,18 @@ def _serve(options: argparse.Namespace) -> int:
             shown[name] = f"--{name.lower()}"
     # A person at a terminal reads words; whatever collects lines gets JSON, and so do people who
     # ask for it.
-    for_people = sys.stderr.isatty() and environ.get("LOG_FORMAT") != "json"
+    wants_json = environ.get("LOG_FORMAT", "").strip().lower() == "json"
+    # Where a log is collected, a line that went to a terminal instead would be missing from it.
+    for_people = sys.stderr.isatty() and sys.stdout.isatty() and not wants_json
     if sys.stdout.isatty():
         environ.setdefault("LOG_FORMAT", "console")
     try:
         settings, sockets = startup.prepare(environ, shown)
     except SettingsError as error:
         lines = [*error.problems, *advice(environ)]
-        if for_people and any(line.startswith("AVATAR_API_KEY is not set") for line in lines):
+        if sys.stderr.isatty() and any(
+            line.startswith("AVATAR_API_KEY is not set") for line in lines
+        ):
             lines.append(
                 "an example is in sentifyd-edge serve --help; to try it without an account, run "
                 "sentifyd-edge sandbox, and do what it prints"
@@ -98,14 +102,18 @@ def _serve(options: argparse.Namespace) -> int:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    from edge_service.doctor import examine
+    from edge_service.doctor import examine, refuse
     from edge_service.lookalikes import advice
     from edge_service.settings import Settings, SettingsError
 
     try:
         settings = Settings.from_env()
     except SettingsError as error:
-        return _complain(*error.problems, *advice(os.environ))
+        lines = [*error.problems, *advice(os.environ)]
+        if not options.json:
+            return _complain(*lines)
+        refuse(lines, _say)
+        return 2
     return examine(settings, os.environ, _say, as_json=options.json)
 
 

@@ -12,7 +12,13 @@ from edge_service.answers import (
     UpstreamRejected,
     UpstreamTooSlow,
 )
-from edge_service.grants import Grant, claims_of, life_of
+from edge_service.grants import (
+    DEFAULT_LIFE_SECONDS,
+    Grant,
+    claimed_time,
+    claims_of,
+    told_life,
+)
 from edge_service.seen import Seen
 
 __all__ = [
@@ -21,17 +27,21 @@ __all__ = [
 ]
 
 CLOCK_SECONDS = 30
+SHORT_SECONDS = 5
 _DAY = 86_400
 _PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy")
-_TRUST = "put the certificate of its issuer into a file, and name that in SSL_CERT_FILE"
+_TRUST = (
+    "if you know who issued it, such as your company's proxy, put that issuer's certificate into a "
+    "file and name it in SSL_CERT_FILE; else somebody stands in between: do not trust it"
+)
+_UNKNOWN = "comes from an issuer that is not known here"
 # OpenSSL's numbers and names (x509_vfy.h, sslerr.h), each with code, fault and cure.
 _TLS = {
     "9": ("certificate-early", "is not valid yet", "check this machine's clock"),
     "10": ("certificate-expired", "has expired", "it must be renewed there"),
     "18": ("certificate-self-signed", "is self-signed", _TRUST),
-    "19": ("certificate-self-signed", "comes from an issuer that is not known here", _TRUST),
-    "20": ("certificate-unknown", "comes from an issuer that is not known here", _TRUST),
-    "21": ("certificate-unknown", "comes from an issuer that is not known here", _TRUST),
+    "19": ("certificate-self-signed", _UNKNOWN, _TRUST),
+    **dict.fromkeys(("20", "21"), ("certificate-unknown", _UNKNOWN, _TRUST)),
     "62": ("certificate-name", "is for another name", ""),
     "64": ("certificate-name", "is for another address", ""),
 }
@@ -75,12 +85,14 @@ class Peer:
         name: what people call it.
         variable: where its address stands.
         environ: environment variables, which may name a proxy; their names alone are told.
+        tls: what its address begins with where it speaks TLS.
     """
 
     where: str
     name: str
     variable: str
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
+    tls: str = "https://"
 
 
 def count(things: Sized, name: str) -> str:
@@ -92,25 +104,38 @@ def judge_grant(where: str, grant: Grant) -> Verdict:
     """A login that went well."""
     now = time.time()
     claims = claims_of(grant.access_token)
-    expires, issued = claims.get("exp"), claims.get("iat")
-    if isinstance(expires, (int, float)) and expires <= now:
+    expires, issued = claimed_time(claims, "exp"), claimed_time(claims, "iat")
+    if expires is not None and expires <= now:
         return Verdict(
             where,
             "token-expired",
             "its new token has expired already, by this machine's clock",
             "set this machine's clock; if it is right, ask Sentifyd",
         )
-    if isinstance(issued, (int, float)) and issued > now + CLOCK_SECONDS:
+    if issued is not None and issued > now + CLOCK_SECONDS:
         return Verdict(
             where,
             "token-early",
             "its new token is from the future, by this machine's clock",
             "set this machine's clock; if it is right, ask Sentifyd",
         )
+    life = told_life(grant)
+    if life is not None and life < SHORT_SECONDS:
+        return Verdict(
+            where,
+            "token-short",
+            f"its new token lives {life:.0f} s only",
+            "no visitor connects in that time: ask Sentifyd for tokens that live longer",
+        )
+    lives = (
+        f"whose life it does not tell ({DEFAULT_LIFE_SECONDS:.0f} s is supposed)"
+        if life is None
+        else f"that lives {life:.0f} s"
+    )
     return Verdict(
         where,
         "ok",
-        f"Sentifyd gives a token that lives {life_of(grant):.0f} s, a refresh token and "
+        f"Sentifyd gives a token {lives}, a refresh token and "
         f"{count(grant.avatar_parameters, 'avatar parameter')}",
     )
 
@@ -190,7 +215,8 @@ def _network(peer: Peer, error: UpstreamError) -> tuple[str, str, str]:
         return (
             "broken-off",
             f"{peer.name} breaks the connection off",
-            f"check host and port in {peer.variable}, and what stands between here and there",
+            f"check host and port in {peer.variable}, that it says {peer.tls} where the port wants "
+            "TLS, and what stands between here and there",
         )
     if "SSL" in cause:
         return (
@@ -209,12 +235,20 @@ _PATHS = (
     "set SENTIFYD_BACKEND and SENTIFYD_LOGIN_PATH to those of your API: /api/login is documented, "
     "the hosted one has /api/v1/chatbot/login"
 )
+# Statuses of a login call that wants another body than this one.
+_ABOUT_THE_BODY = (400, 415, 422)
 
 
 def _rejected(peer: Peer, error: UpstreamRejected, seen: Seen | None) -> Verdict:
     status = f"{error.status}" + (", with a web page" if seen is not None and seen.is_page else "")
     later = f" and asks to wait {_seconds(error.retry_after)}" if error.retry_after else ""
-    if error.status in (401, 403):
+    if error.status in (401, 403, 407) and seen is not None and seen.is_page:
+        code, what = "web-page", f"a web page refuses the login ({error.status})"
+        cure = (
+            f"check for a firewall or proxy between here and {peer.name}, and the host in "
+            f"{peer.variable}"
+        )
+    elif error.status in (401, 403):
         code, what = "key-refused", f"{peer.name} refuses the key ({status})"
         cure = (
             "copy the avatar's API key from the Sentifyd dashboard again, and check that AVATAR_ID "
@@ -231,13 +265,22 @@ def _rejected(peer: Peer, error: UpstreamRejected, seen: Seen | None) -> Verdict
         cure = "try again later; if it stays, ask Sentifyd"
     else:
         code, what = "login-refused", f"{peer.name} does not take the login ({status})"
-        cure = f"{_PATHS} and needs AVATAR_ID"
+        cure = f"check what stands between here and {peer.name}; if it stays, ask Sentifyd"
+        if error.status in _ABOUT_THE_BODY:
+            cure = f"{_PATHS} and needs AVATAR_ID"
     return Verdict(peer.where, code, what, cure)
 
 
 def _malformed(peer: Peer, error: UpstreamMalformed, seen: Seen | None) -> Verdict:
     detail = error.detail or ""
-    if seen is not None and 300 <= seen.status < 400:
+    if seen is not None and seen.is_redirect and seen.stays:
+        return Verdict(
+            peer.where,
+            "redirect",
+            f"{peer.name} redirects the login to another path of the same host ({seen.status})",
+            "check SENTIFYD_LOGIN_PATH, a final slash too",
+        )
+    if seen is not None and seen.is_redirect:
         to = f"to {seen.target}" if seen.target else "elsewhere"
         return Verdict(
             peer.where,
@@ -245,13 +288,19 @@ def _malformed(peer: Peer, error: UpstreamMalformed, seen: Seen | None) -> Verdi
             f"{peer.name} redirects the login {to} ({seen.status}), and the key is not sent there",
             f"if that is the right place, write it into {peer.variable}; else {_PATHS}",
         )
+    cure = _PATHS
+    if seen is None:
+        cure = (
+            f"check host and port in {peer.variable}, and that it says {peer.tls} where the port "
+            "wants TLS"
+        )
     if seen is not None and seen.is_page:
         what, code = "a web page in place of JSON", "web-page"
     elif "too large" in detail:
         what, code = "more than any login's answer", "oversized"
     else:
         what, code = f"no usable answer ({detail})", "malformed"
-    return Verdict(peer.where, code, f"{peer.name} gives {what}", _PATHS)
+    return Verdict(peer.where, code, f"{peer.name} gives {what}", cure)
 
 
 def _seconds(number: float) -> str:

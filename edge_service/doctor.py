@@ -1,4 +1,6 @@
-"""Why there are no tokens: everything that the service needs is tried once, as the service would.
+"""Why there are no tokens: what a login needs is tried once, as the service would.
+
+Neither the ports to listen on nor a collector of traces are.
 
 No key, token, body or value of a variable is ever part of what is told.
 """
@@ -9,7 +11,7 @@ import asyncio
 import json
 import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 
@@ -35,11 +37,14 @@ from edge_service.seen import Seen
 from edge_service.sentifyd import AvatarLogin
 from edge_service.settings import AvatarSettings, Settings
 
-__all__ = ["examine"]
+__all__ = ["examine", "refuse"]
 
 # Far below any circuit's patience, and fewer than slots, so that no login waits for another.
 AT_ONCE = 4
 REDIS_SECONDS = 2.0
+REDIS_KEY = "sentifyd:doctor"
+REDIS_SCRIPT = "return redis.call('del', KEYS[1])"
+TOO_MANY = "max number"
 
 
 def examine(
@@ -68,14 +73,24 @@ def examine(
     verdicts = asyncio.run(collect())
     to_mend = sum(not verdict.ok for verdict in verdicts)
     if as_json:
-        listed = [
-            {"ok": v.ok, "where": v.where, "code": v.code, "what": v.what, "cure": v.cure}
-            for v in verdicts
-        ]
-        say(json.dumps({"ok": not to_mend, "verdicts": listed}, indent=2))
+        say(_as_json(verdicts))
     else:
         say(f"{to_mend} to mend" if to_mend else "nothing to mend")
     return 1 if to_mend else 0
+
+
+def refuse(problems: Iterable[str], say: Callable[[str], None]) -> None:
+    """Print as JSON that nothing was tried, because the settings are wrong."""
+    cure = "mend the settings, and try again"
+    say(_as_json([Verdict("settings", "settings-wrong", what, cure) for what in problems]))
+
+
+def _as_json(verdicts: Sequence[Verdict]) -> str:
+    listed = [
+        {"ok": v.ok, "where": v.where, "code": v.code, "what": v.what, "cure": v.cure}
+        for v in verdicts
+    ]
+    return json.dumps({"ok": all(v.ok for v in verdicts), "verdicts": listed}, indent=2)
 
 
 def _line(verdict: Verdict) -> str:
@@ -145,7 +160,7 @@ async def _login(
         seen = heads[-1] if heads else None
         verdict = judge_login(Peer(where, "Sentifyd", variable, environ), error, seen)
         rejected = isinstance(error, UpstreamRejected) and error.status < 500
-        in_need = seen is None or not rejected or verdict.code == "too-many"
+        in_need = seen is None or not rejected or verdict.code in ("too-many", "web-page")
     else:
         verdict, in_need = judge_grant(where, grant), False
     ahead += [seen.ahead for seen in heads[-1:] if seen.ahead is not None]
@@ -154,7 +169,7 @@ async def _login(
 
 async def _redis(url: str) -> Verdict:
     from redis.asyncio import Redis
-    from redis.exceptions import AuthenticationError, NoPermissionError, RedisError
+    from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
     from redis.exceptions import ConnectionError as ConnectionLost
     from redis.exceptions import TimeoutError as TooSlow
 
@@ -164,9 +179,13 @@ async def _redis(url: str) -> Verdict:
     failure: UpstreamError = UpstreamUnreachable()
     try:
         async with asyncio.timeout(REDIS_SECONDS):
-            await Redis(connection_pool=pool).ping()
+            client = Redis(connection_pool=pool)
+            await client.ping()
+            # As rate limits and shared grants do: a key that expires, and a stored script.
+            await client.set(REDIS_KEY, "", px=int(REDIS_SECONDS * 1000))
+            await client.register_script(REDIS_SCRIPT)([REDIS_KEY])
         return Verdict("redis", "ok", "it answers")
-    except (AuthenticationError, NoPermissionError):
+    except AuthenticationError:
         what = "Redis refuses name or password"
         return Verdict("redis", "redis-refused", what, "check those in REDIS_URL")
     except (TooSlow, TimeoutError):
@@ -176,15 +195,21 @@ async def _redis(url: str) -> Verdict:
             "machine reach the host"
         )
         return Verdict("redis", "timeout", what, cure)
-    except (ConnectionLost, OSError) as error:
+    except (RedisError, OSError) as error:
+        # Two errors that a Redis answers with are lost connections to its library.
+        is_lost = isinstance(error, (ConnectionLost, OSError))
+        if not is_lost or isinstance(error, BusyLoadingError) or str(error).startswith(TOO_MANY):
+            what = f"Redis answers with an error ({type(error).__name__})"
+            cure = (
+                "look into the log of that Redis; it must let this user write keys that begin with "
+                "sentifyd: and run scripts, and have memory and connections left"
+            )
+            return Verdict("redis", "redis-failing", what, cure)
         failure.cause, failure.detail = fault_of(error)
-    except RedisError as error:
-        what = f"Redis answers with an error ({type(error).__name__})"
-        return Verdict("redis", "redis-failing", what, "look into the log of that Redis")
     finally:
         with suppress(RedisError, OSError):
             await pool.disconnect()
-    return judge_network(Peer("redis", "Redis", "REDIS_URL"), failure)
+    return judge_network(Peer("redis", "Redis", "REDIS_URL", tls="rediss://"), failure)
 
 
 async def _key_set(url: str, settings: Settings, environ: Mapping[str, str]) -> Verdict:

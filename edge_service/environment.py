@@ -22,6 +22,7 @@ class Environment:
 
     Attributes:
         problems: one line for each mistake; each names its variable and the cure, none a value.
+        unusable: names of variables whose default stands in for what cannot be used.
     """
 
     def __init__(
@@ -30,6 +31,7 @@ class Environment:
         self._variables = variables
         self._shown = shown or {}
         self.problems: list[str] = []
+        self.unusable: set[str] = set()
 
     def has(self, *variables: Variable[Any]) -> bool:
         """Whether any of these is set, and not empty."""
@@ -60,6 +62,7 @@ class Environment:
                 raise ValueError(f"{self._shown.get(name, name)} {error}") from None
         except ValueError as error:
             self.problems.append(str(error))
+            self.unusable.add(variable.name)
             return variable.default
 
     def refuse(self, *variables: Variable[Any], reason: str) -> None:

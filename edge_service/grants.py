@@ -6,6 +6,7 @@ import json
 import math
 import time
 from base64 import urlsafe_b64decode
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import NoReturn
@@ -14,7 +15,7 @@ from edge_service.answers import JSON
 
 __all__ = [
     *("Grant", "HeldGrant", "MalformedGrant"),
-    *("claims_of", "life_of", "parse_grant", "parse_json"),
+    *("claimed_time", "claims_of", "life_of", "parse_grant", "parse_json", "told_life"),
 ]
 
 # What the vendor's WordPress plugin supposes when nothing tells the lifetime.
@@ -90,24 +91,37 @@ class HeldGrant:
 
 
 def life_of(grant: Grant) -> float:
-    """Seconds that a new access token lives.
+    """Seconds that a new access token lives: as it tells, else 55 s."""
+    told = told_life(grant)
+    return DEFAULT_LIFE_SECONDS if told is None else told
 
-    Taken from `expires_in`, else from the claims of the JWT, which are read and not verified, else
-    55 s. At most a day.
+
+def told_life(grant: Grant) -> float | None:
+    """Seconds that a new access token lives, or `None` where nothing tells.
+
+    Taken from `expires_in`, else from the claims of the JWT, which are read and not verified. At
+    most a day.
     """
     if grant.expires_in is not None:
         return min(grant.expires_in, MAX_LIFE_SECONDS)
     claims = claims_of(grant.access_token)
     now = time.time()
-    expires, issued = claims.get("exp"), claims.get("iat", now)
-    if isinstance(expires, (int, float)) and isinstance(issued, (int, float)) and expires > issued:
+    expires = claimed_time(claims, "exp")
+    issued = claimed_time(claims, "iat") if "iat" in claims else now
+    if expires is not None and issued is not None and expires > issued:
         # JSON knows integers that are too large for a float.
         with suppress(OverflowError):
             # Counted from the token's own beginning, because clocks differ; but one that upstream
             # has kept for a while has only the rest of its life.
             life, rest = expires - issued, expires - int(now)
             return min(rest if 0 < rest < life - CLOCK_SECONDS else life, MAX_LIFE_SECONDS)
-    return DEFAULT_LIFE_SECONDS
+    return None
+
+
+def claimed_time(claims: Mapping[str, object], name: str) -> float | None:
+    """A claim in seconds since 1970; `None` of what is no number."""
+    value = claims.get(name)
+    return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
 
 
 def claims_of(token: str) -> dict[str, object]:

@@ -7,9 +7,10 @@ ours counts, and only while that one is not set.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 
-from edge_service.variables import declared
+from edge_service.variables import Variables, declared
 
 __all__ = ["advice", "lookalikes"]
 
@@ -17,6 +18,8 @@ CUTOFF = 0.85
 MIN_LENGTH = 8
 # Standard names, whose neighbours are others' standard names.
 _OF_OTHERS = ("OTEL_", "SSL_")
+# Any other name could carry control characters into a terminal or a log.
+_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _OWN_PREFIXES = ("SENTIFYD_", "EDGE_")
 
 
@@ -28,11 +31,13 @@ def lookalikes(environ: Mapping[str, str]) -> dict[str, str]:
         forms = [name for name in (variable.name, variable.file_name) if name]
         known.update(forms)
         unset = not any(name in environ for name in forms)
-        if unset and len(variable.name) >= MIN_LENGTH and not variable.name.startswith(_OF_OTHERS):
+        if unset and len(variable.name) >= MIN_LENGTH and _is_wanted(variable.name, environ):
             ours += forms
     found = {}
     for name in sorted(environ.keys() - known):
-        if not name.startswith(_OF_OTHERS) and (meant := _meant(name, ours)) is not None:
+        if name.startswith(_OF_OTHERS) or not _NAME.fullmatch(name):
+            continue
+        if (meant := _meant(name, ours)) is not None:
             found[name] = meant
     return found
 
@@ -43,6 +48,15 @@ def advice(environ: Mapping[str, str]) -> list[str]:
         f"{name} is not a variable of this service: did you mean {meant}?"
         for name, meant in lookalikes(environ).items()
     ]
+
+
+def _is_wanted(name: str, environ: Mapping[str, str]) -> bool:
+    """Whether the other variables leave room for this one."""
+    if name == Variables.AVATAR_API_KEY.name:
+        return Variables.AVATARS_FILE.name not in environ
+    if name.startswith("JWT_"):
+        return environ.get(Variables.VISITOR_AUTH.name, "").strip().lower() == "jwt"
+    return not name.startswith(_OF_OTHERS)
 
 
 def _meant(name: str, ours: list[str]) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -133,10 +133,7 @@ class Settings:
             tracing=True in {env.read(variable) for variable in _TRACING if env.has(variable)},
             ca_file=env.read(Variables.SSL_CERT_FILE),
         )
-        wrong = {problem.split()[0] for problem in env.problems}
-        env.problems += [
-            problem for problem in _contradictions(settings) if problem.split()[0] not in wrong
-        ]
+        env.problems += _contradictions(settings, env.unusable)
         if env.problems:
             raise SettingsError(env.problems)
         return settings
@@ -152,13 +149,21 @@ def _avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
     default = None
     if path is not None:
         entries, default = read_avatars_file(
-            path, allow_any=allow_any, has_default=has_key, problems=env.problems
+            path, allow_any=allow_any, has_default=has_key, key=key, problems=env.problems
         )
         if not has_key:
             env.refuse(
                 Variables.AVATAR_ID,
                 reason="AVATAR_API_KEY is not: write avatar_id into AVATARS_FILE",
             )
+    if avatar_id is not None and avatar_id in {
+        key,
+        *(entry.get("key") for entry in entries.values()),
+    }:
+        env.problems.append(
+            "AVATAR_ID is the same as the API key, and an ID is public: put the avatar's ID there, "
+            "and have the key replaced if it was published"
+        )
     own_origins = all("allowed_origins" in entry for entry in entries.values())
     common: Entry = {
         "allowed_origins": env.read(
@@ -219,8 +224,8 @@ def _visitor_auth(env: Environment) -> JwtRules | ForwardedRules | None:
     return None
 
 
-def _contradictions(settings: Settings) -> list[str]:
-    """What is right by itself and wrong together."""
+def _contradictions(settings: Settings, unusable: Collection[str]) -> list[str]:
+    """What is wrong together, and not only because a default stands in for what is unusable."""
     avatars = settings.avatars.values()
     auth = settings.visitor_auth
     problems = []
@@ -229,7 +234,11 @@ def _contradictions(settings: Settings) -> list[str]:
             "TOKEN_POLICY shared gives every visitor the same tokens, and VISITOR_AUTH tells "
             "visitors apart: use direct or pool, or set VISITOR_AUTH=none"
         )
-    if isinstance(auth, ForwardedRules) and not settings.trusted_proxies:
+    if (
+        isinstance(auth, ForwardedRules)
+        and not settings.trusted_proxies
+        and Variables.TRUSTED_PROXIES.name not in unusable
+    ):
         problems.append(
             "TRUSTED_PROXIES is not set: this VISITOR_AUTH needs the networks of the proxies that "
             "tell who the visitor is"
@@ -246,7 +255,7 @@ def _contradictions(settings: Settings) -> list[str]:
             f"{_TRACING[0].name} needs OpenTelemetry: pip install 'mkdocs-sentifyd[otel]', "
             "or unset it"
         )
-    if settings.metrics_port == settings.port:
+    if settings.metrics_port == settings.port and Variables.PORT.name not in unusable:
         problems.append("METRICS_PORT is the same as PORT: choose another")
     return problems
 

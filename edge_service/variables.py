@@ -180,8 +180,8 @@ class Variables:
     standard output is a terminal."""
 
     SSL_CERT_FILE: Variable[Path | None] = Variable(parsers.certificates, default=None)
-    """File of certificates in PEM format to trust for Sentifyd and `JWT_JWKS_URL`. Default: those
-    of the package `certifi`."""
+    """File of certificates in PEM format to trust for Sentifyd, `JWT_JWKS_URL` and a Redis with
+    TLS. Default: those of the package `certifi`, and for Redis the system's."""
 
     OTEL_EXPORTER_OTLP_ENDPOINT: Variable[bool] = Variable(urls.collector_url, default=False)
     """Base URL of an OpenTelemetry collector, to which [traces](../guide/operations.md#traces) go.

@@ -30,23 +30,28 @@ SERVES = "a token service for Sentifyd avatars"
 
 
 class Terminal:
-    """A command at a real terminal; `text` is what a person has seen of it so far."""
+    """A command at a real terminal; `text` is what a person has seen of it so far.
 
-    def __init__(self, *arguments: str, **variables: str) -> None:
+    `log` names a file that its standard output goes to instead.
+    """
+
+    def __init__(self, *arguments: str, log: str = "", **variables: str) -> None:
         self._screen, theirs = pty.openpty()
         environ = {
             name: value
             for name, value in os.environ.items()
             if not name.startswith(("AVATAR", "SENTIFYD", "ALLOW", "LOG_"))
         }
+        output = os.open(log, os.O_WRONLY) if log else os.dup(theirs)
         self.process = subprocess.Popen(
             [str(SCRIPTS / "sentifyd-edge"), *arguments],
             env={**environ, **variables},
             stdin=theirs,
-            stdout=theirs,
+            stdout=output,
             stderr=theirs,
             start_new_session=True,
         )
+        os.close(output)
         os.close(theirs)
         self.text = ""
 
@@ -80,8 +85,8 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str, **variables: str) -> Iterator[Terminal]:
-    shown = Terminal(*arguments, **variables)
+def terminal(*arguments: str, log: str = "", **variables: str) -> Iterator[Terminal]:
+    shown = Terminal(*arguments, log=log, **variables)
     try:
         yield shown
     finally:
@@ -202,13 +207,33 @@ def test_several_avatars(tmp_path: Path, count: int) -> None:
         assert len(text.splitlines()) < 60
 
 
-def test_whoever_asks_for_json_at_a_terminal_gets_nothing_else() -> None:
-    with terminal("serve", "--port", "0", **GOOD, LOG_FORMAT="json") as shown:
+@pytest.mark.parametrize("word", ["json", " JSON "])
+def test_whoever_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> None:
+    with terminal("serve", "--port", "0", **GOOD, LOG_FORMAT=word) as shown:
         shown.read_until("listening.*\n")
         shown.stop()
 
     [line] = shown.text.splitlines()
     assert json.loads(line)["event"] == "listening"
+
+
+def test_a_log_that_goes_elsewhere_from_a_terminal_is_whole() -> None:
+    reader, writer = os.pipe()
+    more = {**GOOD, "TRUSTED_PROXY": "x"}
+    log = b""
+    with (
+        os.fdopen(reader),
+        os.fdopen(writer),
+        terminal("serve", "--port", "0", log=f"/dev/fd/{writer}", **more) as shown,
+    ):
+        while b"listening" not in log:
+            assert select.select([reader], [], [], PATIENCE_SECONDS)[0], log
+            log += os.read(reader, 65536)
+        assert shown.stop() == 0
+
+    events = [json.loads(line)["event"] for line in log.splitlines()]
+    assert events == ["unknown_variable", "listening"]
+    assert shown.text == ""
 
 
 def test_a_log_that_is_collected_is_json() -> None:

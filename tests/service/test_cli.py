@@ -14,6 +14,7 @@ import subprocess
 import sysconfig
 import time
 import venv
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +26,12 @@ from websockets.sync.client import connect
 import edge_service.cli
 import mkdocs_sentifyd.cli
 from edge_service import http_protocol
+from edge_service.serving import bind
+from edge_service.settings import SettingsError
+from edge_service.startup import prepare
 from edge_service.variables import declared
 from tests.support.processes import SCRIPTS, Command
-from tests.support.servers import RawUpstream
+from tests.support.servers import RawUpstream, http_answer
 
 MAIN = "import sys; from edge_service.cli import main; sys.exit(main())"
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
@@ -142,6 +146,35 @@ def test_taken_ports_are_told_together_with_all_the_rest() -> None:
         f"port {metrics_port} on 127.0.0.1 is taken",
         "API_KEY is not a variable of this service",
     ]
+
+
+def test_a_start_that_fails_leaves_no_socket() -> None:
+    with bind("127.0.0.1", 0, "the port") as sock:
+        port = sock.getsockname()[1]
+    with pytest.raises(SettingsError) as caught:
+        prepare({"PORT": str(port)}, {})
+
+    # Held open by nothing, not even by the traceback.
+    bind("127.0.0.1", port, "the port").close()
+    assert len(caught.value.problems) == 2
+
+
+def test_a_visitor_who_waits_for_a_login_gets_an_answer_before_the_end() -> None:
+    tokens = {"access_token": "a", "refresh_token": "r", "avatar_params": {}}
+
+    def hesitate(connection: socket.socket) -> None:
+        upstream.over.wait(2)
+        connection.sendall(http_answer("200 OK", json.dumps({"data": tokens}).encode()))
+
+    with RawUpstream(hesitate) as upstream, ThreadPoolExecutor(1) as pool:
+        variables = {"SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "10"}
+        with Command("sentifyd-edge", "serve", "--port", "0", **GOOD, **variables) as command:
+            port = command.wait_for(r'"port": (\d+)')[1]
+            url = f"http://127.0.0.1:{port}/request_tokens"
+            answer = pool.submit(requests.get, url, timeout=20)
+            assert upstream.arrived.wait(10)
+            assert command.stop(signal.SIGTERM) == 0
+            assert answer.result().status_code == 200
 
 
 def test_an_address_of_another_machine() -> None:

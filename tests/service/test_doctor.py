@@ -8,6 +8,7 @@ import ssl
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -126,7 +127,15 @@ def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
             "redirects the login else",
         ),
         (Fault("redirect", location="https://a b/"), "redirect", "redirects the login elsewhere"),
-        (Fault("redirect", location="/elsewhere"), "redirect", "to http://127.0.0.1:"),
+        (
+            Fault("redirect", location=f"https://{KEY.replace('-', '.')}.example/"),
+            "redirect",
+            "redirects the login elsewhere",
+        ),
+        (Fault("redirect", location="/elsewhere"), "redirect", "another path of the same host"),
+        (Fault("redirect", location="//127.0.0.1:1/"), "redirect", "to http://127.0.0.1:1 ("),
+        (Fault("status", status=407), "login-refused", "(407)"),
+        (Fault("status", status=408), "login-refused", "(408)"),
     ],
     ids=lambda value: f"{value.kind}-{value.status}" if isinstance(value, Fault) else "",
 )
@@ -161,7 +170,17 @@ def token(issued: float, expires: float) -> str:
             "web-page",
             "a web page",
         ),
-        (http_answer("403 No", b"<p>x", "Content-Type: text/html"), "key-refused", "web page"),
+        *(
+            (
+                http_answer(status, b"<p>x", "Content-Type: text/html"),
+                "web-page",
+                "refuses the login",
+            )
+            for status in ("401 No", "403 No", "407 No")
+        ),
+        (http_answer("304 Same", b""), "malformed", "not 200"),
+        (http_answer("300 Some", b"", "Location: /there"), "malformed", "not 200"),
+        (http_answer("302 There", b""), "malformed", "not 200"),
         (http_answer("200 OK", b"[]"), "malformed", "not a JSON object"),
         (http_answer("200 OK", b'{"refresh_token": "x"}'), "malformed", "avatar_params is missing"),
         (http_answer("200 OK", b'{"avatar_params": {}}'), "malformed", "access_token is missing"),
@@ -185,7 +204,13 @@ def test_answers_of_something_else(answer: bytes, code: str, what: str) -> None:
 
 @pytest.mark.parametrize(
     ("issued", "expires", "code"),
-    [(0, 3600, "ok"), (-7200, -3600, "token-expired"), (300, 3600, "token-early")],
+    [
+        (0, 3600, "ok"),
+        (0, 6, "ok"),
+        (0, 4, "token-short"),
+        (-7200, -3600, "token-expired"),
+        (300, 3600, "token-early"),
+    ],
 )
 def test_the_times_of_a_token(issued: float, expires: float, code: str) -> None:
     def behave(connection: socket.socket) -> None:
@@ -195,10 +220,24 @@ def test_the_times_of_a_token(issued: float, expires: float, code: str) -> None:
         assert login(upstream.url)["code"] == code
 
 
+@pytest.mark.parametrize("claims", [{}, {"exp": True}, {"exp": "soon", "iat": True}])
+def test_a_token_that_does_not_tell_its_life(claims: dict[str, object]) -> None:
+    silent = jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
+    with RawUpstream(lambda c: c.sendall(http_answer("200 OK", grant(silent)))) as upstream:
+        verdict = login(upstream.url)
+
+    assert verdict["code"] == "ok"
+    assert "a token whose life it does not tell (55 s is supposed), a refresh" in verdict["what"]
+
+
 @pytest.mark.parametrize(
     ("skew", "code", "what"),
     [
         (0, "ok", "agrees"),
+        (25, "ok", "agrees"),
+        (-25, "ok", "agrees"),
+        (40, "clock-wrong", "s behind Sentifyd's"),
+        (-40, "clock-wrong", "s ahead of Sentifyd's"),
         (600, "clock-wrong", "s behind Sentifyd's"),
         (-600, "clock-wrong", "s ahead of Sentifyd's"),
         (-1e8, "clock-wrong", "it is more than a day ahead of"),
@@ -215,6 +254,78 @@ def test_the_clock_is_compared_with_sentifyd_s(skew: float, code: str, what: str
     assert verdicts["/request_tokens"]["code"] == "key-refused"
     assert verdicts["clock"]["code"] == code
     assert what in verdicts["clock"]["what"]
+
+
+def test_a_date_of_no_zone_is_the_time_of_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+    def behave(connection: socket.socket) -> None:
+        date = formatdate().replace("+0000", "-0000")
+        assert date.endswith("-0000")
+        connection.sendall(http_answer("401 No", b"{}", f"Date: {date}"))
+
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        with RawUpstream(behave) as upstream:
+            assert found(upstream.url)["clock"]["code"] == "ok"
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def in_a_file(folder: Path, *backends: str) -> dict[str, str]:
+    """Variables of as many avatars, each with its backend."""
+    entries = (
+        f'[[avatars]]\nid = "a{number}"\nkey = "{KEY}"\nbackend = "{backend}"\n'
+        for number, backend in enumerate(backends)
+    )
+    file = folder / "avatars.toml"
+    file.write_text("".join(entries))
+    return {"AVATARS_FILE": str(file), "ALLOWED_ORIGINS": ORIGIN}
+
+
+def examined_file(folder: Path, *backends: str) -> dict[str, str]:
+    """Codes of the verdicts about avatars of a file."""
+    environ = in_a_file(folder, *backends)
+    said: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        settings = Settings.from_env(environ)
+        pool.submit(examine, settings, environ, said.append, as_json=True).result()
+    [text] = said
+    return {verdict["where"]: verdict["code"] for verdict in json.loads(text)["verdicts"]}
+
+
+def test_every_avatar_of_one_login_url_is_tried(
+    tmp_path: Path, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    codes = examined_file(tmp_path, *[sandbox_url] * 6)
+
+    assert codes == {**{f"/request_tokens/a{n}": "ok" for n in range(6)}, "clock": "ok"}
+    assert sandbox.logins == 6
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_sentifyd_in_need_is_asked_once(
+    tmp_path: Path, sandbox: Sandbox, sandbox_url: str, status: int
+) -> None:
+    sandbox.fault = Fault("status", status=status)
+
+    codes = examined_file(tmp_path, *[sandbox_url] * 3)
+
+    assert codes["2 more with this login URL"] == "not-tried"
+    assert sandbox.logins == 1
+
+
+@pytest.mark.parametrize("skews", [(600, 0), (0, 600), (-600, 0), (0, -600)])
+def test_the_worst_difference_of_clocks_counts(tmp_path: Path, skews: tuple[int, int]) -> None:
+    def answering(skew: int) -> RawUpstream:
+        def behave(connection: socket.socket) -> None:
+            date = formatdate(time.time() + skew, usegmt=True)
+            connection.sendall(http_answer("401 No", b"{}", f"Date: {date}"))
+
+        return RawUpstream(behave)
+
+    with answering(skews[0]) as one, answering(skews[1]) as other:
+        assert examined_file(tmp_path, one.url, other.url)["clock"] == "clock-wrong"
 
 
 def test_nothing_is_said_of_a_clock_that_cannot_be_compared() -> None:
@@ -267,6 +378,26 @@ def test_ctrl_c_ends_it_at_once() -> None:
 
 def test_no_tls_at_the_port(sandbox_url: str) -> None:
     assert login(sandbox_url.replace("http:", "https:"))["code"] == "no-tls"
+
+
+def test_tls_at_a_port_that_is_asked_without(tmp_path: Path, sandbox_url: str) -> None:
+    certificate, _ = self_signed(tmp_path)
+    with TLSUpstream(certificate, answer_well) as upstream:
+        verdict = login(upstream.url.removesuffix("/api/login").replace("https:", "http:"))
+    assert "https://" in verdict["cure"]
+
+    with TLSUpstream(certificate, answer_well) as upstream:
+        url = upstream.url.removesuffix("/api/login").replace("https:", "redis:")
+        assert "rediss://" in found(sandbox_url, REDIS_URL=url)["redis"]["cure"]
+
+
+def test_no_certificate_is_to_be_trusted_blindly(tmp_path: Path) -> None:
+    certificate, _ = self_signed(tmp_path)
+    with TLSUpstream(certificate, answer_well) as upstream:
+        cure = login(upstream.url.removesuffix("/api/login"))["cure"]
+
+    assert cure.startswith("if you know who issued it")
+    assert cure.endswith("else somebody stands in between: do not trust it")
 
 
 def answer_well(connection: ssl.SSLSocket) -> None:
@@ -383,9 +514,33 @@ def test_redis(sandbox_url: str, closed_port: int) -> None:
     assert redis(f"redis://:{PASSWORD}@127.0.0.1:{closed_port}") == "refused"
 
 
+def test_a_redis_that_takes_no_keys(sandbox_url: str) -> None:
+    with RedisServer() as server, server.client() as client:
+
+        def verdict(user: str = "") -> Told:
+            url = server.url.replace("redis://", f"redis://{user}")
+            return found(sandbox_url, REDIS_URL=url)["redis"]
+
+        assert verdict()["code"] == "ok"
+        assert client.keys() == []
+        client.acl_setuser("reader", enabled=True, passwords=f"+{PASSWORD}", commands=["+ping"])
+        assert "NoPermissionError" in verdict(f"reader:{PASSWORD}@")["what"]
+        client.acl_setuser(
+            "writer", enabled=True, passwords=f"+{PASSWORD}", commands=["+ping", "+set"], keys="*"
+        )
+        assert verdict(f"writer:{PASSWORD}@")["code"] == "redis-failing"
+        client.config_set("maxmemory", 1)
+        assert "OutOfMemoryError" in verdict()["what"]
+        client.config_set("maxmemory", 0)
+        client.replicaof("127.0.0.1", "1")
+        assert "ReadOnlyError" in verdict()["what"]
+
+
 @pytest.mark.parametrize(
     ("reply", "code"),
     [
+        (b"-LOADING canary-body\r\n", "redis-failing"),
+        (b"-ERR max number of clients reached\r\n", "redis-failing"),
         (b"", "timeout"),
         (b"-ERR canary-body\r\n", "redis-failing"),
         (b"HTTP/1.1 400 No\r\n", "redis-failing"),
@@ -395,15 +550,21 @@ def test_what_is_no_redis_that_works(sandbox_url: str, reply: bytes, code: str) 
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(1) as pool:
 
         def serve() -> None:
-            connection, _ = listener.accept()
-            with connection:
-                while connection.recv(1000):
-                    connection.sendall(reply)
+            # A second time where the client tries again.
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    with connection:
+                        while connection.recv(1000):
+                            connection.sendall(reply)
 
         served = pool.submit(serve)
         url = f"redis://127.0.0.1:{listener.getsockname()[1]}"
-        assert found(sandbox_url, REDIS_URL=url)["redis"]["code"] == code
-        served.result(10)
+        try:
+            assert found(sandbox_url, REDIS_URL=url)["redis"]["code"] == code
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            served.result(10)
 
 
 def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
@@ -434,6 +595,22 @@ def test_wrong_settings_are_told_as_serve_tells_them() -> None:
 
     assert status == 2
     assert [line.split()[1] for line in command.output.splitlines()] == [
+        *("AVATAR_API_KEY", "ALLOWED_ORIGINS", "PORT"),
+        "AVATAR_KEY",
+    ]
+    assert KEY not in command.output
+
+
+def test_wrong_settings_as_json() -> None:
+    with Command("sentifyd-edge", "doctor", "--json", AVATAR_KEY=KEY, PORT="x") as command:
+        status = command.wait()
+
+    answer = json.loads(command.output)
+    assert (status, answer["ok"]) == (2, False)
+    assert {(v["where"], v["code"], v["ok"]) for v in answer["verdicts"]} == {
+        ("settings", "settings-wrong", False)
+    }
+    assert [v["what"].split()[0] for v in answer["verdicts"]] == [
         *("AVATAR_API_KEY", "ALLOWED_ORIGINS", "PORT"),
         "AVATAR_KEY",
     ]

@@ -21,6 +21,7 @@ GITHUB_TOKEN GITHUB_ACTIONS GITHUB_API_URL GITHUB_REPOSITORY RUNNER_OS CI HTTPS_
 NO_PROXY SSL_CERT_DIR REQUESTS_CA_BUNDLE OTEL_EXPORTER_OTLP_HEADERS OTEL_SERVICE_NAME
 OTEL_EXPORTER_OTLP_METRICS_ENDPOINT OPENAI_API_KEY DATABASE_URL DB_LOG_LEVEL RUST_LOG NODE_ENV
 SECRET_KEY JWT_SECRET KEY_FILE CERT_FILE TOKEN ACCESS_TOKEN LOG_FILE WEB_CONCURRENCY UVICORN_PORT
+METRICS_PATH METRICS_HOST RATE_LIMIT_MAX LOG_FORMAT_JSON
 SENTIFYD_TOKEN_ENDPOINT SENTIFYD_LOADER_URL FORWARDED_ALLOW_IPS K_SERVICE FLY_REGION NOTIFY_SOCKET
 """
 
@@ -41,6 +42,8 @@ SENTIFYD_TOKEN_ENDPOINT SENTIFYD_LOADER_URL FORWARDED_ALLOW_IPS K_SERVICE FLY_RE
         ("REDIS", "REDIS_URL"),
         ("SEAL_KEY", "SEAL_KEYS"),
         ("LOGLEVEL", "LOG_LEVEL"),
+        ("RATE_LIMITING", "RATE_LIMIT"),
+        ("TRUSTED_PROXY_IPS", "TRUSTED_PROXIES"),
         ("UPSTREAM_TIMOUT", "UPSTREAM_TIMEOUT"),
     ],
 )
@@ -53,6 +56,20 @@ def test_a_name_that_is_nearly_ours(name: str, meant: str) -> None:
 def test_what_is_set_is_not_meant_again() -> None:
     assert lookalikes({"API_KEY": "x", "AVATAR_API_KEY": "x"}) == {}
     assert lookalikes({"API_KEY": "x", "AVATAR_API_KEY_FILE": "x"}) == {}
+
+
+def test_what_another_variable_excludes_is_not_meant() -> None:
+    assert lookalikes({"API_KEY": "x", "AVATARS_FILE": "x"}) == {}
+    for name in ("JWT_JWKS_URI", "JWKS_URL", "JWT_ISSUERS"):
+        assert lookalikes({name: "x", "VISITOR_AUTH": "forwarded"}) == lookalikes({name: "x"}) == {}
+    assert lookalikes({"JWT_JWKS_URI": "x", "VISITOR_AUTH": " JWT "}) == {
+        "JWT_JWKS_URI": "JWT_JWKS_URL"
+    }
+
+
+@pytest.mark.parametrize("name", ["ALLOWED\x1b[31mORIGINS", "ALLOWED_ORIGIN\n", "ALLOWED_ORIGİNS"])
+def test_a_name_that_no_variable_has_never_reaches_a_terminal(name: str) -> None:
+    assert lookalikes({name: "x"}) == {}
 
 
 def test_an_ordinary_environment_raises_no_alarm() -> None:

@@ -93,6 +93,13 @@ def start(upstream: Upstream, tmp_path: Path) -> Iterator[Start]:
         yield start
 
 
+def reloads(service: Running) -> dict[str, int]:
+    """What the metrics count, by result, as far as it is more than none."""
+    line = r'^sentifyd_edge_reloads_total{result="(\w+)"} (\d+)'
+    found = re.findall(line, service.metrics(), re.MULTILINE)
+    return {result: int(number) for result, number in found if number != "0"}
+
+
 def until(condition: Callable[[], bool]) -> None:
     """For what only asking again can tell."""
     deadline = time.monotonic() + PATIENCE
@@ -150,8 +157,10 @@ def test_a_bad_file_changes_nothing_and_is_told(start: Start, content: str, why:
     for problem, beginning in zip(told["problems"], why, strict=True):
         assert beginning in problem
     assert owner(service.get("/docs")) == whose(DOCS)
+    assert reloads(service) == {"failed": 1}
     assert "avatars_reloaded" in service.reload(avatar("docs", NEW))
     assert owner(service.get("/docs")) == whose(NEW)
+    assert reloads(service) == {"failed": 1, "ok": 1}
     assert service.command.stop() == 0
     assert "canary" not in service.command.output
     assert "Traceback" not in service.command.output

@@ -163,6 +163,65 @@ def test_a_contradiction_is_told_although_the_key_is_missing() -> None:
 
 def test_what_is_malformed_is_not_said_to_be_missing_as_well() -> None:
     assert len(problems(VISITOR_AUTH="forwarded", TRUSTED_PROXIES="kanarie")) == 1
+    assert len(problems(PORT="many", METRICS_PORT="8080")) == 1
+
+
+def test_what_is_wrong_by_itself_and_together_is_told_in_one_start(tmp_path: Path) -> None:
+    file = tmp_path / "avatars.toml"
+    file.write_text('[[avatars]]\nid = "a"\nkey = "canary-key-of-a"\npolicy = "shared"\n')
+    told = problems(**JWT, AVATARS_FILE=str(file), AVATAR_API_KEY=None, TOKEN_POLICY="sharded")
+
+    assert [problem.split(" ", 2)[:2] for problem in told] == [
+        ["TOKEN_POLICY", "must"],
+        ["TOKEN_POLICY", "shared"],
+    ]
+
+
+def test_the_key_is_no_id() -> None:
+    [told] = problems(AVATAR_ID=GOOD["AVATAR_API_KEY"])
+
+    assert told == (
+        "AVATAR_ID is the same as the API key, and an ID is public: put the avatar's ID there, and "
+        "have the key replaced if it was published"
+    )
+
+
+@pytest.mark.parametrize(
+    ("variables", "fields", "told"),
+    [
+        ({}, {"avatar_id": "canary-key-of-a"}, ["AVATARS_FILE: avatar 2: avatar_id is the same"]),
+        ({}, {"id": "canary-key-of-b"}, ["AVATARS_FILE: avatar 2: id is the same as an API key"]),
+        ({}, {"id": GOOD["AVATAR_API_KEY"]}, ["AVATARS_FILE: avatar 2: id is the same"]),
+        ({"AVATAR_ID": "canary-key-of-a"}, {}, ["AVATAR_ID is the same as the API key"]),
+    ],
+)
+def test_no_key_of_a_file_is_an_id(
+    tmp_path: Path, variables: dict[str, str], fields: dict[str, str], told: list[str]
+) -> None:
+    entries = [
+        {"id": "a", "key": "canary-key-of-a"},
+        {"id": "b", "key": "canary-key-of-b", **fields},
+    ]
+    lines = [
+        "\n".join(["[[avatars]]", *(f'{name} = "{value}"' for name, value in entry.items()), ""])
+        for entry in entries
+    ]
+    file = tmp_path / "avatars.toml"
+    file.write_text("".join(lines))
+
+    found = problems(AVATARS_FILE=str(file), **variables)
+
+    assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True]
+    assert not any("canary" in line for line in found)
+
+
+def test_an_empty_variable_beside_its_file_is_one_too_many(tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("canary-key-of-a-file")
+
+    assert problems(AVATAR_API_KEY="", AVATAR_API_KEY_FILE=str(file)) == (
+        "AVATAR_API_KEY and AVATAR_API_KEY_FILE are both set: keep one of them",
+    )
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,12 @@ from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
 
+# A shell's background jobs ignore these signals, and so would every process that is started here.
+# One that is caught gets its default back in a new process (POSIX, exec).
+for _number in (signal.SIGINT, signal.SIGHUP):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        signal.signal(_number, lambda *_: None)
+
 
 class Command:
     """A running command; `output` is all that it has written so far, on both streams."""
