@@ -35,6 +35,7 @@ from edge_service.metrics import Metrics
 from edge_service.sealing import Sealer
 from edge_service.settings import Settings, SettingsError
 from edge_service.telemetry import AccessLog, Faults, configure_logging, tell_lookalikes
+from edge_service.upgrades import BodyGuard, LastRequest
 
 if TYPE_CHECKING:
     from edge_service.tracing import Tracing
@@ -121,12 +122,15 @@ def create_app(settings: Settings) -> Starlette:
     app = Starlette(
         routes=routes,
         middleware=[
+            # Outside everything that answers, so that no answer leaves the connection open.
+            Middleware(LastRequest),
             # The log sees every request with its final status, those refused by CORS included.
             Middleware(AccessLog, metrics=metrics),
             *_spans(tracing),
             # Outside everything that can fail, so that a page may read the error.
             Middleware(CrossOrigin, avatars=avatars, credentials=credentials),
             Middleware(Faults),
+            Middleware(BodyGuard),
         ],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
@@ -135,6 +139,8 @@ def create_app(settings: Settings) -> Starlette:
     app.router.redirect_slashes = False
     app.state.avatars = avatars
     app.state.metrics = metrics
+    # `BoundedProtocol` leaves these to `BodyGuard`, whose answer has CORS headers and a log line.
+    app.state.refuses_upgrades = True
     return app
 
 

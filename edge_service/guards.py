@@ -17,6 +17,7 @@ from edge_service.identity import Authenticator, Unauthenticated
 from edge_service.limiting import RateLimited, RateLimiter
 from edge_service.metrics import Metrics
 from edge_service.origins import OriginPolicy
+from edge_service.upgrades import REFUSED
 
 __all__ = ["ROUTE", "CrossOrigin", "VisitorLimit", "guards"]
 
@@ -97,7 +98,12 @@ class CrossOrigin:
                 message["headers"] = [*message["headers"], *headers, *exposed]
             await send(message)
 
-        if scope["method"] == "OPTIONS" and header_values(scope, b"access-control-request-method"):
+        is_preflight = (
+            scope["method"] == "OPTIONS"
+            and header_values(scope, b"access-control-request-method")
+            and not scope["state"].get(REFUSED)
+        )
+        if is_preflight:
             answer = self._preflight if allowed else OriginNotAllowed().answer()
             await answer(scope, receive, send_with_headers)
         else:

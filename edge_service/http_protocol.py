@@ -2,20 +2,24 @@
 
 uvicorn bounds neither the size of a request's head nor the time that it may take, nor how many
 requests may come before the first one is answered, and closes idle connections at the first signal,
-though a request may just be on its way.
+though a request may just be on its way. httptools ends a request that offers an upgrade after its
+head, and parses the body, when it arrives later, as the next request.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from http import HTTPStatus
 from typing import TYPE_CHECKING
 
+import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from edge_service.answers import JSON, BadRequest, HeadersTooLarge, ServiceError
+from edge_service.upgrades import UpgradeWithBody, has_body
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application
@@ -38,6 +42,7 @@ _REPLACED = (
     *("on_message_begin", "on_header", "on_headers_complete", "on_message_complete"),
     *("on_response_complete", "send_400_response", "shutdown"),
     *("_start_asgi_task", "_unsupported_upgrade_warning"),
+    *("_should_upgrade", "handle_websocket_upgrade"),
 )
 
 
@@ -55,9 +60,11 @@ class BoundedProtocol(HttpToolsProtocol):
     _in_head = True
     _in_body = False
     _is_last = False
+    _is_deaf = False
     _head_bytes = 0
     _body_bytes = 0
-    _piece_bytes = 0
+    _piece = b""
+    _head_to_repeat = b""
     _refusal: ServiceError | None = None
     _running: RequestResponseCycle | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -80,9 +87,11 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse, and see that no head grows or lasts without end."""
-        self._piece_bytes = len(data)
-        super().data_received(data)
-        if self._in_body:
+        if not self._is_deaf:
+            self._piece = data
+            super().data_received(data)
+            self._piece = b""
+        if self._in_body or self._is_deaf:
             self._body_bytes += len(data)
             if self._body_bytes > MAX_BODY_BYTES:
                 self.transport.abort()
@@ -94,8 +103,29 @@ class BoundedProtocol(HttpToolsProtocol):
                 return
         self._watch()
 
+    def handle_websocket_upgrade(self) -> None:
+        """Stop the timers: the connection belongs to another protocol from here on."""
+        self._is_last = True
+        self._stop_timer()
+        super().handle_websocket_upgrade()
+
+    def _should_upgrade(self) -> bool:
+        """Whether it becomes a WebSocket; its handshake is HTTP/1.1 (RFC 6455) and has no body."""
+        is_current = self.parser.get_http_version() == "1.1"
+        return is_current and not has_body(self.headers) and super()._should_upgrade()
+
     def _unsupported_upgrade_warning(self) -> None:
-        """Say nothing: whoever asks for a WebSocket gets what the route answers without one."""
+        """Log nothing: the request is answered as if it had not offered an upgrade."""
+        error = sys.exception()
+        if not self._head_to_repeat or not isinstance(error, httptools.HttpParserUpgrade):
+            return
+        piece = self._head_to_repeat + self._piece[error.args[0] :]
+        self._head_to_repeat = b""
+        # The old parser has ended the request.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self._piece = piece
+        super().data_received(piece)
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002 - its text is for people only
         """Answer what is not HTTP, in the form of every other error."""
@@ -117,18 +147,26 @@ class BoundedProtocol(HttpToolsProtocol):
         """Its head is there: refuse it here and the parser stops, whatever else has come."""
         if len(self.pipeline) >= MAX_PIPELINED:
             self._refusal = BadRequest("Too many requests at once")
-        elif self._head_bytes + self._piece_bytes > MAX_HEAD_BYTES and self._is_large():
+        elif self._head_bytes + len(self._piece) > MAX_HEAD_BYTES and self._is_large():
             self._refusal = HeadersTooLarge()
         if self._refusal is not None:
             raise self._refusal
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            if self._is_old():
+                self._head_to_repeat = self._head_without_upgrade()
+                return
+            self._is_deaf = True
+            self._refuse_upgrade_with_body()
         self._in_head = False
         self._in_body = True
         super().on_headers_complete()
-        if self._is_last and self.cycle is not None:
+        if (self._is_last or self._is_deaf) and self.cycle is not None:
             self.cycle.keep_alive = False
 
     def on_message_complete(self) -> None:
         """Its body is there, too."""
+        if self._head_to_repeat:
+            return
         super().on_message_complete()
         self._in_body = False
 
@@ -159,6 +197,28 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _is_old(self) -> bool:
+        """Whether its version ignores `Upgrade` (RFC 9110, section 7.8); httptools does not."""
+        # With or without the field, httptools ends a CONNECT.
+        return self.parser.get_http_version() == "1.0" and not self._is_connect()
+
+    def _is_connect(self) -> bool:
+        return self.parser.get_method() == b"CONNECT"
+
+    def _head_without_upgrade(self) -> bytes:
+        fields = b"".join(b"%s: %s\r\n" % pair for pair in self.headers if pair[0] != b"upgrade")
+        return b"%s %s HTTP/1.0\r\n%s\r\n" % (self.parser.get_method(), self.url, fields)
+
+    def _refuse_upgrade_with_body(self) -> None:
+        """Answer in the place of an application that would take it for one without a body."""
+        if self._is_connect() or not has_body(self.headers):
+            return
+        state = getattr(self.app, "state", None)
+        if not getattr(state, "refuses_upgrades", False):
+            # No other request of this connection is answered after this one.
+            error = UpgradeWithBody(headers={"Cache-Control": "no-store", "Vary": "Origin"})
+            self.app = error.answer()
 
     def _is_large(self) -> bool:
         """Whether it is the head, and not what came before or after it in the same piece."""

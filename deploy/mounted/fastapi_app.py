@@ -1,4 +1,4 @@
-"""A FastAPI application of your own that signs people in, with the token service for them alone.
+r"""A FastAPI application of your own that signs people in, with the token service for them alone.
 
 It takes the part that a proxy has elsewhere: it knows who asks, and tells the service. Needs these
 variables beside the others:
@@ -8,7 +8,8 @@ variables beside the others:
 
 and is run with
 
-    uvicorn fastapi_app:app --no-access-log --no-proxy-headers
+    uvicorn fastapi_app:app --no-access-log --no-proxy-headers \
+        --http edge_service.http_protocol:BoundedProtocol
 """
 
 from collections.abc import AsyncIterator

@@ -1,8 +1,9 @@
-"""A Starlette application of your own, with the token service under /avatar.
+r"""A Starlette application of your own, with the token service under /avatar.
 
 The page's endpoint is then `/avatar/request_tokens`. Run it with
 
-    uvicorn starlette_app:app --no-access-log --no-proxy-headers
+    uvicorn starlette_app:app --no-access-log --no-proxy-headers \
+        --http edge_service.http_protocol:BoundedProtocol
 """
 
 from collections.abc import AsyncIterator

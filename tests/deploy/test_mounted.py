@@ -183,8 +183,11 @@ def test_a_wrong_setting_is_told_in_a_line(root: Path, name: str) -> None:
 def test_in_a_process(root: Path, sandbox_url: str, name: str) -> None:
     """Served as its text says, it hands out tokens, keeps them to itself, and ends cleanly."""
     folder = root / "deploy" / "mounted"
-    how = (folder / f"{name}.py").read_text().partition("    uvicorn ")[2].splitlines()[0].split()
+    text = (folder / f"{name}.py").read_text().partition('"""')[2].partition('"""')[0]
+    how = text.partition("    uvicorn ")[2].replace("\\\n", " ").splitlines()[0].split()
     assert how[0] == f"{name}:app"
+    # Nothing else protects the application's own routes: see tests/service/test_upgrades.py.
+    assert how[-2:] == ["--http", "edge_service.http_protocol:BoundedProtocol"]
     more = SIGNED_IN if name == "fastapi_app" else {"TOKEN_POLICY": "pool"}
     environ = variables(sandbox_url, **more)
     with Command("uvicorn", *how, "--port", "0", "--app-dir", str(folder), **environ) as command:

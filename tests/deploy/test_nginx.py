@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import queue
 import re
+import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,7 @@ from playwright.sync_api import Browser
 from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
 from tests.support.browsing import Visit
 from tests.support.load import eventually
-from tests.support.nginx import free_port, visitor_from
+from tests.support.nginx import Nginx, free_port, visitor_from
 from tests.support.servers import RawUpstream
 
 SITE = "nginx/docs.example.com.conf"
@@ -315,3 +317,52 @@ def test_no_refresh_token_is_written_down(hosted: Hosted, service: Running) -> N
     assert '"GET /request_tokens HTTP/1.1" 200 ' in hosted.nginx.log("docs.example.com.log")
     assert CANARY not in hosted.nginx.everything_written()
     assert CANARY not in service.command.output
+
+
+LINES_FOR_WEBSOCKETS = """
+server {{
+    listen 127.0.0.1:{port};
+    location / {{
+        proxy_pass http://127.0.0.1:{service};
+        proxy_http_version 1.1;
+        proxy_set_header Upgrade $http_upgrade;
+        proxy_set_header Connection "upgrade";
+        proxy_set_header X-Forwarded-User "";
+    }}
+}}
+"""
+HIDDEN = b"GET /request_tokens HTTP/1.1\r\nHost: x\r\nX-Request-ID: hidden\r\n\r\n"
+
+
+@pytest.fixture
+def with_websockets(tmp_path: Path, serve: Serve) -> Iterator[tuple[str, Running]]:
+    """A service behind an nginx that passes every offer of another protocol on."""
+    service, port = serve(ALLOWED_ORIGINS="https://docs.example.com"), free_port()
+    site = tmp_path / "site.conf"
+    site.write_text(LINES_FOR_WEBSOCKETS.format(port=port, service=service.port))
+    folder = tmp_path / "nginx"
+    folder.mkdir()
+    with Nginx(folder, {"conf.d/site.conf": site}, {}):
+        yield f"http://127.0.0.1:{port}", service
+
+
+def test_no_request_hides_in_another(with_websockets: tuple[str, Running]) -> None:
+    """What nginx takes for a body would else get past its rules."""
+    base, service = with_websockets
+    offer = {"Connection": "Upgrade", "Upgrade": "h2c", "Content-Type": "application/json"}
+    # More than nginx sends at once, so that the end comes in a segment of its own.
+    body = b"\r\n" * 20_000 + HIDDEN
+    with requests.Session() as visitor:
+        for _ in range(3):
+            url = f"{base}/request_tokens"
+            assert visitor.post(url, json={"refreshToken": "x"}, timeout=20).status_code == 200
+            refused = visitor.post(url, body, headers=offer, timeout=20)
+            assert refused.status_code == 400
+            assert "remove the Upgrade header" in refused.json()["error"]
+            # curl and others offer h2c with every request.
+            assert visitor.get(url, headers=offer, timeout=20).status_code == 200
+            assert visitor.post(url, headers=offer, timeout=20).status_code == 200
+
+    service.command.stop(signal.SIGTERM)
+    assert '"request_id": "hidden"' not in service.command.output
+    assert service.command.output.count('"status": 400') == 3

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Literal
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -14,7 +16,11 @@ from edge_service.serving import bind
 
 
 @contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
+def serving(
+    app: ASGIApp,
+    http: type[asyncio.Protocol] | Literal["auto", "h11", "httptools"] = "auto",
+    ws: Literal["none", "websockets-sansio"] = "websockets-sansio",
+) -> Iterator[str]:
     """Serve an application; yields its base URL."""
     sock = bind("127.0.0.1", 0, "the port")
     server = uvicorn.Server(
@@ -23,7 +29,8 @@ def serving(app: ASGIApp) -> Iterator[str]:
             log_config=None,
             access_log=False,
             proxy_headers=False,
-            ws="websockets-sansio",
+            http=http,
+            ws=ws,
             timeout_graceful_shutdown=1,
         )
     )
