@@ -15,12 +15,14 @@ import sysconfig
 import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from websockets.sync.client import connect
 
 import edge_service.cli
@@ -430,6 +432,66 @@ def test_no_method_of_the_server_is_replaced_unseen() -> None:
     }
 
     assert replaced == set(http_protocol._REPLACED)
+
+
+# What `BoundedProtocol` calls or takes for granted, beside the methods that it replaces.
+RELIED_ON = (
+    *("__init__", "_get_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required"),
+    *("on_url", "on_body", "timeout_keep_alive_handler"),
+)
+CYCLE = ("__init__", "run_asgi", "send", "receive")
+DIGESTS = {
+    "HttpToolsProtocol.__init__": "4f0899941034",
+    "HttpToolsProtocol._get_upgrade": "7b1305aac7b8",
+    "HttpToolsProtocol._should_upgrade": "8fcad1ab8e09",
+    "HttpToolsProtocol._should_upgrade_to_ws": "d580849b4df8",
+    "HttpToolsProtocol._start_asgi_task": "9c08c2571ae9",
+    "HttpToolsProtocol._unset_keepalive_if_required": "00a6a4e47214",
+    "HttpToolsProtocol._unsupported_upgrade_warning": "55bbd2762b18",
+    "HttpToolsProtocol.connection_lost": "c91a4c9bf2e2",
+    "HttpToolsProtocol.connection_made": "6efb565ff3d3",
+    "HttpToolsProtocol.data_received": "010a7ae59a5d",
+    "HttpToolsProtocol.handle_websocket_upgrade": "179c4f769386",
+    "HttpToolsProtocol.on_body": "dba9c32aeba3",
+    "HttpToolsProtocol.on_header": "65d62c044f61",
+    "HttpToolsProtocol.on_headers_complete": "1ea8589acfad",
+    "HttpToolsProtocol.on_message_begin": "96d377fdc7c2",
+    "HttpToolsProtocol.on_message_complete": "1fbad42dc31f",
+    "HttpToolsProtocol.on_response_complete": "64e254f28e38",
+    "HttpToolsProtocol.on_url": "37be44e962b0",
+    "HttpToolsProtocol.pause_writing": "17a8fd215d96",
+    "HttpToolsProtocol.resume_writing": "7844bbaa8cce",
+    "HttpToolsProtocol.send_400_response": "ae5a4a3782b6",
+    "HttpToolsProtocol.shutdown": "d7351fa33f00",
+    "HttpToolsProtocol.timeout_keep_alive_handler": "8b53bf5f2e20",
+    "RequestResponseCycle.__init__": "4d2f220910c3",
+    "RequestResponseCycle.receive": "8124ae006be7",
+    "RequestResponseCycle.run_asgi": "0f33f2449a44",
+    "RequestResponseCycle.send": "abdd8601b326",
+}
+
+
+def test_uvicorn_is_the_one_that_was_read() -> None:
+    """Its parts that are replaced or relied on are private, and may change in any version."""
+    parts = {
+        f"{kind.__name__}.{name}": getattr(kind, name)
+        for kind, names in (
+            (HttpToolsProtocol, (*http_protocol._REPLACED, *RELIED_ON)),
+            (RequestResponseCycle, CYCLE),
+        )
+        for name in names
+    }
+    digests = {
+        name: sha256(inspect.getsource(part).encode()).hexdigest()[:12]
+        for name, part in parts.items()
+    }
+
+    changed = sorted(name for name, digest in digests.items() if DIGESTS.get(name) != digest)
+    assert not changed, (
+        f"uvicorn {version('uvicorn')} changed {', '.join(changed)} of httptools_impl.py: compare "
+        "with edge_service/http_protocol.py, run test_serving.py and test_upgrades.py, then put "
+        f"the new digests here: { ({name: digests[name] for name in changed}) }"
+    )
 
 
 def test_a_reader_that_has_gone() -> None:
