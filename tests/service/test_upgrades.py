@@ -642,3 +642,16 @@ def test_a_websocket_handshake_with_a_body(start: Start, method: str) -> None:
         assert wire.ends()
 
     assert served.recorder.paths == []
+
+
+def test_an_old_request_opens_no_websocket(start: Start) -> None:
+    """Its handshake is HTTP/1.1 (RFC 6455, section 4.1)."""
+    served = start(host(Starlette()), "bounded", websockets=True)
+    offer = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    with Wire(served.port) as wire:
+        wire.send(head(*offer, key, path="/echo", http="1.0"))
+        answer = wire.answer()
+        assert wire.ends()
+
+    assert (answer.status, answer.headers["connection"]) == (200, "close")
