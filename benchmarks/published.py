@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.capacity import Measured
 from benchmarks.environment import ROOT
-from benchmarks.load import CONNECTIONS
-from benchmarks.servers import DELAY
 
-__all__ = ["PAGE", "Published", "Spread", "Traffic", "measured", "read_tables", "spread", "traffic"]
+__all__ = ["PAGE", "Published", "Spread", "Traffic", "read_tables", "spread", "traffic"]
 
 PAGE = ROOT / "example_docs" / "docs" / "reference" / "performance.md"
 _SPREAD = re.compile(r"(-?[\d.]+)(?: \((-?[\d.]+) to (-?[\d.]+)\))?")
@@ -106,19 +103,3 @@ def traffic(cell: str) -> Traffic:
     """Read requests and their bytes; `none` and an empty cell are no traffic."""
     found = _TRAFFIC.fullmatch(cell)
     return Traffic(int(found[1]), float(found[2])) if found else Traffic(0, 0)
-
-
-def measured(tables: Sequence[Published]) -> Measured:
-    """What one process answers a second, from the page's ratios.
-
-    Their one base in absolute terms is the most that `wrk` could get from logins of a known delay.
-    """
-    service, peers = (table for table in tables if table.heading == "The token service")
-    direct = service.rows("`direct`, `UPSTREAM_CONCURRENCY")["requests a second"][0]
-    alone = service.rows("`shared`, all guards")
-    with_redis = spread(alone["the same, with `REDIS_URL`"][0]).median
-    without = spread(alone["requests a second"][0]).median
-    direct_rate = spread(direct).median * CONNECTIONS / DELAY
-    shared_rate = spread(peers.rows()["`shared`"][0]).median * direct_rate
-    rates = (direct_rate, shared_rate, shared_rate * with_redis / without)
-    return Measured(*map(round, rates))
