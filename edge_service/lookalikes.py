@@ -1,45 +1,45 @@
-"""Environment variables that look like one of ours, written wrongly.
+"""Environment variables that look like a misspelt variable of this service.
 
-An environment is full of other programs' variables, so only a name that is very close to one of
-ours counts, and only while that one is not set.
+An environment is full of other programs' variables, so a name counts only if it is very close to
+one of ours that is not set.
 """
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from edge_service.variables import Variables, declared
 
 __all__ = ["advice", "lookalikes"]
 
 CUTOFF = 0.85
-MIN_LENGTH = 8
-# Standard names, whose neighbours are others' standard names.
-_OF_OTHERS = ("OTEL_", "SSL_")
-# Any other name could carry control characters into a terminal or a log.
+# Other names could carry control characters into a terminal or a log.
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
-_OWN_PREFIXES = ("SENTIFYD_", "EDGE_")
+_OWN_PREFIXES = ("", "SENTIFYD_", "EDGE_")
+# Too short or too common: their neighbours are standard names of other programs.
+_COMMON = ("HOST", "PORT", "OTEL_", "SSL_")
+# What people write, and what is too far from our name for a comparison of letters.
+_KNOWN_MISTAKES = {
+    "API_KEY": "AVATAR_API_KEY",
+    "API_KEY_FILE": "AVATAR_API_KEY_FILE",
+    "AVATAR_KEY": "AVATAR_API_KEY",
+    "REDIS": "REDIS_URL",
+}
 
 
 def lookalikes(environ: Mapping[str, str]) -> dict[str, str]:
-    """Unknown names, and for each the variable that was meant as it seems."""
-    ours: list[str] = []
+    """Unknown names, each with the variable that was probably meant."""
     known: set[str] = set()
+    unset: list[str] = []
     for variable in declared():
-        forms = [name for name in (variable.name, variable.file_name) if name]
-        known.update(forms)
-        unset = not any(name in environ for name in forms)
-        if unset and len(variable.name) >= MIN_LENGTH and _is_wanted(variable.name, environ):
-            ours += forms
-    found = {}
-    for name in sorted(environ.keys() - known):
-        if name.startswith(_OF_OTHERS) or not _NAME.fullmatch(name):
-            continue
-        if (meant := _meant(name, ours)) is not None:
-            found[name] = meant
-    return found
+        forms = {variable.name, variable.file_name or variable.name}
+        known |= forms
+        if environ.keys().isdisjoint(forms) and _is_wanted(variable.name, environ):
+            unset += forms
+    names = sorted(name for name in environ.keys() - known if _NAME.fullmatch(name))
+    return {name: meant for name in names if (meant := _meant(name.upper(), unset))}
 
 
 def advice(environ: Mapping[str, str]) -> list[str]:
@@ -56,23 +56,15 @@ def _is_wanted(name: str, environ: Mapping[str, str]) -> bool:
         return Variables.AVATARS_FILE.name not in environ
     if name.startswith("JWT_"):
         return environ.get(Variables.VISITOR_AUTH.name, "").strip().lower() == "jwt"
-    return not name.startswith(_OF_OTHERS)
+    return not name.startswith(_COMMON)
 
 
-def _meant(name: str, ours: list[str]) -> str | None:
-    for prefix in ("", *_OWN_PREFIXES):
-        rest = name.upper().removeprefix(prefix)
-        if rest in ours:
-            return rest
-        if f"{rest}_URL" in ours:
-            return f"{rest}_URL"
-        # With the beginning in common, because DB_LOG_LEVEL is somebody else's.
-        alike = [candidate for candidate in ours if candidate[:2] == rest[:2]]
-        if close := difflib.get_close_matches(rest, alike, n=1, cutoff=CUTOFF):
+def _meant(name: str, unset: list[str]) -> str | None:
+    for rest in map(name.removeprefix, _OWN_PREFIXES):
+        if (meant := _KNOWN_MISTAKES.get(rest)) in unset:
+            return meant
+        # Names with another beginning belong to other programs, such as DB_LOG_LEVEL.
+        alike = [candidate for candidate in unset if candidate[:2] == rest[:2]]
+        if close := get_close_matches(rest, alike, n=1, cutoff=CUTOFF):
             return close[0]
-        words = rest.split("_")
-        for candidate in ours if len(words) > 1 else ():
-            parts = candidate.split("_")
-            if len(words) == len(parts) - 1 and words[-1] == parts[-1] and set(words) < set(parts):
-                return candidate
     return None
