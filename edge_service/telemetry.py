@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from structlog.typing import EventDict, Processor
 
 from edge_service.answers import ServiceError
-from edge_service.log_output import LogOutput
+from edge_service.log_output import log_output
 from edge_service.settings import Settings
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ def configure_logging(level: str, log_format: str) -> None:
         log_format: `json`, or `console` for people.
     """
     number = logging.getLevelNamesMapping()[level.upper()]
-    output = cast("TextIO", LogOutput())
+    output = cast("TextIO", log_output())
     renderer: Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"

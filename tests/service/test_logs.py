@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.support.processes import SCRIPTS, Command
+from tests.support.processes import BARE_PLATFORM, SCRIPTS, Command
 
 GOOD = {
     "AVATAR_API_KEY": "canary-key-7f3a91",
@@ -130,12 +130,13 @@ def test_the_level_is_obeyed() -> None:
         assert len(running.lines()) == 2  # nothing from the libraries below
 
 
-def test_a_reader_that_stalls_stops_nothing() -> None:
+@pytest.mark.parametrize("platform", [{}, BARE_PLATFORM], ids=["poll", "thread"])
+def test_a_reader_that_stalls_stops_nothing(platform: dict[str, str]) -> None:
     count, at_once = 6000, 30
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %s\r\n\r\n" % (b"r" * 64)
     with subprocess.Popen(
         [SCRIPTS / "sentifyd-edge", "serve", "--port", "0"],
-        env={**os.environ, **GOOD},
+        env={**os.environ, **GOOD, **platform},
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as process:

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
+# Variables for a Python that lacks what Windows lacks.
+BARE_PLATFORM = {"PYTHONPATH": str(Path(__file__).parent / "bare_platform")}
 
 # A shell's background jobs ignore these signals, and so would every process that is started here.
 # One that is caught gets its default back in a new process (POSIX, exec).
