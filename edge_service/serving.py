@@ -10,6 +10,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 
+import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
@@ -20,6 +21,10 @@ __all__ = ["AddressUnavailable", "bind", "serve"]
 FORCED_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 75
 MAX_FILES = 65_536
+NO_HANGUP = (
+    "SIGHUP is not available on this platform: restart the service to read a changed "
+    "AVATARS_FILE or key file"
+)
 
 
 class AddressUnavailable(OSError):
@@ -73,7 +78,8 @@ def serve(
         apps: applications and the sockets that they listen on.
         on_start: called once all of them answer.
         stop_signals: the first one lets requests under way finish, a second one does not.
-        on_hangup: called at each SIGHUP; `None` leaves that signal alone.
+        on_hangup: called at each SIGHUP; `None` leaves that signal alone. Where platform or event
+            loop cannot handle it, as on Windows, a log line says so, and all else works.
         grace: seconds that requests under way get to finish.
         websockets: whether any of them speaks WebSocket.
     """
@@ -100,13 +106,25 @@ async def _serve(
 
     for number in stop_signals:
         signal.signal(number, stop)
-    if on_hangup is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, on_hangup)
+    if on_hangup is not None and not _handle_hangup(on_hangup):
+        structlog.get_logger("service").warning("reload_unavailable", reason=NO_HANGUP)
     async with asyncio.TaskGroup() as group:
         for server, (_, sock) in zip(servers, apps, strict=True):
             group.create_task(server.serve([sock]))
         await asyncio.gather(*(server.up.wait() for server in servers))
         on_start()
+
+
+def _handle_hangup(on_hangup: Callable[[], None]) -> bool:
+    """Call it at each SIGHUP; false where that is not possible."""
+    number = getattr(signal, "SIGHUP", None)
+    if number is None:
+        return False
+    try:
+        asyncio.get_running_loop().add_signal_handler(number, on_hangup)
+    except NotImplementedError:
+        return False
+    return True
 
 
 class _Server(uvicorn.Server):

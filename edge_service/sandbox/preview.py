@@ -46,4 +46,5 @@ def run_preview(
 def _follow_parent() -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    # os.kill would end the process at once on Windows, whatever handles the signal.
+    signal.raise_signal(signal.SIGTERM)
