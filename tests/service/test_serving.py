@@ -823,6 +823,17 @@ def test_a_taken_metrics_port() -> None:
     ]
 
 
+def test_a_port_is_not_shared_where_the_usual_option_would_share_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    # Windows alone has this option; any other shows here which one was set.
+    monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
+
+    with serving.bind("127.0.0.1", 0, "PORT") as sock:
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+
+
 def test_an_address_of_another_machine() -> None:
     with Command(*SERVE, **VARIABLES, HOST="192.0.2.1") as command:
         assert command.wait() == 2
