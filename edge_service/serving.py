@@ -196,13 +196,18 @@ def _config(app: ASGIApp, grace: float, *, websockets: bool) -> uvicorn.Config:
 def _allow_many_connections() -> None:
     """As many open files as the system lets this process have; the usual 1,024 are few."""
     try:
-        import resource
+        from resource import (  # type: ignore[attr-defined, unused-ignore] # not on Windows
+            RLIM_INFINITY,
+            RLIMIT_NOFILE,
+            getrlimit,
+            setrlimit,
+        )
     except ImportError:
         return
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    _, hard = getrlimit(RLIMIT_NOFILE)
+    most = MAX_FILES if hard == RLIM_INFINITY else min(hard, MAX_FILES)
     with contextlib.suppress(OSError, ValueError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        setrlimit(RLIMIT_NOFILE, (most, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
