@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from edge_service.serving import bind, serve
+from edge_service.server.serving import bind, serve
 
 __all__: list[str] = []
 

@@ -11,9 +11,9 @@ from typing import Literal, NamedTuple
 from benchmarks.load import CONNECTIONS
 from benchmarks.published import read_tables, spread
 from benchmarks.servers import DELAY
-from edge_service.pool import FRESH_SHARE, REFILL_SECONDS
-from edge_service.shared import EARLY_SECONDS, EARLY_SHARE
-from edge_service.variables import Variables
+from edge_service.issuing.pool import FRESH_SHARE, REFILL_SECONDS
+from edge_service.issuing.shared import EARLY_SECONDS, EARLY_SHARE
+from edge_service.settings.variables import Variables
 
 __all__ = ["Need", "need", "rates", "shown", "tables"]
 

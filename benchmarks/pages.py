@@ -12,7 +12,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from edge_service.serving import bind, serve
+from edge_service.server.serving import bind, serve
 
 __all__: list[str] = []
 

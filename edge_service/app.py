@@ -17,28 +17,29 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from edge_service.addresses import ClientAddresses
-from edge_service.answers import MethodNotAllowed, NotFound, UpstreamMalformed, json_response
-from edge_service.avatars import Avatars
-from edge_service.endpoint import TokenEndpoint
-from edge_service.guards import ROUTE, CrossOrigin, VisitorLimit, guards
-from edge_service.identity import (
-    Authenticator,
-    ForwardedAuthenticator,
-    ForwardedRules,
-    JwtAuthenticator,
-    JwtRules,
+from edge_service.admission.addresses import ClientAddresses
+from edge_service.admission.identity import Authenticator, ForwardedAuthenticator, JwtAuthenticator
+from edge_service.admission.rate_limits import RateLimiter
+from edge_service.errors import (
+    MethodNotAllowed,
+    NotFound,
+    UpstreamMalformed,
+    json_response,
 )
-from edge_service.limiting import RateLimiter, parse_rate_limits
-from edge_service.lookalikes import advice, lookalikes
-from edge_service.metrics import Metrics
+from edge_service.issuing.avatars import Avatars
 from edge_service.sealing import Sealer
-from edge_service.settings import Settings, SettingsError
-from edge_service.telemetry import AccessLog, Faults, configure_logging, tell_lookalikes
-from edge_service.upgrades import BodyGuard, LastRequest
+from edge_service.settings import ForwardedRules, JwtRules, Settings, SettingsError
+from edge_service.settings.lookalikes import advice, lookalikes
+from edge_service.settings.parsers import parse_rate_limits
+from edge_service.telemetry import configure_logging
+from edge_service.telemetry.logs import AccessLog, Faults, tell_lookalikes
+from edge_service.telemetry.metrics import Metrics
+from edge_service.web.endpoint import TokenEndpoint
+from edge_service.web.guards import ROUTE, CrossOrigin, VisitorLimit, guards
+from edge_service.web.upgrades import BodyGuard, LastRequest
 
 if TYPE_CHECKING:
-    from edge_service.tracing import Tracing
+    from edge_service.telemetry.tracing import Tracing
 
 __all__ = ["create_app", "key_set_fetcher", "metrics_app"]
 
@@ -88,7 +89,7 @@ def create_app(settings: Settings) -> Starlette:
     @cache
     def description() -> Response:
         # Here, because a start need not wait for what hardly anybody asks.
-        from edge_service.openapi import openapi_document
+        from edge_service.web.openapi import openapi_document
 
         return json_response(openapi_document(settings))
 
@@ -168,7 +169,7 @@ class _Route(Route):
 def _tracing(settings: Settings) -> Tracing | None:
     if not settings.tracing:
         return None
-    from edge_service.tracing import Tracing
+    from edge_service.telemetry.tracing import Tracing
 
     return Tracing()
 
@@ -176,7 +177,7 @@ def _tracing(settings: Settings) -> Tracing | None:
 def _spans(tracing: Tracing | None) -> list[Middleware]:
     if tracing is None:
         return []
-    from edge_service.tracing import RequestSpans
+    from edge_service.telemetry.tracing import RequestSpans
 
     return [Middleware(RequestSpans, tracing=tracing)]
 
@@ -194,7 +195,7 @@ def key_set_fetcher(url: str, settings: Settings) -> Callable[[], Awaitable[byte
     """What gets an issuer's key set; it raises `UpstreamError` when it cannot."""
     import requests
 
-    from edge_service.outbound import HEADERS, Outbound, read_body
+    from edge_service.upstream.client import HEADERS, Outbound, read_body
 
     request = requests.Request("GET", url, headers=HEADERS).prepare()
 

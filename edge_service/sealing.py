@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_service.answers import ClientError
+from edge_service.errors import ClientError
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet

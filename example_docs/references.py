@@ -15,8 +15,8 @@ import griffe
 from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config
 
-from edge_service import parsers
-from edge_service.variables import Variable, Variables, declared
+from edge_service.settings import parsers
+from edge_service.settings.variables import Variable, Variables, declared
 from mkdocs_sentifyd.components import LANGUAGES
 from mkdocs_sentifyd.config import PageConfig, SentifydConfig
 from mkdocs_sentifyd.options import Flag, Group, Language, OneOf

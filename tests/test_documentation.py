@@ -19,12 +19,12 @@ from bs4 import BeautifulSoup, Tag
 from mkdocs.config.base import BaseConfigOption, Config
 from mkdocs.exceptions import PluginError
 
-from edge_service.answers import ServiceError
 from edge_service.app import create_app
+from edge_service.errors import ServiceError
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 from edge_service.sandbox.faults import FaultKind
-from edge_service.variables import declared
+from edge_service.settings.variables import declared
 from mkdocs_sentifyd.config import SentifydConfig
 from mkdocs_sentifyd.options import Group
 from tests.support.examples import ROOT, blocks, pages

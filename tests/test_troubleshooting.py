@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_service import app, identity, limiting, sealing  # noqa: F401 - all that can be answered
-from edge_service.answers import ServiceError
+from edge_service.admission import identity  # noqa: F401 - all that can be answered
+from edge_service.errors import ServiceError
 from mkdocs_sentifyd.words import WORDS
 
 ROOT = Path(__file__).parents[1]
@@ -22,8 +22,8 @@ GAP = "…"
 # Texts that are no messages: words of the launcher, help, an API's description, small talk.
 OTHER_TEXTS = {
     "mkdocs_sentifyd/words.py",
-    "edge_service/arguments.py",
-    "edge_service/openapi.py",
+    "edge_service/cli/arguments.py",
+    "edge_service/web/openapi.py",
     "edge_service/sandbox/avatar.py",
     "edge_service/sandbox/conversation.py",
 }
@@ -222,7 +222,7 @@ def test_every_answer_of_the_service_is_on_the_page() -> None:
 def verdicts() -> set[str]:
     """Codes of what the doctor finds, wherever one is written."""
     found: list[ast.AST] = []
-    for name in ("doctor.py", "diagnosis.py"):
+    for name in ("doctor/checks.py", "doctor/diagnosis.py"):
         for node in ast.walk(ast.parse((ROOT / "edge_service" / name).read_text(encoding="utf-8"))):
             match node:
                 case ast.Call(args=[_, code, *_]) if name_of(node) == "Verdict":

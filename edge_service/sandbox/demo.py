@@ -20,7 +20,7 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
 from edge_service.sandbox.pair import HOST, Pair, address
-from edge_service.serving import AddressUnavailable, bind, serve
+from edge_service.server.serving import AddressUnavailable, bind, serve
 from edge_service.telemetry import configure_logging
 
 __all__ = ["EXAMPLE", "DemoError", "run_demo"]

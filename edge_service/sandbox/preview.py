@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterable
 
 from edge_service.sandbox.pair import HOST, Pair
-from edge_service.serving import bind, serve
+from edge_service.server.serving import bind, serve
 from edge_service.telemetry import configure_logging
 
 __all__ = ["run_preview"]

@@ -10,7 +10,7 @@ import pytest
 import requests
 import yaml
 
-from edge_service.addresses import ClientAddresses
+from edge_service.admission.addresses import ClientAddresses
 from edge_service.app import create_app
 from edge_service.settings import Settings
 from tests.support.nginx import free_port

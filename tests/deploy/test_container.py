@@ -15,8 +15,8 @@ import pytest
 import redis
 
 from edge_service.settings import Settings, SettingsError
-from edge_service.tracing import EXPORT_SECONDS
-from edge_service.variables import Variables, declared
+from edge_service.settings.variables import Variables, declared
+from edge_service.telemetry.tracing import EXPORT_SECONDS
 from tests.deploy.conftest import Serve
 from tests.support.container import FOLDER, compose, example_variables, stages
 from tests.support.nginx import free_port

@@ -15,11 +15,11 @@ import pytest
 import requests
 import yaml
 
-from edge_service.answers import ServiceError, UpstreamError
 from edge_service.app import create_app, metrics_app
+from edge_service.errors import ServiceError, UpstreamError
 from edge_service.settings import Settings
-from edge_service.tracing import EXPORT_SECONDS
-from edge_service.variables import Variables, declared
+from edge_service.settings.variables import Variables, declared
+from edge_service.telemetry.tracing import EXPORT_SECONDS
 from tests.support.container import stages
 from tests.support.servers import serving
 from tests.support.settings import ORIGIN, avatar_settings, settings_for

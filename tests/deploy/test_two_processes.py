@@ -15,7 +15,7 @@ import requests
 
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
-from edge_service.variables import declared
+from edge_service.settings.variables import declared
 from tests.deploy.conftest import Host, Running, Serve, free_ports, recommended
 from tests.support.load import Tally, Visitor, crowd, eventually
 from tests.support.nginx import free_port

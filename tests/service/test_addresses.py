@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from starlette.types import Scope
 
-from edge_service.addresses import CACHE_SIZE, ClientAddresses
+from edge_service.admission.addresses import CACHE_SIZE, ClientAddresses
 
 PROXY = "10.0.0.1"
 VISITOR = "203.0.113.7"

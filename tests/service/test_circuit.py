@@ -10,8 +10,7 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from edge_service import circuit as circuit_module
-from edge_service.answers import (
+from edge_service.errors import (
     CircuitOpen,
     UpstreamBusy,
     UpstreamError,
@@ -19,9 +18,10 @@ from edge_service.answers import (
     UpstreamTooSlow,
     UpstreamUnreachable,
 )
-from edge_service.circuit import Circuit, CircuitState
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.upstream import circuit_breaker as circuit_module
+from edge_service.upstream.circuit_breaker import Circuit, CircuitState
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.service.test_contract import assert_error
 from tests.service.test_issuing import eventually, in_virtual_time, now, rejected
@@ -298,8 +298,8 @@ def test_every_policy_is_behind_it(
     monkeypatch: pytest.MonkeyPatch,
     policy: str,
 ) -> None:
-    monkeypatch.setattr("edge_service.pool.Pool.start", lambda _: None)
-    monkeypatch.setattr("edge_service.shared.PACE_SECONDS", 0.0)
+    monkeypatch.setattr("edge_service.issuing.pool.Pool.start", lambda _: None)
+    monkeypatch.setattr("edge_service.issuing.shared.PACE_SECONDS", 0.0)
     sandbox.fault = Fault("status", status=500)
     service = start_service(sandbox_url, TOKEN_POLICY=policy)
     for _ in range(5):

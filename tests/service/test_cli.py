@@ -27,11 +27,11 @@ from websockets.sync.client import connect
 
 import edge_service.cli
 import mkdocs_sentifyd.cli
-from edge_service import http_protocol
-from edge_service.serving import bind
+from edge_service.server import http_protocol
+from edge_service.server.serving import bind
+from edge_service.server.startup import prepare
 from edge_service.settings import SettingsError
-from edge_service.startup import prepare
-from edge_service.variables import declared
+from edge_service.settings.variables import declared
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream, http_answer
 

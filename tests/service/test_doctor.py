@@ -21,9 +21,9 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from edge_service.answers import UpstreamUnreachable
-from edge_service.diagnosis import Peer, judge_network
-from edge_service.doctor import examine
+from edge_service.doctor.checks import examine
+from edge_service.doctor.diagnosis import Peer, judge_network
+from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings import Settings

@@ -28,16 +28,15 @@ from starlette.routing import Route
 from starlette.types import Scope
 from structlog.testing import capture_logs
 
-from edge_service.addresses import ClientAddresses
-from edge_service.answers import ServiceError
-from edge_service.identity import (
+from edge_service.admission.addresses import ClientAddresses
+from edge_service.admission.identity import (
     ForwardedAuthenticator,
-    ForwardedRules,
     IdentityUnavailable,
     JwtAuthenticator,
-    JwtRules,
     Unauthenticated,
 )
+from edge_service.errors import ServiceError
+from edge_service.settings import ForwardedRules, JwtRules
 from tests.support.servers import serving
 
 USER = "canary-user-5d1e"
@@ -785,7 +784,7 @@ def test_keys_over_http() -> None:
 
 
 def test_who_does_not_use_tokens_does_not_load_the_library() -> None:
-    code = "import sys, edge_service.identity; sys.exit('joserfc' in sys.modules)"
+    code = "import sys, edge_service.admission.identity; sys.exit('joserfc' in sys.modules)"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

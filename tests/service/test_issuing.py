@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from edge_service.answers import UpstreamRejected
-from edge_service.grants import Grant, HeldGrant, life_of
-from edge_service.issuing import Direct, GrantRequest, Issuer
+from edge_service.errors import UpstreamRejected
+from edge_service.issuing.policy import Direct, GrantRequest, Issuer
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.upstream.grant import Grant, HeldGrant, life_of
 from tests.service.conftest import Service, StartService
 from tests.service.test_contract import assert_error
 from tests.support.servers import RawUpstream
@@ -202,7 +202,7 @@ def test_an_answer_is_an_answer_and_not_asked_for_again(
     policy: str,
     status: int,
 ) -> None:
-    monkeypatch.setattr("edge_service.pool.Pool.start", lambda _: None)
+    monkeypatch.setattr("edge_service.issuing.pool.Pool.start", lambda _: None)
     sandbox.fault = Fault("status", status=status)
     service = start_service(sandbox_url, TOKEN_POLICY=policy)
 

@@ -17,8 +17,10 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from edge_service import limiting, redis_client
-from edge_service.limiting import RateLimited, RateLimiter, parse_rate_limits
+from edge_service import redis_client
+from edge_service.admission import rate_limits as limiting
+from edge_service.admission.rate_limits import RateLimited, RateLimiter
+from edge_service.settings.parsers import parse_rate_limits
 from tests.support.redis import RedisServer
 
 CANARY = "canary-password-51c2"
@@ -310,7 +312,8 @@ def test_nobody_counts_as_somebody_else(shared: bool, request: pytest.FixtureReq
 def test_without_a_url_the_redis_client_is_not_even_loaded() -> None:
     code = (
         "import asyncio, sys\n"
-        "from edge_service.limiting import RateLimiter, parse_rate_limits\n"
+        "from edge_service.admission.rate_limits import RateLimiter\n"
+        "from edge_service.settings.parsers import parse_rate_limits\n"
         "asyncio.run(RateLimiter(parse_rate_limits('1/minute')).count('a', ''))\n"
         "sys.exit('redis' in sys.modules)\n"
     )

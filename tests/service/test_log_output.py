@@ -13,7 +13,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge_service.log_output import MAX_WAITING, PollOutput, ThreadOutput, log_output
+from edge_service.telemetry.log_writer import MAX_WAITING, PollOutput, ThreadOutput, log_output
 
 PATIENCE = 60.0
 # Enough of them for one pipe and all that a writer keeps, several times over.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from edge_service.lookalikes import advice, lookalikes
-from edge_service.variables import declared
+from edge_service.settings.lookalikes import advice, lookalikes
+from edge_service.settings.variables import declared
 from tests.support.processes import Command
 
 # What containers, clusters, clouds, runners, shells and other programs set.

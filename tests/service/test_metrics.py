@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from edge_service.pool import Pool
+from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
@@ -166,7 +166,7 @@ def test_a_login_that_nobody_foresaw_to_fail(
     async def explode(_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("edge_service.sentifyd.AvatarLogin.login", explode)
+    monkeypatch.setattr("edge_service.upstream.sentifyd.AvatarLogin.login", explode)
     assert service.get().status_code == 500
 
     assert Page(service.base).logins("(default)", "internal_error") == 1

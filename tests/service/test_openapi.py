@@ -21,16 +21,15 @@ from schemathesis.config import SchemathesisConfig
 from schemathesis.engine import events, from_schema
 
 import edge_service
-from edge_service import intake
-from edge_service.answers import JSON, ServiceError
 from edge_service.app import create_app
-from edge_service.guards import ROUTE
-from edge_service.identity import ForwardedRules, JwtRules
-from edge_service.openapi import openapi_document
+from edge_service.errors import JSON, ServiceError
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
-from edge_service.settings import Settings
+from edge_service.settings import ForwardedRules, JwtRules, Settings
+from edge_service.web import request_body as intake
+from edge_service.web.guards import ROUTE
+from edge_service.web.openapi import openapi_document
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.servers import RawUpstream, http_answer
 from tests.support.settings import avatar_settings, settings_for

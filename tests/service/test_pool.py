@@ -12,12 +12,12 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from edge_service import pool as pool_module
-from edge_service.answers import UpstreamRejected, UpstreamUnreachable
-from edge_service.grants import Grant
-from edge_service.pool import Pool
+from edge_service.errors import UpstreamRejected, UpstreamUnreachable
+from edge_service.issuing import pool as pool_module
+from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.upstream.grant import Grant
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.service.test_issuing import (
     FIRST,

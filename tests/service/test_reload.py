@@ -21,10 +21,10 @@ import requests
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge_service.avatars import MAX_FILLING, Avatars
-from edge_service.http_protocol import MAX_PIPELINED
-from edge_service.metrics import Metrics
+from edge_service.issuing.avatars import MAX_FILLING, Avatars
+from edge_service.server.http_protocol import MAX_PIPELINED
 from edge_service.settings import Settings
+from edge_service.telemetry.metrics import Metrics
 from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.avatars import (
     DOCS,

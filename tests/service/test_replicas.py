@@ -18,14 +18,14 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from edge_service import replicas as replicas_module
-from edge_service import shared as shared_module
-from edge_service.answers import UpstreamUnreachable
-from edge_service.grants import HeldGrant
-from edge_service.replicas import RedisGrants, _key, connect
+from edge_service.errors import UpstreamUnreachable
+from edge_service.issuing import redis_store as replicas_module
+from edge_service.issuing import shared as shared_module
+from edge_service.issuing.redis_store import RedisGrants, _key, connect
+from edge_service.issuing.shared import Shared
 from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
-from edge_service.shared import Shared
+from edge_service.upstream.grant import HeldGrant
 from tests.service.conftest import KEY, ORIGIN, Service
 from tests.service.test_issuing import FIRST, FakeUpstream, eventually, refresh
 from tests.service.test_pool import metric

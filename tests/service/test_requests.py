@@ -19,11 +19,10 @@ from starlette.applications import Starlette
 from starlette.types import Message
 
 from edge_service.app import create_app
-from edge_service.grants import Grant
-from edge_service.identity import ForwardedRules
 from edge_service.sealing import new_key
-from edge_service.sentifyd import AvatarLogin
-from edge_service.settings import Settings
+from edge_service.settings import ForwardedRules, Settings
+from edge_service.upstream.grant import Grant
+from edge_service.upstream.sentifyd import AvatarLogin
 from tests.support.settings import ORIGIN, avatar_settings, settings_for
 
 Headers = list[tuple[bytes, bytes]]

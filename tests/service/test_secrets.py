@@ -13,14 +13,14 @@ from itertools import chain, repeat
 import pytest
 import structlog
 
-from edge_service.answers import UpstreamError
 from edge_service.app import create_app
-from edge_service.grants import Grant
-from edge_service.issuing import GrantRequest
+from edge_service.errors import UpstreamError
+from edge_service.issuing.policy import GrantRequest
 from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
-from edge_service.sentifyd import AvatarLogin
 from edge_service.telemetry import configure_logging
+from edge_service.upstream.grant import Grant
+from edge_service.upstream.sentifyd import AvatarLogin
 from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving

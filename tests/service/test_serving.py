@@ -20,11 +20,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from edge_service import http_protocol, serving
 from edge_service.app import create_app
-from edge_service.http_protocol import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.server import http_protocol, serving
+from edge_service.server.http_protocol import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
 from tests.support.load import Tally, Visitor, crowd, eventually, is_refused, resident_mebibytes
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream

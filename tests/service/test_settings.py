@@ -8,7 +8,7 @@ import certifi
 import pytest
 
 from edge_service.settings import Settings, SettingsError
-from edge_service.variables import declared
+from edge_service.settings.variables import declared
 
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
 

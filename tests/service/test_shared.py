@@ -13,13 +13,13 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from edge_service.answers import ServiceError, UpstreamRejected, UpstreamUnreachable
-from edge_service.grants import Grant
-from edge_service.issuing import GrantRequest
+from edge_service.errors import ServiceError, UpstreamRejected, UpstreamUnreachable
+from edge_service.issuing.policy import GrantRequest
+from edge_service.issuing.shared import Shared
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
-from edge_service.shared import Shared
+from edge_service.upstream.grant import Grant
 from tests.service.conftest import KEY, ORIGIN, StartService
 from tests.service.test_contract import assert_error
 from tests.service.test_issuing import (

@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from edge_service.answers import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
-from edge_service.grants import Grant
-from edge_service.outbound import Outbound
-from edge_service.sentifyd import AvatarLogin
+from edge_service.errors import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
+from edge_service.upstream.client import Outbound
+from edge_service.upstream.grant import Grant
+from edge_service.upstream.sentifyd import AvatarLogin
 from tests.service.tls import TLSUpstream
 from tests.support.certificates import self_signed
 from tests.support.processes import Command

@@ -62,12 +62,15 @@ def patched(*statements: str) -> Arguments:
     return ("python", "-c", f"{code}; sys.exit(edge_service.cli.main(['serve', '--port', '0']))")
 
 
-BRISK = patched("import edge_service.circuit", "edge_service.circuit.OPEN_SECONDS = 1")
+BRISK = patched(
+    "import edge_service.upstream.circuit_breaker",
+    "edge_service.upstream.circuit_breaker.OPEN_SECONDS = 1",
+)
 # A machine that is busy with other tests does not pass for an absent Redis.
 PATIENT = patched(
-    "import edge_service.limiting, edge_service.redis_client",
+    "import edge_service.admission.rate_limits, edge_service.redis_client",
     "edge_service.redis_client.STEP_SECONDS = 10",
-    "edge_service.limiting.EXCHANGE_SECONDS = 20",
+    "edge_service.admission.rate_limits.EXCHANGE_SECONDS = 20",
 )
 
 

@@ -23,11 +23,11 @@ from starlette.websockets import WebSocket
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
-from edge_service import http_protocol
 from edge_service.app import create_app
-from edge_service.http_protocol import MAX_BODY_BYTES, BoundedProtocol
 from edge_service.sandbox.app import Sandbox, create_sandbox
-from edge_service.upgrades import offers_upgrade
+from edge_service.server import http_protocol
+from edge_service.server.http_protocol import MAX_BODY_BYTES, BoundedProtocol
+from edge_service.web.upgrades import offers_upgrade
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for

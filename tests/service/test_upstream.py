@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import requests
 
-from edge_service.answers import UpstreamUnreachable
 from edge_service.app import create_app
+from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from tests.service.conftest import KEY, ORIGIN, Service, StartService

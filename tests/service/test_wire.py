@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import cast
 
-from edge_service.wire import Exchange, _Lifeline
+from edge_service.upstream.wire import Exchange, _Lifeline
 
 
 class Sock:

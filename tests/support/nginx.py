@@ -15,7 +15,7 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from edge_service.serving import AddressUnavailable, bind
+from edge_service.server.serving import AddressUnavailable, bind
 from tests.support.processes import Command
 
 # The frame that a distribution's package puts around the sites.

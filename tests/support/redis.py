@@ -10,7 +10,7 @@ import tempfile
 import pytest
 import redis
 
-from edge_service.serving import bind
+from edge_service.server.serving import bind
 from tests.support.processes import Command
 
 

@@ -12,7 +12,7 @@ from typing import Literal
 import uvicorn
 from starlette.types import ASGIApp
 
-from edge_service.serving import bind
+from edge_service.server.serving import bind
 
 
 @contextmanager

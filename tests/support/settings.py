@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge_service.outbound import Outbound
-from edge_service.sentifyd import AvatarLogin
 from edge_service.settings import AvatarSettings, Settings
+from edge_service.upstream.client import Outbound
+from edge_service.upstream.sentifyd import AvatarLogin
 
 KEY = "canary-key-7f3a91"
 ORIGIN = "https://docs.example.com"

@@ -27,7 +27,7 @@ from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sealing import new_key
 from edge_service.settings import Settings, SettingsError
-from edge_service.variables import declared
+from edge_service.settings.variables import declared
 from tests.support.examples import ROOT, CommandLine
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for

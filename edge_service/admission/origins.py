@@ -1,0 +1,58 @@
+"""Which pages may ask for tokens, as browsers tell it with `Origin` and `Sec-Fetch-Site`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from starlette.types import Scope
+
+from edge_service.admission.headers import header_values
+from edge_service.settings import AvatarSettings
+
+__all__ = ["OriginPolicy"]
+
+_PRINTABLE = re.compile(rb"[!-~]{1,512}")
+_FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
+
+
+@dataclass(frozen=True, slots=True)
+class OriginPolicy:
+    """Which pages may ask for tokens.
+
+    Attributes:
+        allowed: origins, compared byte for byte (RFC 6454, section 6.2).
+        any_origin: every origin but `null` may ask.
+        required: refuse callers that send neither `Origin` nor `Sec-Fetch-Site`.
+    """
+
+    allowed: frozenset[bytes]
+    any_origin: bool = False
+    required: bool = False
+
+    @classmethod
+    def of(cls, avatar: AvatarSettings, *, required: bool) -> OriginPolicy:
+        """The policy of one avatar."""
+        return cls(
+            frozenset(origin.encode("ascii") for origin in avatar.allowed_origins),
+            avatar.allow_any_origin,
+            required,
+        )
+
+    def allows(self, origin: bytes) -> bool:
+        """Whether a page of this origin may ask."""
+        if origin in self.allowed:
+            return True
+        # It is sent back as it came, so it must look like one.
+        return self.any_origin and origin != b"null" and _PRINTABLE.fullmatch(origin) is not None
+
+    def admits(self, scope: Scope) -> bool:
+        """Whether this request may go on: by its origin, or because no browser sent it."""
+        origins = header_values(scope, b"origin")
+        if origins:
+            return len(origins) == 1 and self.allows(origins[0])
+        # A browser leaves Origin out of some requests but not Sec-Fetch-Site (Fetch Metadata).
+        sites = header_values(scope, b"sec-fetch-site")
+        if sites:
+            return not _FOREIGN_SITES.intersection(sites)
+        return not self.required

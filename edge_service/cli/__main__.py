@@ -1,0 +1,7 @@
+"""`python -m edge_service.cli`, for where the console script is not on the path."""
+
+import sys
+
+from edge_service.cli import main
+
+sys.exit(main())

@@ -1,0 +1,191 @@
+"""The policy `pool`: grants that are logged in ahead of time, each for one visitor only."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import random
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+import structlog
+
+from edge_service.errors import UpstreamError
+from edge_service.issuing.policy import GrantRequest, Upstream
+from edge_service.telemetry.logs import describe
+from edge_service.upstream.grant import Grant, HeldGrant
+
+__all__ = ["Pool"]
+
+FRESH_SHARE = 0.8
+REFILL_SECONDS = 0.1
+MAX_BACKOFF_SECONDS = 60.0
+MAX_LOADING_SECONDS = 30.0
+MAX_RETRY_AFTER_SECONDS = 3600.0
+
+
+class Pool:
+    """Keeps `size` grants ready, and falls back to a login of the visitor's own when it is empty.
+
+    A grant leaves the pool once: to one visitor, or thrown away when less than four fifths of its
+    life are left. The event loop's single thread is what makes "once" true.
+
+    Args:
+        upstream: where grants come from.
+        size: grants to keep.
+        parallel: logins that may fill it at once; visitors need some of upstream's slots, too.
+        on_issue: is told of each request whether the pool had a grant for it.
+        name: of the avatar, for the log.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        size: int,
+        parallel: int = 4,
+        on_issue: Callable[[bool], None] = lambda _: None,
+        name: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.size = size
+        self._loaded = False
+        self._began = math.inf
+        self._upstream = upstream
+        self._parallel = parallel
+        self._name = name
+        self._on_issue = on_issue
+        self._clock = clock
+        self._grants: deque[HeldGrant] = deque()
+        self._wanted = asyncio.Event()
+        self._filler: asyncio.Task[None] | None = None
+        self._logins: set[asyncio.Task[None]] = set()
+        self._backoff = 0.0
+        self._rest_until = -math.inf
+        self._log = structlog.get_logger("service")
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has been full, or has tried for long enough.
+
+        An upstream that is away must not keep the avatars of others from being served.
+        """
+        return self._loaded or self._clock() - self._began > MAX_LOADING_SECONDS
+
+    @property
+    def level(self) -> int:
+        """Grants that could be handed out now."""
+        now = self._clock()
+        return sum(_is_fresh(held, now) for held in self._grants)
+
+    @property
+    def age(self) -> float:
+        """Seconds that the oldest of them has waited; 0 when there is none."""
+        return self._clock() - self._grants[0].born if self._grants else 0.0
+
+    def start(self) -> None:
+        """Begin to fill the pool."""
+        if self._filler is None:
+            self._began = self._clock()
+            self._filler = asyncio.create_task(self._fill())
+
+    async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - a refresh is a request
+        """A grant that nobody else has or will get."""
+        now = self._clock()
+        # Here as well, for an application whose lifespan nobody runs because it is mounted.
+        self.start()
+        self._wanted.set()
+        while self._grants:
+            held = self._grants.popleft()
+            if _is_fresh(held, now):
+                self._on_issue(True)
+                return held.at(now)
+        self._on_issue(False)
+        return await self._upstream.login()
+
+    async def close(self) -> None:
+        """Stop filling, and forget the grants."""
+        tasks = [task for task in (self._filler, *self._logins) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._grants.clear()
+
+    async def _fill(self) -> None:
+        while True:
+            self._drop_stale()
+            self._wanted.clear()
+            missing = self.size - len(self._grants) - len(self._logins)
+            most = self._parallel if not self._backoff else 1
+            if missing <= 0 or len(self._logins) >= most:
+                await self._wait_until_wanted()
+                continue
+            # Before the login: a failure must be waited out whoever asks meanwhile.
+            await asyncio.sleep(self._pause())
+            if self._clock() < self._rest_until:
+                # A login that was under way has failed meanwhile.
+                continue
+            login = asyncio.create_task(self._log_in())
+            self._logins.add(login)
+            login.add_done_callback(self._ended)
+
+    def _ended(self, login: asyncio.Task[None]) -> None:
+        # Both at once: a filler that is woken sooner still counts this one as under way.
+        self._logins.discard(login)
+        self._wanted.set()
+
+    def _pause(self) -> float:
+        # Jitter, so that replicas that started together do not log in together.
+        pause = REFILL_SECONDS * random.uniform(0.5, 1.5)  # noqa: S311
+        return max(pause, self._rest_until - self._clock())
+
+    def _rest(self, least: float) -> None:
+        now = self._clock()
+        # Logins that were under way together fail together: that is one failure.
+        if now >= self._rest_until:
+            self._backoff = min(MAX_BACKOFF_SECONDS, max(2 * self._backoff, 1.0))
+        seconds = max(self._backoff, least) * random.uniform(1.0, 1.5)  # noqa: S311
+        self._rest_until = max(self._rest_until, now + seconds)
+
+    async def _log_in(self) -> None:
+        try:
+            grant = await self._upstream.login()
+        except UpstreamError as error:
+            self._rest(min(error.retry_after, MAX_RETRY_AFTER_SECONDS))
+            # A refusal is not mended by waiting, and other avatars may be served meanwhile.
+            self._loaded = self._loaded or 400 <= error.status < 500
+            self._log.warning(
+                "pool_not_filled",
+                avatar=self._name,
+                reason=error.code,
+                grants=self.level,
+                **error.log_fields(),
+            )
+        except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
+            self._rest(MAX_BACKOFF_SECONDS)
+            self._log.error("pool_not_filled", avatar=self._name, **describe(error))
+        else:
+            self._backoff = 0.0
+            self._grants.append(HeldGrant.fresh(grant, self._clock()))
+            self._loaded = self._loaded or len(self._grants) >= self.size
+
+    async def _wait_until_wanted(self) -> None:
+        now = self._clock()
+        stale_in = [held.left(now) - FRESH_SHARE * held.life for held in self._grants]
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, min(stale_in)) + 0.001 if stale_in else None):
+                await self._wanted.wait()
+
+    def _drop_stale(self) -> None:
+        now = self._clock()
+        if all(_is_fresh(held, now) for held in self._grants):
+            return
+        self._grants = deque(held for held in self._grants if _is_fresh(held, now))
+        # It is as full as this rate of refilling makes it, so waiting longer helps nobody.
+        self._loaded = True
+
+
+def _is_fresh(held: HeldGrant, now: float) -> bool:
+    return held.left(now) >= FRESH_SHARE * held.life

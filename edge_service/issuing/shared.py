@@ -1,0 +1,173 @@
+"""The policy `shared`: one grant of an avatar for everybody, until shortly before it expires."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import math
+import random
+import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import structlog
+
+from edge_service.errors import ServiceError
+from edge_service.issuing.policy import GrantRequest, Upstream
+from edge_service.telemetry.logs import describe
+from edge_service.upstream.grant import Grant, HeldGrant
+
+__all__ = ["GrantStore", "Shared"]
+
+EARLY_SECONDS = 30.0
+EARLY_SHARE = 0.2
+LAST_SECONDS = 5.0
+LAST_SHARE = 0.05
+PACE_SECONDS = 1.0
+MAX_RETRY_AFTER_SECONDS = 60.0
+
+
+class GrantStore(Protocol):
+    """Where several processes keep the grant that they share."""
+
+    async def renew(
+        self, wanted: Callable[[HeldGrant], bool], log_in: Callable[[], Awaitable[HeldGrant]]
+    ) -> HeldGrant:
+        """The stored grant when it is wanted, else one that a single process logged in for."""
+
+
+class Shared:
+    """Hands the same grant to everybody, and renews it once however many ask.
+
+    A visitor who asks for a refresh never gets the grant that they came with: that forces a
+    renewal, but none sooner than a second after the last, so that nobody can turn refreshes into a
+    flood of logins.
+
+    Args:
+        upstream: where grants come from.
+        store: shared with other processes; `None` keeps the grant in this one.
+        on_issue: is told of each request whether a grant was at hand.
+        name: of the avatar, for the log.
+        clock: monotonic seconds.
+    """
+
+    ready = True
+
+    def __init__(
+        self,
+        upstream: Upstream,
+        store: GrantStore | None = None,
+        on_issue: Callable[[bool], None] = lambda _: None,
+        name: str = "",
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._upstream = upstream
+        self._store = store
+        self._on_issue = on_issue
+        self._name = name
+        self._clock = clock
+        self._held: HeldGrant | None = None
+        self._renew_at = self._ends_at = 0.0
+        self._shown: tuple[int, Grant] | None = None
+        self._renewal: asyncio.Task[HeldGrant] | None = None
+        self._failure: tuple[float, Exception] = (-math.inf, ServiceError())
+        self._log = structlog.get_logger("service")
+
+    def start(self) -> None:
+        """Do nothing: a site that nobody visits costs no login."""
+
+    async def issue(self, request: GrantRequest) -> Grant:
+        """The current grant, or the one after it."""
+        now = self._clock()
+        held = self._held
+        brought = request.refresh_token
+        if held is None or now >= self._ends_at or _belongs_to(brought, held):
+            self._on_issue(False)
+            return await self._next(brought)
+        if now >= self._renew_at and now >= self._failure[0]:
+            self._renew()
+        self._on_issue(True)
+        return self._show(held, now)
+
+    async def close(self) -> None:
+        """Give up a renewal that is under way, and forget the grant."""
+        if self._renewal is not None:
+            self._renewal.cancel()
+            await asyncio.gather(self._renewal, return_exceptions=True)
+        self._held = self._shown = None
+
+    async def _next(self, brought: str | None) -> Grant:
+        # Twice at most: the first may bring, from another process, just what the visitor has.
+        for _ in range(2):
+            until, error = self._failure
+            if self._renewal is None and self._clock() < until:
+                raise error.with_traceback(None)
+            # Shielded, because the caller may leave while others wait for the same renewal.
+            held = await asyncio.shield(self._renewal or self._renew())
+            if not _belongs_to(brought, held):
+                break
+        return self._show(held, self._clock())
+
+    def _renew(self) -> asyncio.Task[HeldGrant]:
+        if self._renewal is None:
+            self._renewal = asyncio.create_task(self._renewed())
+            self._renewal.add_done_callback(self._keep)
+        return self._renewal
+
+    async def _renewed(self) -> HeldGrant:
+        old = self._held
+        if old is not None and (pause := old.born + PACE_SECONDS - self._clock()) > 0:
+            await asyncio.sleep(min(pause, PACE_SECONDS))
+        if self._store is None:
+            return await self._log_in()
+        return await self._store.renew(lambda found: self._is_newer(found, old), self._log_in)
+
+    async def _log_in(self) -> HeldGrant:
+        return HeldGrant.fresh(await self._upstream.login(), self._clock())
+
+    def _is_newer(self, found: HeldGrant, old: HeldGrant | None) -> bool:
+        return found.left(self._clock()) > _early(found) and (
+            old is None or not _belongs_to(found.grant.refresh_token, old)
+        )
+
+    def _keep(self, renewal: asyncio.Task[HeldGrant]) -> None:
+        self._renewal = None
+        if renewal.cancelled():
+            return
+        if (error := renewal.exception()) is not None:
+            foreseen = error if isinstance(error, ServiceError) else ServiceError()
+            pause = max(PACE_SECONDS, min(foreseen.retry_after, MAX_RETRY_AFTER_SECONDS))
+            self._failure = (self._clock() + pause, foreseen)
+            details = foreseen.log_fields() if foreseen is error else describe(error)
+            self._log.warning(
+                "grant_not_renewed", avatar=self._name, reason=foreseen.code, **details
+            )
+            return
+        held = self._held = renewal.result()
+        ends = held.born + held.life
+        # Jitter, so that processes do not renew all at once.
+        self._renew_at = ends - _early(held) * random.uniform(1.0, 2.0)  # noqa: S311
+        # At least a second, because a JWT tells its times in whole ones.
+        last = max(min(LAST_SECONDS, LAST_SHARE * held.life), min(1.0, held.life / 2))
+        self._ends_at = ends - last
+        self._shown = None
+
+    def _show(self, held: HeldGrant, now: float) -> Grant:
+        """The grant with what remains of its life: the same object for a second."""
+        if held.grant.expires_in is None or held is not self._held:
+            return held.at(now)
+        second = math.floor(held.left(now))
+        if self._shown is None or self._shown[0] != second:
+            self._shown = (second, held.at(now))
+        return self._shown[1]
+
+
+def _early(held: HeldGrant) -> float:
+    return min(EARLY_SECONDS, EARLY_SHARE * held.life)
+
+
+def _belongs_to(refresh_token: str | None, held: HeldGrant) -> bool:
+    return refresh_token is not None and hmac.compare_digest(
+        refresh_token.encode("utf-8", "replace"),
+        held.grant.refresh_token.encode("utf-8", "replace"),
+    )

@@ -1,0 +1,1 @@
+"""Serving an ASGI application safely on the open internet."""

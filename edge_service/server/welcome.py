@@ -1,0 +1,130 @@
+"""What a person at a terminal reads once the service listens, and can paste into mkdocs.yml."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import ipaddress
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from urllib.parse import urlsplit
+
+from edge_service.settings import AvatarSettings, Settings
+from edge_service.settings.urls import is_loopback
+
+__all__ = ["welcome"]
+
+SHOWN = 5
+_POLICIES = {
+    "direct": "a login at Sentifyd for each request",
+    "pool": "logins ahead of time, each for one visitor",
+    "shared": "one login for everybody until it expires",
+}
+_PLAIN_ID = re.compile(r"avtr_[A-Za-z0-9_-]+")
+
+
+def welcome(settings: Settings, port: int, advice: Iterable[str] = ()) -> list[str]:
+    """Lines that tell what runs, for whom, what to mind, and what belongs into mkdocs.yml.
+
+    Args:
+        settings: of the service.
+        port: that it listens on.
+        advice: more lines of what to mind.
+    """
+    # The one without a name first.
+    avatars = sorted(settings.avatars.items(), key=lambda avatar: avatar[0] != "")
+    base = f"http://{_reachable(settings.host)}:{port}"
+    lines = [f"sentifyd-edge {importlib.metadata.version('mkdocs-sentifyd')}, a token service for "
+             "Sentifyd avatars. Stop with Ctrl-C.", ""]  # fmt: skip
+    for name, avatar in avatars[:SHOWN]:
+        origins = "any site" if avatar.allow_any_origin else _some(sorted(avatar.allowed_origins))
+        lines += [
+            f"  {base}{_path(name)}",
+            f"    for pages of {origins}",
+            f"    policy {avatar.policy}: {_POLICIES[avatar.policy]}",
+        ]
+    lines += [*_and_more(avatars), "", "Mind:"]
+    lines += [f"  - {line}" for line in (*_to_mind(settings), *advice)]
+    lines += ["", "Into mkdocs.yml, under plugins:", ""]
+    # The default avatar of a file has a second address, and needs one entry only.
+    single = list({id(avatar): (name, avatar) for name, avatar in reversed(avatars)}.values())
+    for name, avatar in single[::-1][:SHOWN]:
+        lines += _entry(avatar, _public(settings.host, base) + _path(name))
+    return [*lines, *_and_more(single), ""]
+
+
+def _to_mind(settings: Settings) -> Iterator[str]:
+    avatars = settings.avatars.values()
+    if any(avatar.allow_any_origin for avatar in avatars):
+        yield "Every site may use an avatar, because of ALLOW_ANY_ORIGIN: list your own origins."
+    if any(_sandbox(avatar) for avatar in avatars):
+        yield (
+            "The login call goes to this machine: its tokens are for the sandbox's component, and "
+            "not for Sentifyd's."
+        )
+    if is_loopback(settings.host):
+        yield (
+            f"It listens on {settings.host}: only this machine reaches it. HOST=0.0.0.0 opens it "
+            "to others."
+        )
+    if not settings.trusted_proxies:
+        yield (
+            "TRUSTED_PROXIES is not set: behind a proxy all visitors would share one rate limit."
+        )
+    yield (
+        "It speaks plain HTTP: for a public site put a server with TLS in front of it, and write "
+        "that server's https address as token_endpoint."
+    )
+
+
+def _entry(avatar: AvatarSettings, endpoint: str) -> list[str]:
+    """One avatar in mkdocs.yml."""
+    sandbox = _sandbox(avatar)
+    if avatar.avatar_id is None and sandbox:
+        avatar_id = "avtr_sandbox  # the sandbox takes any"
+    elif avatar.avatar_id is None:
+        avatar_id = "avtr_...  # put your avatar's ID here, from the Sentifyd dashboard"
+    else:
+        plain = _PLAIN_ID.fullmatch(avatar.avatar_id)
+        avatar_id = avatar.avatar_id if plain else json.dumps(avatar.avatar_id)
+    lines = ["  - sentifyd:", f"      avatar_id: {avatar_id}", f"      token_endpoint: {endpoint}"]
+    if sandbox:
+        lines += ["      loader:", f"        url: {sandbox}/sentifyd-bot/main.js"]
+    return lines
+
+
+def _sandbox(avatar: AvatarSettings) -> str | None:
+    """The base URL of an upstream on this machine."""
+    url = urlsplit(avatar.login_url)
+    return f"{url.scheme}://{url.netloc}" if is_loopback(url.hostname or "") else None
+
+
+def _path(name: str) -> str:
+    return f"/request_tokens/{name}" if name else "/request_tokens"
+
+
+def _reachable(host: str) -> str:
+    """A host as this machine's browser writes it."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host
+    if address.is_unspecified:
+        return "127.0.0.1" if address.version == 4 else "[::1]"
+    return f"[{address}]" if address.version == 6 else host
+
+
+def _public(host: str, base: str) -> str:
+    return base if is_loopback(host) else "https://tokens.example.com"
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:SHOWN]) + "".join(f" and {more}" for more in _more(names))
+
+
+def _and_more(things: Sequence[object]) -> list[str]:
+    return [f"  ... and {more}" for more in _more(things)]
+
+
+def _more(things: Sequence[object]) -> list[str]:
+    return [f"{len(things) - SHOWN} more"] if len(things) > SHOWN else []

@@ -1,0 +1,126 @@
+"""A circuit breaker: an upstream that keeps failing is left alone for a while."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Literal, TypeVar, get_args
+
+from edge_service.errors import (
+    CircuitOpen,
+    UpstreamBusy,
+    UpstreamError,
+    UpstreamRejected,
+    UpstreamTooSlow,
+    UpstreamUnreachable,
+)
+
+__all__ = ["CIRCUIT_STATES", "Circuit", "CircuitState"]
+
+T = TypeVar("T")
+
+CircuitState = Literal["closed", "half-open", "open"]
+CIRCUIT_STATES: tuple[CircuitState, ...] = get_args(CircuitState)
+FAILURES = 5
+OPEN_SECONDS = 5.0
+PROBE_SECONDS = 1.0
+
+
+class Circuit:
+    """Opens after five failures in a row, and lets one call probe five seconds later.
+
+    A failure is what says that upstream is in trouble: no connection, no answer in time, or a 5xx.
+    A 4xx is an answer, and a full house of our own says nothing about upstream.
+
+    Args:
+        on_change: is told each new state.
+        clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[CircuitState], None] = lambda _: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._state: CircuitState = "closed"
+        self._on_change = on_change
+        self._clock = clock
+        self._failures = 0
+        self._opened = 0.0
+        self._era = 0
+        self._probing = False
+
+    @property
+    def state(self) -> CircuitState:
+        """The state that the next call meets."""
+        if self._state == "open" and self._rest() <= 0:
+            return "half-open"
+        return self._state
+
+    async def run(self, call: Callable[[], Awaitable[T]]) -> T:
+        """Make a call to upstream, unless the circuit is open.
+
+        Raises:
+            CircuitOpen: upstream was not asked.
+            UpstreamError: what the call itself raised.
+        """
+        era = self._enter()
+        failed: bool | None = None
+        try:
+            result = await call()
+        except UpstreamError as error:
+            failed = _tells_of_trouble(error)
+            raise
+        else:
+            failed = False
+            return result
+        finally:
+            # In every case, a cancelled one too: else a lost probe would keep it open for ever.
+            self._leave(era, failed)
+
+    def _enter(self) -> int:
+        if self._state == "open":
+            if (wait := self._rest()) > 0:
+                raise CircuitOpen(wait)
+            self._become("half-open")
+        if self._state == "half-open":
+            if self._probing:
+                raise CircuitOpen(PROBE_SECONDS)
+            self._probing = True
+        return self._era
+
+    def _rest(self) -> float:
+        return self._opened + OPEN_SECONDS - self._clock()
+
+    def _leave(self, era: int, failed: bool | None) -> None:
+        if era != self._era:
+            # It began before the state changed, and tells of an upstream that was.
+            return
+        self._probing = False
+        if failed is None:
+            return
+        if not failed:
+            self._failures = 0
+            if self._state != "closed":
+                self._become("closed")
+            return
+        self._failures += 1
+        if self._state == "half-open" or self._failures >= FAILURES:
+            self._opened = self._clock()
+            self._become("open")
+
+    def _become(self, state: CircuitState) -> None:
+        self._state = state
+        self._era += 1
+        self._failures = 0
+        self._probing = False
+        self._on_change(state)
+
+
+def _tells_of_trouble(error: UpstreamError) -> bool | None:
+    if isinstance(error, UpstreamRejected):
+        return error.status >= 500
+    if isinstance(error, (UpstreamUnreachable, UpstreamTooSlow)):
+        return True
+    # These are troubles of our own, and say nothing.
+    return None if isinstance(error, (UpstreamBusy, CircuitOpen)) else False

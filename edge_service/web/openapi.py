@@ -1,0 +1,290 @@
+"""The service described for programs: an OpenAPI document of what these settings make it answer."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Iterable, Sequence
+
+from edge_service import errors as answers
+from edge_service.admission.identity import IdentityUnavailable, Unauthenticated
+from edge_service.admission.rate_limits import RateLimited
+from edge_service.errors import JSON, ServiceError, UpstreamRejected
+from edge_service.sealing import HandleMalformed, HandleRefused
+from edge_service.settings import ForwardedRules, JwtRules, Settings
+from edge_service.web.guards import ROUTE
+from edge_service.web.request_body import PARAMETER
+
+__all__ = ["openapi_document"]
+
+Errors = Sequence[type[ServiceError]]
+
+_TEXT: JSON = {"type": "string"}
+_NOT_EMPTY: JSON = {"type": "string", "minLength": 1}
+_METHODS = ("get", "head", "post", "options")
+_JSON_BODY = "application/json"
+_FORM = "application/x-www-form-urlencoded"
+
+# What can befall any request: the first two end it before it is a request at all.
+_ANYWHERE = (answers.BadRequest, answers.HeadersTooLarge, ServiceError)
+_UPSTREAM = (
+    answers.UpstreamMalformed,
+    answers.UpstreamUnreachable,
+    answers.UpstreamTooSlow,
+    answers.UpstreamBusy,
+    answers.CircuitOpen,
+)
+_BODY = (answers.RequestTimeout, answers.ContentTooLarge, answers.UnsupportedMediaType)
+_HEADERS_OF: dict[type[ServiceError], tuple[str, ...]] = {
+    answers.CircuitOpen: ("Retry-After",),
+    HandleRefused: ("WWW-Authenticate",),
+    IdentityUnavailable: ("Retry-After",),
+    answers.MethodNotAllowed: ("Allow",),
+    RateLimited: ("Retry-After", "RateLimit", "RateLimit-Policy"),
+    Unauthenticated: ("WWW-Authenticate",),
+    answers.UpstreamBusy: ("Retry-After",),
+    UpstreamRejected: ("Retry-After",),
+}
+_ALWAYS = (
+    "Cache-Control",
+    "Vary",
+    "X-Request-ID",
+    "Access-Control-Allow-Origin",
+    "Access-Control-Allow-Credentials",
+    "Access-Control-Expose-Headers",
+)
+_PREFLIGHT = (
+    "Access-Control-Allow-Methods",
+    "Access-Control-Allow-Headers",
+    "Access-Control-Max-Age",
+)
+
+
+def openapi_document(settings: Settings) -> JSON:
+    """An OpenAPI 3.1 document of every route and answer that there is with these settings.
+
+    It names no avatar and no origin: who does not know them shall not learn them here.
+    """
+    paths: JSON = {}
+    if "" in settings.avatars:
+        # Another default may be chosen, or none, when the file is read again.
+        gone = (answers.NotFound,) if settings.avatars_file is not None else ()
+        paths[ROUTE] = _token_route(settings, gone)
+    if settings.avatars_file is not None or any(settings.avatars):
+        avatar = {"name": "avatar", "in": "path", "required": True, "schema": _NOT_EMPTY}
+        named = _token_route(settings, (answers.NotFound,))
+        paths[ROUTE + "/{avatar}"] = {"parameters": [avatar], **named}
+    status = {name: _object(status={"const": name}) for name in ("alive", "ready", "starting")}
+    paths["/livez"] = _plain_route("The process answers.", _answer("alive", status["alive"]))
+    starting = _answer("starting", status["starting"], headers=("Retry-After",))
+    paths["/readyz"] = _plain_route(
+        "Visitors can be served.", _answer("ready", status["ready"]), {"503": starting}
+    )
+    if settings.metrics_port is None:
+        page = _answer("Metrics for Prometheus.", _TEXT, "text/plain")
+        paths["/metrics"] = _plain_route("What the service counts.", page)
+    document = _answer("An OpenAPI document.", {"type": "object"})
+    paths["/openapi.json"] = _plain_route("This description.", document)
+    components: JSON = {
+        "schemas": {"Grant": _GRANT, "UpstreamRejected": _REJECTED},
+        "responses": _said_once(paths),
+        "headers": _HEADERS,
+    }
+    if schemes := _security_schemes(settings):
+        components["securitySchemes"] = schemes
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "mkdocs-sentifyd token service",
+            "description": "Trades an avatar's API key, which stays here, for tokens that a "
+            "visitor's browser may have. Other methods get 405, or 403 as these do.",
+            "version": importlib.metadata.version("mkdocs-sentifyd"),
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        # Where this document lies, whatever prefix the service is mounted below.
+        "servers": [{"url": "."}],
+        "paths": paths,
+        "components": components,
+    }
+
+
+def _token_route(settings: Settings, gone: Errors) -> JSON:
+    rules = settings.visitor_auth
+    errors: list[type[ServiceError]] = [answers.OriginNotAllowed, *gone]
+    asked = [*errors, RateLimited, *_UPSTREAM]
+    if rules is not None:
+        asked.append(Unauthenticated)
+    if isinstance(rules, JwtRules):
+        asked.append(IdentityUnavailable)
+    if settings.seal_keys:
+        asked += [HandleMalformed, HandleRefused]
+    grant = _answer("Tokens for one visitor.", {"$ref": "#/components/schemas/Grant"})
+    in_query = {
+        "name": PARAMETER,
+        "in": "query",
+        "description": "On a refresh: what came with the tokens before. At most once a request.",
+        "schema": _NOT_EMPTY,
+    }
+    common: JSON = {"parameters": [in_query]}
+    if schemes := _security_schemes(settings):
+        common["security"] = [{name: []} for name in schemes]
+    body = {
+        "description": "At most 4 KiB, and needed only for a refresh.",
+        "content": {
+            _JSON_BODY: _schema({PARAMETER: {"type": ["string", "null"], "minLength": 1}}),
+            _FORM: _schema({PARAMETER: _NOT_EMPTY}, maxProperties=16),
+        },
+    }
+    get = {"summary": "Tokens for a visitor.", **common}
+    post = {"summary": "The same, with a refresh token in the body.", **common}
+    return {
+        "get": {**get, "responses": _responses({"200": grant}, asked, passed_on=True)},
+        "post": {
+            **post,
+            "requestBody": body,
+            "responses": _responses({"200": grant}, [*asked, *_BODY], passed_on=True),
+        },
+        "options": _options(errors, ("Allow", *_PREFLIGHT)),
+    }
+
+
+def _plain_route(summary: str, answer: JSON, others: JSON | None = None) -> JSON:
+    """A route that any page may ask, which gives nothing away."""
+    responses = _responses({"200": answer, **(others or {})}, ())
+    return {
+        "get": {"summary": summary, "responses": responses},
+        "head": {"summary": "The same without its body.", "responses": {**responses}},
+        "options": _options((answers.OriginNotAllowed, answers.MethodNotAllowed), _PREFLIGHT),
+    }
+
+
+def _options(errors: Errors, headers: tuple[str, ...]) -> JSON:
+    allowed = _answer("What a page of an allowed origin may send.", headers=headers)
+    return {"summary": "CORS preflight.", "responses": _responses({"204": allowed}, errors)}
+
+
+def _responses(good: JSON, errors: Errors, *, passed_on: bool = False) -> JSON:
+    """Answers, and what may come in place of them.
+
+    Args:
+        good: other answers, by status.
+        errors: what the route may raise.
+        passed_on: upstream's own errors may come too, under any status.
+    """
+    kinds: dict[str, list[type[ServiceError]]] = {}
+    everything: Errors = (*_ANYWHERE, *errors)
+    for kind in everything:
+        kinds.setdefault(str(kind.status), []).append(kind)
+    if passed_on:
+        kinds.update({"4XX": [], "5XX": []})
+    refusals = {status: _error(kinds[status], passed_on=passed_on) for status in sorted(kinds)}
+    return {**refusals, **good}
+
+
+def _error(kinds: Errors, *, passed_on: bool) -> JSON:
+    schemas = []
+    if kinds:
+        codes = [kind.code for kind in kinds]
+        schemas = [_object(error=_NOT_EMPTY, code={"enum": codes})]
+    if passed_on:
+        kinds = [*kinds, UpstreamRejected]
+        schemas.append({"$ref": "#/components/schemas/UpstreamRejected"})
+    answer = _answer(
+        "; ".join(kind.error for kind in kinds) + ".",
+        schemas[0] if len(schemas) == 1 else {"oneOf": schemas},
+        headers=[name for kind in kinds for name in _HEADERS_OF.get(kind, ())],
+    )
+    if {answers.BadRequest, answers.HeadersTooLarge}.intersection(kinds):
+        # What ends before its head is read has no ID yet.
+        answer["headers"]["X-Request-ID"] = {**_HEADERS["X-Request-ID"], "required": False}
+    return answer
+
+
+def _said_once(paths: JSON) -> JSON:
+    """Take answers out of the paths: as many of them are the same, that is a fifth of the size."""
+    found: JSON = {}
+    operations = (route[m] for route in paths.values() for m in _METHODS if m in route)
+    for responses in (operation["responses"] for operation in operations):
+        for status, answer in responses.items():
+            same = (name for name, known in found.items() if known == answer)
+            name = next(same, f"{status}-{len(found)}")
+            found[name] = answer
+            responses[status] = {"$ref": f"#/components/responses/{name}"}
+    return found
+
+
+def _answer(
+    text: str,
+    schema: JSON | None = None,
+    media_type: str = _JSON_BODY,
+    headers: Iterable[str] = (),
+) -> JSON:
+    names = dict.fromkeys((*_ALWAYS, *headers))
+    return {
+        "description": text,
+        "headers": {name: {"$ref": f"#/components/headers/{name}"} for name in names},
+        "content": {} if schema is None else {media_type: {"schema": schema}},
+    }
+
+
+def _object(**properties: JSON) -> JSON:
+    """An object with just these members."""
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _schema(properties: JSON, **bounds: int) -> JSON:
+    return {"schema": {"type": "object", "properties": properties, **bounds}}
+
+
+def _header(description: str, *, required: bool = False, **schema: object) -> JSON:
+    return {"description": description, "required": required, "schema": {**_TEXT, **schema}}
+
+
+def _security_schemes(settings: Settings) -> JSON:
+    """How a visitor proves who they are; nothing where a proxy in front does it for them."""
+    rules = settings.visitor_auth
+    if rules is None or isinstance(rules, ForwardedRules):
+        return {}
+    schemes: JSON = {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}}
+    if rules.cookie is not None:
+        schemes["cookie"] = {"type": "apiKey", "in": "cookie", "name": rules.cookie}
+    return schemes
+
+
+_GRANT = _object(
+    tokens={
+        **_object(accessToken=_NOT_EMPTY, refreshToken=_NOT_EMPTY),
+        "properties": {
+            "accessToken": {**_NOT_EMPTY, "description": "JWT for the avatar's WebSocket."},
+            "refreshToken": {**_NOT_EMPTY, "description": "To be sent back when that is over."},
+            "tokenType": _NOT_EMPTY,
+            "expiresIn": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
+        },
+    },
+    avatarParameters={"type": "object", "description": "Sentifyd's settings of the avatar."},
+)
+_REJECTED = _object(error={"const": UpstreamRejected.error}, code={"const": UpstreamRejected.code})
+_REJECTED["description"] = "Sentifyd's own answer, with its status."
+_REJECTED["properties"]["details"] = {"description": "Sentifyd's JSON, if it is at most 4 KiB."}
+_HEADERS: JSON = {
+    "Access-Control-Allow-Credentials": _header("Where a cookie may be needed.", const="true"),
+    "Access-Control-Allow-Headers": _header("What a page may send."),
+    "Access-Control-Allow-Methods": _header("What a page may ask."),
+    "Access-Control-Allow-Origin": _header("The page's origin, where that is allowed."),
+    "Access-Control-Expose-Headers": _header("What the page may read of these."),
+    "Access-Control-Max-Age": _header("Seconds for which a preflight holds.", pattern="^[0-9]+$"),
+    "Allow": _header("The methods that there are."),
+    "Cache-Control": _header("No answer may be kept.", required=True, const="no-store"),
+    "RateLimit": _header("The limit that is exhausted, and for how long."),
+    "RateLimit-Policy": _header("The limits that there are."),
+    "Retry-After": _header("Seconds, or from Sentifyd a date.", minLength=1),
+    "Vary": _header("Answers depend on the page that asks.", required=True, const="Origin"),
+    "WWW-Authenticate": _header("What to authenticate with.", pattern="^Bearer "),
+    "X-Request-ID": _header(
+        "The one that was sent, or a new one.", required=True, pattern="^[A-Za-z0-9._-]{1,64}$"
+    ),
+}

@@ -1,0 +1,116 @@
+"""Requests that offer another protocol (RFC 9110, section 7.8), which can hide a second request.
+
+httptools ends such a request after its head. The application gets no body, and a body that arrives
+later is parsed as the next request on the connection. A proxy in front knows nothing of that
+request, so none of its rules apply to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_service.errors import BadRequest
+
+__all__ = ["REFUSED", "BodyGuard", "LastRequest", "UpgradeWithBody", "has_body", "offers_upgrade"]
+
+# In the state of a request, which a host application may use as well.
+REFUSED = "sentifyd_upgrade_with_body"
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_CLOSE = (b"connection", b"close")
+# httptools reads the second one like the first.
+_CONNECTION = (b"connection", b"proxy-connection")
+# HTTP/1.0 ignores the field (RFC 9110, section 7.8), and HTTP/2 has none (RFC 9113, section 8.6).
+# "2.0" is missing on purpose: httptools reads a request line with HTTP/2.0 as HTTP/1.
+_WITHOUT_UPGRADES = ("1.0", "2", "3")
+
+
+class UpgradeWithBody(BadRequest):
+    """A request offers to change the protocol, and has a body."""
+
+    error = (
+        "A request with a body must not offer an upgrade: remove the Upgrade header and the token "
+        "upgrade from Connection; a proxy should add them for WebSocket locations only"
+    )
+
+
+def offers_upgrade(scope: Scope) -> bool:
+    """Whether a request offers to change the protocol.
+
+    Args:
+        scope: of ASGI, type `http`.
+
+    Returns:
+        True with an `Upgrade` field that is not empty and the token `upgrade` in `Connection`,
+        unless the version of HTTP has no upgrades. It is True for every request of HTTP/1.1 that
+        httptools takes for an upgrade.
+    """
+    if scope["http_version"] in _WITHOUT_UPGRADES:
+        return False
+    has_field = has_token = False
+    for name, value in scope["headers"]:
+        if name == b"upgrade":
+            has_field = has_field or value.strip() != b""
+        elif name in _CONNECTION:
+            has_token = has_token or _names_upgrade(value)
+    return has_field and has_token
+
+
+def has_body(headers: Headers) -> bool:
+    """Whether a request announces a body (RFC 9112, section 6.3): one of length 0 is none.
+
+    Args:
+        headers: names in lower case, and values.
+    """
+    return any(
+        name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0"))
+        for name, value in headers
+    )
+
+
+class LastRequest:
+    """Makes a request that offers an upgrade the last one of its connection.
+
+    It stands outside everything that answers. Servers close a connection whose answer says so, and
+    read nothing more from it.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and add `Connection: close` to its answer."""
+        if scope["type"] != "http" or not offers_upgrade(scope):
+            await self._app(scope, receive, send)
+            return
+        scope.setdefault("state", {})[REFUSED] = has_body(scope["headers"])
+
+        async def send_and_close(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], _CLOSE]
+            await send(message)
+
+        await self._app(scope, receive, send_and_close)
+
+
+class BodyGuard:
+    """Refuses what `LastRequest` has found to be an upgrade with a body.
+
+    It stands within everything that gives an error its headers, its log line and its count.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or raise `UpgradeWithBody`."""
+        if scope["type"] == "http" and scope["state"].get(REFUSED):
+            raise UpgradeWithBody
+        await self._app(scope, receive, send)
+
+
+def _names_upgrade(value: bytes) -> bool:
+    return any(token.strip().lower() == b"upgrade" for token in value.split(b","))
