@@ -13,7 +13,7 @@ import pytest
 
 from edge_service import app, identity, limiting, sealing  # noqa: F401 - all that can be answered
 from edge_service.answers import ServiceError
-from mkdocs_sentifyd.words import WORDS
+from mkdocs_sentifyd.tags.translations import WORDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "example_docs/docs/troubleshooting.md"
@@ -21,7 +21,7 @@ PAGE = ROOT / "example_docs/docs/troubleshooting.md"
 GAP = "…"
 # Texts that are no messages: words of the launcher, help, an API's description, small talk.
 OTHER_TEXTS = {
-    "mkdocs_sentifyd/words.py",
+    "mkdocs_sentifyd/tags/translations.py",
     "edge_service/arguments.py",
     "edge_service/openapi.py",
     "edge_service/sandbox/avatar.py",
@@ -157,7 +157,7 @@ def messages(least: int = 3) -> dict[str, str]:
 
 
 def runtime_messages() -> dict[str, str]:
-    found = {WORDS["en"].failed: "mkdocs_sentifyd/words.py"}
+    found = {WORDS["en"].failed: "mkdocs_sentifyd/tags/translations.py"}
     for file in sorted((ROOT / "mkdocs_sentifyd/runtime").glob("*.js")):
         source = SCHEMA.sub("", file.read_text(encoding="utf-8"))
         for quoted in re.findall(r"\"[^\"\n]*\"|`[^`]+`", source):

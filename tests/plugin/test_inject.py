@@ -10,11 +10,11 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mkdocs_sentifyd.browser import Behaviour, Runtime
-from mkdocs_sentifyd.embed import Embed, address, host_pattern
-from mkdocs_sentifyd.inject import _outline, _quick_places, inject
-from mkdocs_sentifyd.scan import UNCLOSED, tags
-from mkdocs_sentifyd.shortcuts import end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.fast_path import end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.insert import _outline, _quick_places, inject
+from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, tags
+from mkdocs_sentifyd.tags.embed import Embed, address, host_pattern
+from mkdocs_sentifyd.tags.runtime import Behaviour, Runtime
 
 LOADER = "https://l.example/main.js"
 EMBED = Embed(

@@ -12,12 +12,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-from mkdocs_sentifyd.browser import traits
-from mkdocs_sentifyd.check_runtime import is_core, read_settings, runtime_findings
+from mkdocs_sentifyd.api_keys import find_api_key
+from mkdocs_sentifyd.check.findings import REBUILD, Finding, Severity
+from mkdocs_sentifyd.check.runtime import is_core, read_settings, runtime_findings
 from mkdocs_sentifyd.components import COMPONENTS, credential
-from mkdocs_sentifyd.embed import Embed, address
-from mkdocs_sentifyd.findings import REBUILD, Finding, Severity
-from mkdocs_sentifyd.keys import find_api_key
+from mkdocs_sentifyd.tags.embed import Embed, address
+from mkdocs_sentifyd.tags.runtime import traits
 
 __all__ = ["CheckedPage"]
 

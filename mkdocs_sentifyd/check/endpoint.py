@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from mkdocs_sentifyd.findings import Finding, Severity
+from mkdocs_sentifyd.check.findings import Finding, Severity
 
 __all__ = ["check_endpoint", "origin_of"]
 

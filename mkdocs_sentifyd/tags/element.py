@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from mkdocs.config.base import BaseConfigOption, ValidationError
 
 from mkdocs_sentifyd.components import COMPONENTS, spoken
-from mkdocs_sentifyd.options import OVERLAYS, is_one_line
+from mkdocs_sentifyd.options.fields import OVERLAYS, is_one_line
 
 if TYPE_CHECKING:
-    from mkdocs_sentifyd.config import PageConfig
+    from mkdocs_sentifyd.options.schema import PageConfig
 
 __all__ = ["Attributes", "colours", "element_attributes"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from mkdocs.config.base import BaseConfigOption, ValidationError
 
-from mkdocs_sentifyd.options import OVERLAYS
-from mkdocs_sentifyd.patterns import PathPatterns, Patterns
+from mkdocs_sentifyd.options.fields import OVERLAYS
+from mkdocs_sentifyd.options.patterns import PathPatterns, Patterns
 
 __all__ = ["Override", "Overrides", "merged"]
 

@@ -12,12 +12,12 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import NamedTuple
 
-from mkdocs_sentifyd.browser import core, traits
+from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.components import COMPONENTS
-from mkdocs_sentifyd.embed import Embed
-from mkdocs_sentifyd.keys import find_api_key
-from mkdocs_sentifyd.scan import UNCLOSED, Tag, tags
-from mkdocs_sentifyd.shortcuts import end_of_body, end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
+from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.runtime import core, traits
 
 __all__ = ["Injected", "has_asset", "inject", "inject_script"]
 

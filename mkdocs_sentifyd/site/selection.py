@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from mkdocs_sentifyd.config import PageOptionsError, SentifydConfig
-from mkdocs_sentifyd.embed import Avatar
-from mkdocs_sentifyd.front_matter import PageError
-from mkdocs_sentifyd.keys import KEY_ON_THE_SITE, find_api_key
+from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
+from mkdocs_sentifyd.options.schema import PageOptionsError, SentifydConfig
+from mkdocs_sentifyd.site.front_matter import PageError
+from mkdocs_sentifyd.tags.embed import Avatar
 
 if TYPE_CHECKING:
-    from mkdocs_sentifyd.config import PageConfig
+    from mkdocs_sentifyd.options.schema import PageConfig
     from mkdocs_sentifyd.preview import Preview
 
 __all__ = ["Selection"]

@@ -9,8 +9,8 @@ from dataclasses import asdict
 from rich.console import Console
 from rich.text import Text
 
-from mkdocs_sentifyd.check import SiteCheck
-from mkdocs_sentifyd.findings import Finding, Severity
+from mkdocs_sentifyd.check.findings import Finding, Severity
+from mkdocs_sentifyd.check.site import SiteCheck
 
 __all__ = ["print_json", "print_report"]
 

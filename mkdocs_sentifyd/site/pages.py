@@ -12,12 +12,12 @@ from urllib.parse import urlsplit
 
 from mkdocs.utils.yaml import yaml_load
 
-from mkdocs_sentifyd.config import SentifydConfig
-from mkdocs_sentifyd.embed import Embed
-from mkdocs_sentifyd.front_matter import PageError, read_front_matter
-from mkdocs_sentifyd.scan import is_whole_page, tags
-from mkdocs_sentifyd.selection import Selection
-from mkdocs_sentifyd.site_config import SiteConfig
+from mkdocs_sentifyd.markup.tokenizer import is_whole_page, tags
+from mkdocs_sentifyd.options.schema import SentifydConfig
+from mkdocs_sentifyd.site.config_file import SiteConfig
+from mkdocs_sentifyd.site.front_matter import PageError, read_front_matter
+from mkdocs_sentifyd.site.selection import Selection
+from mkdocs_sentifyd.tags.embed import Embed
 
 __all__ = ["BuiltSite", "Progress", "is_page", "page_files", "read_file"]
 

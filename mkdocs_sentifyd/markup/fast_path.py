@@ -1,8 +1,8 @@
 """The places of a page such as themes write, found without reading all of it.
 
-Each of these either finds what `scan.tags` would find or says that it does not know; most of what
-the plugin costs a build depends on how seldom that is. Case-insensitive search is slow, so letters
-stand in both cases where a pattern begins.
+Each of these finds what `tokenizer.tags` would find, or reports that it does not know. How seldom
+that is decides most of what the plugin costs a build. Case-insensitive search is slow, so patterns
+begin with each letter in both cases.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 from mkdocs_sentifyd.components import COMPONENTS
-from mkdocs_sentifyd.scan import TAG, is_in_tag
+from mkdocs_sentifyd.markup.tokenizer import TAG, is_in_tag
 
 __all__ = ["end_of_body", "end_of_head", "may_have_avatar"]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from bs4 import Tag
 
-from mkdocs_sentifyd.browser import Traits
-from mkdocs_sentifyd.embed import Embed
-from mkdocs_sentifyd.findings import REBUILD, Finding
+from mkdocs_sentifyd.check.findings import REBUILD, Finding
+from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.runtime import Traits
 
 __all__ = ["is_core", "read_settings", "runtime_findings"]
 

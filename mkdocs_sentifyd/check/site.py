@@ -10,13 +10,13 @@ from pathlib import Path
 
 from bs4.exceptions import ParserRejectedMarkup
 
-from mkdocs_sentifyd.built_site import BuiltSite, Progress, is_page, page_files, read_file
-from mkdocs_sentifyd.check_page import CheckedPage
-from mkdocs_sentifyd.findings import Finding, Severity
-from mkdocs_sentifyd.front_matter import PageError
-from mkdocs_sentifyd.keys import find_named_key
-from mkdocs_sentifyd.leaks import leaking_files, site_files
-from mkdocs_sentifyd.site_config import SiteConfig, SiteError
+from mkdocs_sentifyd.api_keys import find_named_key
+from mkdocs_sentifyd.check.findings import Finding, Severity
+from mkdocs_sentifyd.check.page import CheckedPage
+from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
+from mkdocs_sentifyd.site.front_matter import PageError
+from mkdocs_sentifyd.site.leaks import leaking_files, site_files
+from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files, read_file
 
 __all__ = ["SiteCheck", "check_site"]
 

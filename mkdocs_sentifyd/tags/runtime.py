@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
-from mkdocs_sentifyd.assets import folder
-from mkdocs_sentifyd.attributes import colours
 from mkdocs_sentifyd.components import credential, spoken
-from mkdocs_sentifyd.rendering import render
-from mkdocs_sentifyd.words import WORDS
+from mkdocs_sentifyd.tags.assets import folder
+from mkdocs_sentifyd.tags.element import colours
+from mkdocs_sentifyd.tags.templates import render
+from mkdocs_sentifyd.tags.translations import WORDS
 
 if TYPE_CHECKING:
-    from mkdocs_sentifyd.config import PageConfig
+    from mkdocs_sentifyd.options.schema import PageConfig
 
 __all__ = ["Behaviour", "Runtime", "Traits", "core", "page_settings", "style_sheet", "traits"]
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from mkdocs.exceptions import ConfigurationError
 from mkdocs.utils.yaml import get_yaml_loader, yaml_load
 
-from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.options.schema import SentifydConfig
 
 __all__ = ["SiteConfig", "SiteError", "read_config"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 __all__ = ["folder", "install"]
 
-_SOURCES = Path(__file__).with_name("runtime")
+_SOURCES = Path(__file__).parents[1] / "runtime"
 
 
 @functools.cache

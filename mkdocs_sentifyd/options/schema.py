@@ -8,12 +8,12 @@ from typing import Any
 from mkdocs.config import config_options as c
 from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationError
 
-from mkdocs_sentifyd import css, options
-from mkdocs_sentifyd.attributes import Attributes
-from mkdocs_sentifyd.browser import Behaviour
-from mkdocs_sentifyd.keys import KEY_ON_THE_SITE, find_api_key
-from mkdocs_sentifyd.overrides import Overrides, merged
-from mkdocs_sentifyd.patterns import Patterns
+from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
+from mkdocs_sentifyd.options import css, fields
+from mkdocs_sentifyd.options.overrides import Overrides, merged
+from mkdocs_sentifyd.options.patterns import Patterns
+from mkdocs_sentifyd.tags.element import Attributes
+from mkdocs_sentifyd.tags.runtime import Behaviour
 
 __all__ = [
     *("AppearanceConfig", "BrandConfig", "LoaderConfig", "PageConfig", "PageOptionsError"),
@@ -73,33 +73,33 @@ class Options(Config):
 class LoaderConfig(Options):
     """The script that defines the element."""
 
-    url = c.Optional(options.LoaderUrl())
+    url = c.Optional(fields.LoaderUrl())
     """Address of the script. Default: the component's documented loader."""
 
-    type = c.Optional(options.OneOf("classic", "module"))
+    type = c.Optional(fields.OneOf("classic", "module"))
     """How the browser runs it: `classic` with `defer`, or `module`. Default: `classic` for `bot`,
     `module` for `realtime`."""
 
-    integrity = options.Integrity()
+    integrity = fields.Integrity()
     """Subresource Integrity hash that the script must have. Default: none."""
 
-    crossorigin = c.Optional(options.OneOf("anonymous", "use-credentials"))
+    crossorigin = c.Optional(fields.OneOf("anonymous", "use-credentials"))
     """CORS mode of the request. Default: none, or `anonymous` when `integrity` is set."""
 
 
 class BrandConfig(Options):
     """Whose avatar it is."""
 
-    name = c.Optional(options.Text())
+    name = c.Optional(fields.Text())
     """Name that the avatar shows."""
 
-    logo = c.Optional(options.Address())
+    logo = c.Optional(fields.Address())
     """Address of a picture: a URL, or a path from the root of the site."""
 
-    terms_url = c.Optional(options.Address())
+    terms_url = c.Optional(fields.Address())
     """Address of the terms of use, in the same form."""
 
-    privacy_url = c.Optional(options.Address())
+    privacy_url = c.Optional(fields.Address())
     """Address of the privacy policy, in the same form."""
 
 
@@ -133,7 +133,7 @@ class AppearanceConfig(Options):
     text_on_secondary = c.Optional(css.Colour())
     """CSS colour of text on the secondary colour. Default: the component's `#ffffff`."""
 
-    follow_palette = c.Optional(options.Flag())
+    follow_palette = c.Optional(fields.Flag())
     """Whether colours that are not set follow the site's palette, also when the visitor switches
     between light and dark: in Material, Zensical and MkDocs' own themes. Default: `false`."""
 
@@ -149,49 +149,49 @@ class AppearanceConfig(Options):
 class PageConfig(Options):
     """What one page's avatar is: an override or front matter may set any of it."""
 
-    avatar_id = options.AvatarId()
+    avatar_id = fields.AvatarId()
     """Required. The avatar's ID, from the Sentifyd dashboard. Not the API key."""
 
-    token_endpoint = options.TokenEndpoint()
+    token_endpoint = fields.TokenEndpoint()
     """Required. Address of the token service's `/request_tokens`; `https`, or `http` for a loopback
     host."""
 
-    component = options.OneOf("bot", "realtime", default="bot")
+    component = fields.OneOf("bot", "realtime", default="bot")
     """Which web component: `bot` (`<sentifyd-bot>`) or `realtime` (`<sentifyd-realtime>`)."""
 
-    loader = options.Group[LoaderConfig]()
+    loader = fields.Group[LoaderConfig]()
     """The script that defines the element."""
 
-    attribute_names = c.Optional(options.OneOf("documented", "kebab"))
+    attribute_names = c.Optional(fields.OneOf("documented", "kebab"))
     """How the attributes with the credentials are spelt: `documented` (`token_endpoint`,
     `avatar_id`) or `kebab` (`token-endpoint`, `avatar-id`). Default: `documented` for `bot`,
     `kebab` for `realtime`."""
 
-    display = c.Optional(options.Display())
+    display = c.Optional(fields.Display())
     """`toggler` (floats at the bottom right), `embedded`, `compact` (embedded, without header and
     footer), and for `realtime` also `overlay` (frameless) and `overlay-toggler`. Default: the
     component's own."""
 
-    captions = c.Optional(options.Flag())
+    captions = c.Optional(fields.Flag())
     """Whether what the avatar says is also written. Default: the component's own."""
 
-    barge_in = c.Optional(options.Flag())
+    barge_in = c.Optional(fields.Flag())
     """Whether visitors may interrupt the avatar. Default: the component's own."""
 
-    ui_language = options.Language()
+    ui_language = fields.Language()
     """Language of the controls: `en`, `fr`, `de`, `es`, `ar`, `zh`, or `auto`: the site's, where
     the component speaks it."""
 
-    brand = options.Group[BrandConfig]()
+    brand = fields.Group[BrandConfig]()
     """Whose avatar it is."""
 
-    appearance = options.Group[AppearanceConfig]()
+    appearance = fields.Group[AppearanceConfig]()
     """What it looks like."""
 
     attributes = Attributes()
     """Further attributes of the element, by their names. Default: none."""
 
-    public_api_key = options.PublicKey()
+    public_api_key = fields.PublicKey()
     """The key of an integration without a token service, in place of `token_endpoint`. Every
     reader of the site gets it, and a strict build fails. Default: none."""
 
@@ -219,26 +219,26 @@ class SentifydConfig(PageConfig):
     """Other options for some pages: a list of `match`, patterns in the same form, with any of the
     options above. Later entries win. Default: none."""
 
-    not_found_page = options.Flag(default=True)
+    not_found_page = fields.Flag(default=True)
     """Whether 404.html and the theme's other static HTML templates get the avatar."""
 
-    load = options.OneOf("eager", "idle", "interaction", default="eager")
+    load = fields.OneOf("eager", "idle", "interaction", default="eager")
     """When the loader is fetched from Sentifyd: `eager` (with the page), `idle` (when the page is
     loaded and the browser idle), `interaction` (when the visitor uses a button that stands there in
     place of the avatar)."""
 
-    consent = options.ConsentName()
+    consent = fields.ConsentName()
     """Name of a consent, such as `sentifyd`, before which nothing third-party is fetched. It is
     asked for in Material's form; other sites tell it in the event `sentifyd:consent`. Default:
     none."""
 
-    actions = options.Flag(default=False)
+    actions = fields.Flag(default=False)
     """Whether the avatar may search, read and open the site's pages in the visitor's browser."""
 
-    shortcut = options.Shortcut()
+    shortcut = fields.Shortcut()
     """Keys that open and close the avatar, such as `ctrl+alt+a`. Default: none."""
 
-    preview = options.OneOf("live", "sandbox", "off", default="live")
+    preview = fields.OneOf("live", "sandbox", "off", default="live")
     """What `mkdocs serve` shows: `live` (the avatar, if its endpoint allows the local origin),
     `sandbox` (a stand-in that this machine runs meanwhile), `off` (none)."""
 
@@ -262,7 +262,7 @@ class SentifydConfig(PageConfig):
                 return [("overrides", ValidationError(f"entry {number}: {error}"))], warnings
         if any(page.public_api_key for page in pages):
             warnings.append(("public_api_key", _PUBLIC_KEY))
-        if any(options.ends_with_slash(page.token_endpoint or "") for page in pages):
+        if any(fields.ends_with_slash(page.token_endpoint or "") for page in pages):
             warnings.append(("token_endpoint", _FINAL_SLASH))
         return errors, warnings
 

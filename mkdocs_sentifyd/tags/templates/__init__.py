@@ -13,7 +13,7 @@ def render(template: str, **values: object) -> str:
     """Render a template.
 
     Args:
-        template: name of the file in `templates/`.
+        template: name of the file in this folder.
         values: what it names.
 
     Returns:
@@ -26,5 +26,5 @@ def render(template: str, **values: object) -> str:
 @functools.cache
 def _templates() -> Environment:
     return Environment(
-        loader=PackageLoader("mkdocs_sentifyd"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("mkdocs_sentifyd.tags"), autoescape=True, undefined=StrictUndefined
     )

@@ -8,11 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mkdocs_sentifyd.assets import install
-from mkdocs_sentifyd.built_site import BuiltSite, Progress, is_page, page_files, read_file
-from mkdocs_sentifyd.front_matter import PageError
-from mkdocs_sentifyd.inject import has_asset, inject, inject_script
-from mkdocs_sentifyd.site_config import SiteError, read_config
+from mkdocs_sentifyd.markup.insert import has_asset, inject, inject_script
+from mkdocs_sentifyd.site.config_file import SiteError, read_config
+from mkdocs_sentifyd.site.front_matter import PageError
+from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files, read_file
+from mkdocs_sentifyd.tags.assets import install
 
 __all__ = ["Report", "inject_site"]
 

@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from mkdocs_sentifyd.attributes import element_attributes
-from mkdocs_sentifyd.browser import Behaviour, Runtime, page_settings, style_sheet
 from mkdocs_sentifyd.components import COMPONENTS, credential
-from mkdocs_sentifyd.config import PageConfig
-from mkdocs_sentifyd.rendering import render
+from mkdocs_sentifyd.options.schema import PageConfig
+from mkdocs_sentifyd.tags.element import element_attributes
+from mkdocs_sentifyd.tags.runtime import Behaviour, Runtime, page_settings, style_sheet
+from mkdocs_sentifyd.tags.templates import render
 
 __all__ = ["Avatar", "Embed", "address", "host_pattern", "make_embed"]
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING
 
 from mkdocs.config.base import ValidationError
 
-from mkdocs_sentifyd.built_site import Progress
-from mkdocs_sentifyd.keys import MIN_KEY_LENGTH, secret_keys
-from mkdocs_sentifyd.options import TokenEndpoint
-from mkdocs_sentifyd.site_config import SiteConfig, SiteError, read_config
-from mkdocs_sentifyd.static_site import inject_site
+from mkdocs_sentifyd.api_keys import MIN_KEY_LENGTH, secret_keys
+from mkdocs_sentifyd.options.fields import TokenEndpoint
+from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError, read_config
+from mkdocs_sentifyd.site.inject import inject_site
+from mkdocs_sentifyd.site.pages import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -101,9 +101,9 @@ def _inject(options: argparse.Namespace) -> int:
 
 def _check(options: argparse.Namespace) -> int:
     try:
-        from mkdocs_sentifyd.check import check_site
-        from mkdocs_sentifyd.check_endpoint import check_endpoint
-        from mkdocs_sentifyd.check_report import print_json, print_report
+        from mkdocs_sentifyd.check.endpoint import check_endpoint
+        from mkdocs_sentifyd.check.report import print_json, print_report
+        from mkdocs_sentifyd.check.site import check_site
     except ImportError as error:
         raise SiteError(
             f"check needs the package {error.name}: pip install 'mkdocs-sentifyd[check]'"
@@ -146,7 +146,7 @@ def _endpoints(options: argparse.Namespace, config: SiteConfig) -> list[str]:
 
 
 def _origin(options: argparse.Namespace, config: SiteConfig) -> str:
-    from mkdocs_sentifyd.check_endpoint import origin_of
+    from mkdocs_sentifyd.check.endpoint import origin_of
 
     try:
         return origin_of(options.origin or config.site_url)
