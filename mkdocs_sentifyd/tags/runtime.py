@@ -118,7 +118,7 @@ def _page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
         "consent": behaviour.consent is not None,
         "idle": behaviour.load == "idle",
         "launcher": behaviour.load == "interaction",
-        "keys": page.has_features or page.has_shortcuts or behaviour.shortcut is not None,
+        "keyboard": page.has_features or page.has_shortcuts or behaviour.shortcut is not None,
         "actions": behaviour.actions,
     }
     return [part for part, is_wanted in wanted.items() if is_wanted]
@@ -164,7 +164,7 @@ def script(root: str, part: str) -> str:
 
 def core(root: str) -> str:
     """The tags that every page of an instant visit has; the argument is that of `script`."""
-    return script(root, "core") + style_sheet(root, "runtime")
+    return script(root, "core") + style_sheet(root, "launcher")
 
 
 @functools.cache
@@ -260,4 +260,4 @@ class Runtime:
 
     def keys(self) -> str:
         """The tag of the part that works without the core."""
-        return script(self._root, "keys")
+        return script(self._root, "keyboard")
