@@ -16,8 +16,8 @@ from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.check.findings import REBUILD, Finding, Severity
 from mkdocs_sentifyd.check.runtime import is_core, read_settings, runtime_findings
 from mkdocs_sentifyd.components import COMPONENTS, credential
+from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.tags.embed import Embed, address
-from mkdocs_sentifyd.tags.runtime import traits
 
 __all__ = ["CheckedPage"]
 
@@ -81,7 +81,7 @@ class CheckedPage:
         """What a chosen page must have, once."""
         elements = [tag for tag in self._elements if tag.name == embed.element]
         loaders = [tag for tag in self._scripts if embed.is_loader(_attributes(tag))]
-        if embed.needs_runtime or self._traits.is_instant:
+        if embed.behaviour.needs_runtime or self._traits.is_instant:
             yield from self._with_runtime(elements, loaders, embed)
             return
         for name, tags, cure in (
@@ -110,14 +110,16 @@ class CheckedPage:
     ) -> Iterator[Finding]:
         """The same where the browser runtime makes the element."""
         cores = [tag for tag in self._scripts if is_core(tag)]
-        yield from runtime_findings(self._path, self._metas, cores, embed, self._traits)
+        yield from runtime_findings(
+            self._path, self._metas, cores, embed, takes_keys=self._traits.takes_keys
+        )
         for tag in elements:
             yield self._finding(
                 "element-repeated",
                 f"has a <{tag.name}> beside the one that the browser runtime makes",
                 "keep one in the page's source, for the plugin to put in its place",
             )
-        for tag in loaders if embed.runtime.waits else ():
+        for tag in loaders if embed.behaviour.waits else ():
             yield self._finding(
                 "loader-early",
                 f"fetches {_source(tag)} at once, without waiting for consent or a visitor",

@@ -11,7 +11,6 @@ from bs4 import Tag
 
 from mkdocs_sentifyd.check.findings import REBUILD, Finding
 from mkdocs_sentifyd.tags.embed import Embed
-from mkdocs_sentifyd.tags.runtime import Traits
 
 __all__ = ["is_core", "read_settings", "runtime_findings"]
 
@@ -33,7 +32,7 @@ def read_settings(meta: Tag) -> dict[str, Any]:
 
 
 def runtime_findings(
-    path: str, metas: Sequence[Tag], cores: Sequence[Tag], embed: Embed, page: Traits
+    path: str, metas: Sequence[Tag], cores: Sequence[Tag], embed: Embed, *, takes_keys: bool
 ) -> Iterator[Finding]:
     """Compare a page's settings, but for the element's attributes, with the configuration.
 
@@ -42,7 +41,7 @@ def runtime_findings(
         metas: its `<meta name="sentifyd">`.
         cores: its script tags that bring the runtime.
         embed: what it ought to carry.
-        page: what its theme does.
+        takes_keys: whether its theme acts on keys that are typed into the avatar.
     """
     for name, tags in (("settings", metas), ("runtime", cores)):
         what = "settings for the browser runtime" if name == "settings" else "browser runtime"
@@ -53,7 +52,7 @@ def runtime_findings(
     if metas:
         found = read_settings(metas[0])
         wanted = embed.runtime.settings(
-            page, embed.runtime.attributes, has_loader=False, has_place=False
+            embed.runtime.attributes, takes_keys=takes_keys, has_loader=False, has_place=False
         )
         for name in _differing(found, wanted):
             yield Finding(

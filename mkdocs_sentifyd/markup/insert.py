@@ -15,9 +15,10 @@ from typing import NamedTuple
 from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.tags.embed import Embed
-from mkdocs_sentifyd.tags.runtime import core, traits
+from mkdocs_sentifyd.tags.runtime import core
 
 __all__ = ["Injected", "has_asset", "inject", "inject_script"]
 
@@ -58,17 +59,21 @@ def inject(html: str, embed: Embed) -> Injected:
         enough, the browser runtime and what it has to know take their place.
     """
     page = traits(html)
-    needs_runtime = embed.needs_runtime or page.is_instant
+    needs_runtime = embed.behaviour.needs_runtime or page.is_instant
     if needs_runtime and _SETTINGS.search(html) and _has_settings(html):
         return Injected(html, has_scripts=True)
-    keys = embed.runtime.keys() if page.has_shortcuts else ""
+    keyboard = embed.runtime.keyboard() if page.has_shortcuts else ""
     if places := _quick_places(html, embed):
         head, body = places
         if needs_runtime:
-            head_tags = embed.runtime.tags(page, None, has_loader=False) + embed.palette
+            head_tags = (
+                embed.runtime.tags(None, takes_keys=page.takes_keys, has_loader=False)
+                + embed.palette
+            )
             return Injected(f"{html[:head]}{head_tags}{html[head:]}", has_scripts=True)
-        parts = (html[:head], embed.loader, embed.styles, keys, html[head:body])
-        return Injected("".join((*parts, embed.tag, html[body:])), has_scripts=bool(keys))
+        head_tags = embed.loader + embed.styles + keyboard
+        parts = (html[:head], head_tags, html[head:body], embed.tag, html[body:])
+        return Injected("".join(parts), has_scripts=bool(keyboard))
     outline = _outline(html, embed)
     advice = tuple(_advice(outline, embed))
     if outline.others and not outline.elements:
@@ -76,13 +81,16 @@ def inject(html: str, embed: Embed) -> Injected:
     edits: list[tuple[int, str]] = []
     if needs_runtime:
         own = outline.elements[0].attributes() if outline.elements else None
-        head_tags = embed.runtime.tags(page, own, has_loader=outline.has_loader) + embed.palette
+        head_tags = (
+            embed.runtime.tags(own, takes_keys=page.takes_keys, has_loader=outline.has_loader)
+            + embed.palette
+        )
         element = ""
         if outline.elements:
             edits += _placing(outline.elements[0], outline.element_end)
     else:
         head_tags = "" if outline.has_loader else embed.loader
-        head_tags += "" if has_asset(html) else embed.styles + keys
+        head_tags += "" if has_asset(html) else embed.styles + keyboard
         element = "" if outline.elements else embed.tag
         if outline.elements:
             edits += _completion(html, outline.elements[0], embed)
@@ -97,7 +105,7 @@ def inject(html: str, embed: Embed) -> Injected:
             pieces += [html[position:offset], text]
             position = offset
     page_html = "".join([*pieces, html[position:]])
-    return Injected(page_html, advice, needs_runtime or bool(keys))
+    return Injected(page_html, advice, needs_runtime or bool(keyboard))
 
 
 def inject_script(html: str, root: str) -> str:
@@ -148,7 +156,7 @@ def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, st
 
 def _advice(outline: _Outline, embed: Embed) -> Iterator[str]:
     count = len(outline.elements)
-    if outline.has_loader and embed.runtime.waits:
+    if outline.has_loader and embed.behaviour.waits:
         yield (
             "has a loader of its own, which waits neither for consent nor for anything else: take "
             "the script tag out, and the plugin loads it in time"

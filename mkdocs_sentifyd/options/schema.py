@@ -10,10 +10,10 @@ from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationE
 
 from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
 from mkdocs_sentifyd.options import css, fields
+from mkdocs_sentifyd.options.attributes import Attributes
+from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.overrides import Overrides, merged
 from mkdocs_sentifyd.options.patterns import Patterns
-from mkdocs_sentifyd.tags.element import Attributes
-from mkdocs_sentifyd.tags.runtime import Behaviour
 
 __all__ = [
     *("AppearanceConfig", "BrandConfig", "LoaderConfig", "PageConfig", "PageOptionsError"),

@@ -1,43 +1,16 @@
-"""The element's attributes: which the options write, and which an author adds."""
+"""The element's attributes that a page's options ask for."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterator
-from typing import TYPE_CHECKING
-
-from mkdocs.config.base import BaseConfigOption, ValidationError
+from collections.abc import Iterator
 
 from mkdocs_sentifyd.components import COMPONENTS, spoken
-from mkdocs_sentifyd.options.fields import OVERLAYS, is_one_line
+from mkdocs_sentifyd.options.fields import OVERLAYS
+from mkdocs_sentifyd.options.schema import PageConfig
 
-if TYPE_CHECKING:
-    from mkdocs_sentifyd.options.schema import PageConfig
+__all__ = ["colours", "element_attributes"]
 
-__all__ = ["Attributes", "colours", "element_attributes"]
-
-# With the option that writes each, because an attribute counts only once.
-_WRITTEN = {
-    "avatar-id": "avatar_id",
-    "token-endpoint": "token_endpoint",
-    "api-key": "public_api_key",
-    "toggler": "display",
-    "compact": "display",
-    "overlay": "display",
-    "enable-captions": "captions",
-    "barge-in": "barge_in",
-    "ui-language": "ui_language",
-    "brand-name": "brand.name",
-    "brand-logo": "brand.logo",
-    "terms-href": "brand.terms_url",
-    "privacy-href": "brand.privacy_url",
-    "avatar-background": "appearance.background",
-    "corner-radius": "appearance.corner_radius",
-    "canvas-width": "appearance.canvas_width",
-    "canvas-height": "appearance.canvas_height",
-    "chatbot-height": "appearance.widget_height",
-    "style": "appearance, or a style sheet of the site",
-}
 _DISPLAY = {
     "toggler": {"toggler": "true"},
     "embedded": {"toggler": "false"},
@@ -121,44 +94,3 @@ def colours(settings: PageConfig) -> Iterator[tuple[str, str]]:
         "--text-color-secondary-bg": look.text_on_secondary,
     }
     yield from ((name, colour) for name, colour in properties.items() if colour is not None)
-
-
-class Attributes(BaseConfigOption["dict[str, str]"]):
-    """A mapping of names to values, for attributes that have no option of their own."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.default = {}
-
-    def run_validation(self, value: object) -> dict[str, str]:
-        """Return names and values as they stand in HTML."""
-        if value is None:
-            return {}
-        if not isinstance(value, dict):
-            raise ValidationError("must be a mapping of names to values")
-        found: dict[str, str] = {}
-        for name, content in value.items():
-            if content is not None:
-                found[_attribute_name(name, found)] = _attribute_value(name, content)
-        return found
-
-
-def _attribute_name(name: object, others: Container[str]) -> str:
-    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
-        raise ValidationError("names must be of Latin letters, digits, - and _")
-    name = name.lower()
-    if option := _WRITTEN.get(name.replace("_", "-")):
-        raise ValidationError(f"'{name}' is written by the plugin: use the option {option}")
-    if name.startswith("on"):
-        raise ValidationError(f"'{name}' is an inline script: listen from a script of your own")
-    if name in others:
-        raise ValidationError(f"'{name}' stands there twice: a browser ignores the second")
-    return name
-
-
-def _attribute_value(name: object, value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if not isinstance(value, (str, int, float)) or not is_one_line(str(value)):
-        raise ValidationError(f"'{name}' must be one line of text, a number, true or false")
-    return str(value)

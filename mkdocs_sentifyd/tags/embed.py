@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from mkdocs_sentifyd.components import COMPONENTS, credential
+from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags.element import element_attributes
-from mkdocs_sentifyd.tags.runtime import Behaviour, Runtime, page_settings, style_sheet
+from mkdocs_sentifyd.tags.runtime import Runtime, page_settings, style_sheet
 from mkdocs_sentifyd.tags.templates import render
 
 __all__ = ["Avatar", "Embed", "address", "host_pattern", "make_embed"]
@@ -34,7 +35,7 @@ class Embed:
         attributes: names, and each attribute written out with a space before it.
         styles: links to the style sheets that go with the static tags.
         palette: the one of them that goes with the runtime too, or nothing.
-        needs_runtime: whether the site asks for what only the browser runtime can do.
+        behaviour: what the site wants in the browser.
         runtime: what writes the runtime's tags.
         public_key: what may stand there although it is a key.
     """
@@ -48,7 +49,7 @@ class Embed:
     attributes: tuple[tuple[str, str], ...]
     styles: str
     palette: str
-    needs_runtime: bool
+    behaviour: Behaviour
     runtime: Runtime
     public_key: str | None = None
 
@@ -139,7 +140,7 @@ def make_embed(settings: PageConfig, behaviour: Behaviour, language: str, root: 
         attributes=tuple(written.items()),
         styles=style_sheet(root, "print") + palette,
         palette=palette,
-        needs_runtime=behaviour.needs_runtime,
+        behaviour=behaviour,
         runtime=Runtime(
             page_settings(settings, behaviour, language),
             behaviour,

@@ -7,89 +7,19 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 from mkdocs_sentifyd.components import credential, spoken
+from mkdocs_sentifyd.options.behaviour import Behaviour
+from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags.assets import folder
 from mkdocs_sentifyd.tags.element import colours
 from mkdocs_sentifyd.tags.templates import render
 from mkdocs_sentifyd.tags.translations import WORDS
 
-if TYPE_CHECKING:
-    from mkdocs_sentifyd.options.schema import PageConfig
-
-__all__ = ["Behaviour", "Runtime", "Traits", "core", "page_settings", "style_sheet", "traits"]
-
-# As Material and Zensical write it, and as a minifier leaves it.
-_CONFIG = re.compile(r"<script id=\"?__config\"?[^>]*>([^<]*)")
-_SHORTCUTS = re.compile(r"<script[^>]*>[^<]*\bshortcuts\s*=\s*\{")
-
-
-@dataclass(frozen=True, slots=True)
-class Behaviour:
-    """What the site as a whole wants in the browser.
-
-    Attributes:
-        load: when the loader is fetched: `eager`, `idle`, `interaction`.
-        consent: name of the consent that has to be given first.
-        actions: whether the avatar may search, read and open pages.
-        shortcut: keys that open and close the avatar, as the runtime compares them.
-    """
-
-    load: str = "eager"
-    consent: str | None = None
-    actions: bool = False
-    shortcut: str | None = None
-
-    @property
-    def needs_runtime(self) -> bool:
-        """Whether the static tags cannot do it."""
-        return self != Behaviour()
-
-
-class Traits(NamedTuple):
-    """What a page tells of its theme.
-
-    Attributes:
-        is_instant: pages are exchanged without being loaded (`navigation.instant`).
-        has_features: the theme is Material or Zensical.
-        has_shortcuts: the theme's script takes single keys wherever they are typed.
-    """
-
-    is_instant: bool
-    has_features: bool
-    has_shortcuts: bool
-
-
-def traits(html: str) -> Traits:
-    """Look for what themes leave in their pages.
-
-    Args:
-        html: a whole page, of which only the ASCII counts.
-    """
-    config = _theme_script(html, "__config", _CONFIG)
-    return Traits(
-        is_instant=config is not None and '"navigation.instant"' in config[1],
-        has_features=config is not None,
-        has_shortcuts=_theme_script(html, "shortcuts", _SHORTCUTS) is not None,
-    )
-
-
-def _theme_script(html: str, name: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
-    """The last script that matches, and has a name in it."""
-    # Looking for a text is much faster than for a pattern, and themes have theirs near the end.
-    start = len(html)
-    while (place := html.rfind(name, 0, start)) >= 0:
-        start = html.rfind("<script", 0, place)
-        if start < 0:
-            return None
-        if found := pattern.match(html, start):
-            return found
-    return None
+__all__ = ["Runtime", "core", "page_settings", "style_sheet"]
 
 
 def _serialised(url: str) -> str:
@@ -107,18 +37,18 @@ def _serialised(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
 
 
-def _page_parts(behaviour: Behaviour, page: Traits) -> list[str]:
-    """Parts of the runtime that a page loads beside its core, in the order in which they count.
+def _parts(behaviour: Behaviour, *, takes_keys: bool) -> list[str]:
+    """Names of the runtime's parts that a page loads beside the core, in the order of loading.
 
     Args:
         behaviour: what the site wants.
-        page: what the theme does.
+        takes_keys: whether the theme acts on keys that are typed into the avatar.
     """
     wanted = {
         "consent": behaviour.consent is not None,
         "idle": behaviour.load == "idle",
         "launcher": behaviour.load == "interaction",
-        "keyboard": page.has_features or page.has_shortcuts or behaviour.shortcut is not None,
+        "keyboard": takes_keys or behaviour.shortcut is not None,
         "actions": behaviour.actions,
     }
     return [part for part, is_wanted in wanted.items() if is_wanted]
@@ -186,7 +116,6 @@ class Runtime:
 
     Attributes:
         attributes: of the element, without those that an author wrote.
-        waits: whether the loader may not be fetched at once.
     """
 
     def __init__(
@@ -204,32 +133,39 @@ class Runtime:
         self.attributes = attributes
         self._loader = loader
         self._root = root
-        self.waits = behaviour.load != "eager" or behaviour.consent is not None
-        self._tags: dict[tuple[Traits, bool], str] = {}
+        self._tags: dict[tuple[bool, bool], str] = {}
 
-    def tags(self, page: Traits, own: Mapping[str, str] | None, *, has_loader: bool) -> str:
+    def tags(self, own: Mapping[str, str] | None, *, takes_keys: bool, has_loader: bool) -> str:
         """What stands in the head of a page.
 
         Args:
-            page: what its theme does.
+            takes_keys: whether its theme acts on keys that are typed into the avatar.
             own: attributes of the element that its author placed, if there is one.
             has_loader: whether its author placed the loader.
         """
         if own is None:
-            key = (page, has_loader)
+            key = (takes_keys, has_loader)
             if key not in self._tags:
                 settings = self.settings(
-                    page, self.attributes, has_loader=has_loader, has_place=False
+                    self.attributes, takes_keys=takes_keys, has_loader=has_loader, has_place=False
                 )
                 self._tags[key] = self._render(settings)
             return self._tags[key]
         spelt = set(map(credential, own))
         missing = {k: v for k, v in self.attributes.items() if credential(k) not in spelt}
         attributes = {**own, **missing}
-        return self._render(self.settings(page, attributes, has_loader=has_loader, has_place=True))
+        settings = self.settings(
+            attributes, takes_keys=takes_keys, has_loader=has_loader, has_place=True
+        )
+        return self._render(settings)
 
     def settings(
-        self, page: Traits, attributes: Mapping[str, str], *, has_loader: bool, has_place: bool
+        self,
+        attributes: Mapping[str, str],
+        *,
+        takes_keys: bool,
+        has_loader: bool,
+        has_place: bool,
     ) -> dict[str, Any]:
         """What the runtime reads on a page."""
         spelt = {credential(name): value for name, value in attributes.items()}
@@ -245,7 +181,7 @@ class Runtime:
             "loader": None if has_loader else self._loader,
             "place": has_place,
             "attributes": attributes,
-            "parts": _page_parts(self._behaviour, page),
+            "parts": _parts(self._behaviour, takes_keys=takes_keys),
         }
 
     def _render(self, settings: Mapping[str, Any]) -> str:
@@ -258,6 +194,6 @@ class Runtime:
         )
         return f"{preloads}\n{core(self._root)}"
 
-    def keys(self) -> str:
-        """The tag of the part that works without the core."""
+    def keyboard(self) -> str:
+        """The tag of the one part that works without the core."""
         return script(self._root, "keyboard")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from mkdocs_sentifyd.markup.fast_path import end_of_head, may_have_avatar
 from mkdocs_sentifyd.markup.insert import _outline, _quick_places, inject
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, tags
+from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.tags.embed import Embed, address, host_pattern
-from mkdocs_sentifyd.tags.runtime import Behaviour, Runtime
+from mkdocs_sentifyd.tags.runtime import Runtime
 
 LOADER = "https://l.example/main.js"
 EMBED = Embed(
@@ -27,7 +28,7 @@ EMBED = Embed(
     attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
     styles="",
     palette="",
-    needs_runtime=False,
+    behaviour=Behaviour(),
     runtime=Runtime(
         {},
         Behaviour(),

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from mkdocs_sentifyd.tags.runtime import traits
+from mkdocs_sentifyd.markup.theme import traits
 from tests.plugin.conftest import ENDPOINT, LOADER, Build, BuildSite, Page
 
 MATERIAL: dict[str, Any] = {"name": "material", "font": False}
