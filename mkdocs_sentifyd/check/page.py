@@ -161,7 +161,7 @@ class CheckedPage:
                 f"its <{embed.element}> carries what looks like the API key",
                 "take it out, and give the key to the token service as AVATAR_API_KEY",
             )
-        for name, wanted in _attributes_of(embed.tag).items():
+        for name, wanted in embed.attributes.items():
             value = spelt.get(credential(name))
             if value is None:
                 yield self._finding(
@@ -184,7 +184,7 @@ class CheckedPage:
 
     def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
         found = _attributes(loader)
-        for name, value in _attributes_of(embed.loader).items():
+        for name, value in embed.loader.attributes().items():
             if name != "src" and found.get(name) != value:
                 yield self._finding(
                     "loader-differs",
@@ -192,7 +192,9 @@ class CheckedPage:
                     f"{REBUILD}, unless the page's author wants it so",
                     Severity.WARNING,
                 )
-        if found["src"].strip().lower().startswith("http://") and embed.loader.count("https://"):
+        if found["src"].strip().lower().startswith("http://") and embed.loader.url.startswith(
+            "https://"
+        ):
             yield self._finding(
                 "loader-insecure",
                 "fetches its loader over http, so that anyone on the way can change it",
@@ -222,12 +224,6 @@ def _note_repeated(attributes: dict[str, Any], name: str, _: object) -> None:
 
 def _attributes(tag: Tag) -> dict[str, str]:
     return {name: str(value) for name, value in tag.attrs.items() if name != _REPEATED}
-
-
-def _attributes_of(html: str) -> dict[str, str]:
-    """Those of the one tag that a text begins with."""
-    tag = BeautifulSoup(html, "html.parser", multi_valued_attributes=None).find(True)
-    return _attributes(tag) if isinstance(tag, Tag) else {}
 
 
 def _is_real(tag: Tag) -> bool:

@@ -51,9 +51,7 @@ def runtime_findings(
             yield Finding(f"{name}-repeated", path, f"has the {what} {len(tags)} times", REBUILD)
     if metas:
         found = read_settings(metas[0])
-        wanted = embed.runtime.settings(
-            embed.runtime.attributes, takes_keys=takes_keys, has_loader=False, has_place=False
-        )
+        wanted = embed.runtime_settings(takes_keys=takes_keys)
         for name in _differing(found, wanted):
             yield Finding(
                 "settings-differ",

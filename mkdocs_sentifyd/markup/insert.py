@@ -18,7 +18,7 @@ from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.tags.embed import Embed
-from mkdocs_sentifyd.tags.runtime import core
+from mkdocs_sentifyd.tags.runtime import core, script
 
 __all__ = ["Injected", "has_asset", "inject", "inject_script"]
 
@@ -62,17 +62,14 @@ def inject(html: str, embed: Embed) -> Injected:
     needs_runtime = embed.behaviour.needs_runtime or page.is_instant
     if needs_runtime and _SETTINGS.search(html) and _has_settings(html):
         return Injected(html, has_scripts=True)
-    keyboard = embed.runtime.keyboard() if page.has_shortcuts else ""
+    keyboard = script(embed.root, "keyboard") if page.has_shortcuts else ""
     if places := _quick_places(html, embed):
         head, body = places
         if needs_runtime:
-            head_tags = (
-                embed.runtime.tags(None, takes_keys=page.takes_keys, has_loader=False)
-                + embed.palette
-            )
+            head_tags = embed.runtime_tags(None, takes_keys=page.takes_keys, has_loader=False)
             return Injected(f"{html[:head]}{head_tags}{html[head:]}", has_scripts=True)
-        head_tags = embed.loader + embed.styles + keyboard
-        parts = (html[:head], head_tags, html[head:body], embed.tag, html[body:])
+        head_tags = embed.loader_tag + embed.style_tags + keyboard
+        parts = (html[:head], head_tags, html[head:body], embed.element_tag, html[body:])
         return Injected("".join(parts), has_scripts=bool(keyboard))
     outline = _outline(html, embed)
     advice = tuple(_advice(outline, embed))
@@ -81,17 +78,16 @@ def inject(html: str, embed: Embed) -> Injected:
     edits: list[tuple[int, str]] = []
     if needs_runtime:
         own = outline.elements[0].attributes() if outline.elements else None
-        head_tags = (
-            embed.runtime.tags(own, takes_keys=page.takes_keys, has_loader=outline.has_loader)
-            + embed.palette
+        head_tags = embed.runtime_tags(
+            own, takes_keys=page.takes_keys, has_loader=outline.has_loader
         )
         element = ""
         if outline.elements:
             edits += _placing(outline.elements[0], outline.element_end)
     else:
-        head_tags = "" if outline.has_loader else embed.loader
-        head_tags += "" if has_asset(html) else embed.styles + keyboard
-        element = "" if outline.elements else embed.tag
+        head_tags = "" if outline.has_loader else embed.loader_tag
+        head_tags += "" if has_asset(html) else embed.style_tags + keyboard
+        element = "" if outline.elements else embed.element_tag
         if outline.elements:
             edits += _completion(html, outline.elements[0], embed)
     if outline.head_end == outline.body_end:
@@ -101,7 +97,7 @@ def inject(html: str, embed: Embed) -> Injected:
     pieces, position = [], 0
     for offset, text in sorted(edits, key=itemgetter(0)):
         # Where something was never closed, our own tags of the last time are not seen as tags.
-        if not html.endswith((text, text + embed.tag), 0, offset):
+        if not html.endswith((text, text + embed.element_tag), 0, offset):
             pieces += [html[position:offset], text]
             position = offset
     page_html = "".join([*pieces, html[position:]])
@@ -147,7 +143,7 @@ def _placing(element: Tag, end: int | None) -> Iterator[tuple[int, str]]:
 
 
 def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
-    yield element.name_end, embed.missing(element.attributes())
+    yield element.name_end, embed.missing_text(element.attributes())
     # HTML knows no self-closing element: the rest of the page would become its content.
     end_tag = f"</{embed.element}>"
     if element.is_self_closing and not html.startswith(end_tag, element.end):
