@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup, Tag
 from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.check.findings import REBUILD, Finding, Severity
 from mkdocs_sentifyd.check.runtime import is_core, read_settings, runtime_findings
-from mkdocs_sentifyd.components import COMPONENTS, credential
+from mkdocs_sentifyd.components import ADDRESSES, ATTRIBUTES, COMPONENTS, credential
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.tags.embed import Embed, address
 
@@ -32,8 +32,8 @@ _LOADERS = {
 }
 _KINDS = {"script": "the loader", "meta": "the settings of an avatar"}
 _REPEATED = "repeated attributes"
-_CREDENTIALS = {"token_endpoint", "token-endpoint", "api-key"}
-_ADDRESSES = ("brand-logo", "terms-href", "privacy-href")
+# With one of these an element may reach a token service, or Sentifyd itself.
+_WAYS_IN = {credential(ATTRIBUTES[name]) for name in ("token_endpoint", "public_api_key")}
 
 
 class CheckedPage:
@@ -69,7 +69,9 @@ class CheckedPage:
         for tag in (*self._elements, *loaders, *self._metas):
             kind = _KINDS.get(tag.name, f"a <{tag.name}>")
             # An author's own tag alone gets nobody anywhere: it has no way in, and no script.
-            is_bare = not (loaders or self._metas) and not _CREDENTIALS & tag.attrs.keys()
+            is_bare = not (loaders or self._metas) and _WAYS_IN.isdisjoint(
+                map(credential, tag.attrs)
+            )
             yield self._finding(
                 "unexpected-avatar",
                 f"has {kind}, although the configuration keeps avatars off this page",
@@ -174,7 +176,7 @@ class CheckedPage:
                     f"{REBUILD}, unless the page's author wants it so",
                     Severity.WARNING,
                 )
-        for name in _ADDRESSES:
+        for name in ADDRESSES:
             if name in found and not self._is_there(found[name]):
                 yield self._finding(
                     "address-broken",

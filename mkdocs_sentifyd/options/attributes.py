@@ -7,30 +7,15 @@ from collections.abc import Container
 
 from mkdocs.config.base import BaseConfigOption, ValidationError
 
+from mkdocs_sentifyd.components import ATTRIBUTES, DISPLAYS
 from mkdocs_sentifyd.options.fields import is_one_line
 
 __all__ = ["Attributes"]
 
 # Attributes that the plugin writes, with the option for each: a browser ignores a second one.
 _WRITTEN = {
-    "avatar-id": "avatar_id",
-    "token-endpoint": "token_endpoint",
-    "api-key": "public_api_key",
-    "toggler": "display",
-    "compact": "display",
-    "overlay": "display",
-    "enable-captions": "captions",
-    "barge-in": "barge_in",
-    "ui-language": "ui_language",
-    "brand-name": "brand.name",
-    "brand-logo": "brand.logo",
-    "terms-href": "brand.terms_url",
-    "privacy-href": "brand.privacy_url",
-    "avatar-background": "appearance.background",
-    "corner-radius": "appearance.corner_radius",
-    "canvas-width": "appearance.canvas_width",
-    "canvas-height": "appearance.canvas_height",
-    "chatbot-height": "appearance.widget_height",
+    **{attribute: option for option, attribute in ATTRIBUTES.items()},
+    **{attribute: "display" for attributes in DISPLAYS.values() for attribute in attributes},
     "style": "appearance, or a style sheet of the site",
 }
 

@@ -11,11 +11,11 @@ from urllib.parse import SplitResult, urlsplit
 from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 
-from mkdocs_sentifyd.components import COMPONENTS, LANGUAGES, spoken
+from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, spoken
 
 __all__ = [
     *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
-    *("LoaderUrl", "OVERLAYS", "OneOf", "PublicKey", "Shortcut", "Text", "TokenEndpoint"),
+    *("LoaderUrl", "OneOf", "PublicKey", "Shortcut", "Text", "TokenEndpoint"),
     *("ends_with_slash", "is_one_line"),
 ]
 
@@ -24,7 +24,6 @@ SomeConfig = TypeVar("SomeConfig", bound=Config)
 EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
 # In no address, whatever some parser may make of it.
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
-OVERLAYS = ("overlay", "overlay-toggler")
 _MODIFIERS = ("ctrl", "alt", "shift", "meta")
 _FINAL_SLASH = re.compile(r"/request_tokens(?:/[^/]+)?/+\Z")
 
@@ -135,7 +134,7 @@ class Display(OneOf):
     """How the avatar stands on the page."""
 
     def __init__(self) -> None:
-        super().__init__("toggler", "embedded", "compact", *OVERLAYS)
+        super().__init__(*DISPLAYS)
 
     def post_validation(self, config: Config, key_name: str) -> None:
         """Refuse what only the realtime component can."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from mkdocs.config.base import BaseConfigOption, ValidationError
 
-from mkdocs_sentifyd.options.fields import OVERLAYS
+from mkdocs_sentifyd.components import OVERLAYS
 from mkdocs_sentifyd.options.patterns import PathPatterns, Patterns
 
 __all__ = ["Override", "Overrides", "merged"]

@@ -9,6 +9,7 @@ from mkdocs.config import config_options as c
 from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationError
 
 from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
+from mkdocs_sentifyd.components import COLOURS, COMPONENTS
 from mkdocs_sentifyd.options import css, fields
 from mkdocs_sentifyd.options.attributes import Attributes
 from mkdocs_sentifyd.options.behaviour import Behaviour
@@ -27,10 +28,6 @@ _PUBLIC_KEY = (
 _FINAL_SLASH = (
     "ends with a slash: the token service knows /request_tokens without one, and says 404 to this"
 )
-
-_COLOURS = {
-    *("background", "primary_color", "secondary_color", "text_on_primary", "text_on_secondary"),
-}
 
 
 class PageOptionsError(ValueError):
@@ -140,7 +137,7 @@ class AppearanceConfig(Options):
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Tell what YAML took for a comment: such a colour would just not be there."""
         for name, value in self.written.items():
-            if value is None and name in _COLOURS:
+            if value is None and name in ("background", *COLOURS):
                 comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
                 return [(name, comment)], []
         return super().validate()
@@ -156,7 +153,7 @@ class PageConfig(Options):
     """Required. Address of the token service's `/request_tokens`; `https`, or `http` for a loopback
     host."""
 
-    component = fields.OneOf("bot", "realtime", default="bot")
+    component = fields.OneOf(*COMPONENTS, default="bot")
     """Which web component: `bot` (`<sentifyd-bot>`) or `realtime` (`<sentifyd-realtime>`)."""
 
     loader = fields.Group[LoaderConfig]()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from mkdocs_sentifyd.components import COMPONENTS, spoken
-from mkdocs_sentifyd.options.fields import OVERLAYS
+from mkdocs_sentifyd.components import (
+    ATTRIBUTES,
+    COLOURS,
+    COMPONENTS,
+    DISPLAYS,
+    OVERLAYS,
+    credential,
+    spoken,
+)
 from mkdocs_sentifyd.options.schema import PageConfig
 
 __all__ = ["colours", "element_attributes"]
 
-_DISPLAY = {
-    "toggler": {"toggler": "true"},
-    "embedded": {"toggler": "false"},
-    "compact": {"toggler": "false", "compact": "true"},
-    "overlay": {"toggler": "false", "overlay": "true"},
-    "overlay-toggler": {"toggler": "true", "overlay": "true"},
-}
 # An overlay fills its host, which has no size of its own.
 OVERLAY_WIDTH, OVERLAY_HEIGHT = 360, 480
 
@@ -32,24 +32,24 @@ def element_attributes(settings: PageConfig, language: str, root: str) -> dict[s
     """
     brand, look = settings.brand, settings.appearance
     names = settings.attribute_names or COMPONENTS[settings.component].attribute_names
-    separator = "_" if names == "documented" else "-"
+    spelt = credential if names == "documented" else str
     values: dict[str, str | int | bool | None] = {
-        f"token{separator}endpoint": settings.token_endpoint,
-        f"avatar{separator}id": settings.avatar_id,
-        "api-key": settings.public_api_key,
-        **_DISPLAY.get(settings.display or "", {}),
-        "enable-captions": settings.captions,
-        "barge-in": settings.barge_in,
-        "ui-language": _ui_language(settings.ui_language, language),
-        "brand-name": brand.name,
-        "brand-logo": _from_page(brand.logo, root),
-        "terms-href": _from_page(brand.terms_url, root),
-        "privacy-href": _from_page(brand.privacy_url, root),
-        "avatar-background": look.background,
-        "corner-radius": look.corner_radius,
-        "canvas-width": look.canvas_width,
-        "canvas-height": look.canvas_height,
-        "chatbot-height": look.widget_height,
+        spelt(ATTRIBUTES["token_endpoint"]): settings.token_endpoint,
+        spelt(ATTRIBUTES["avatar_id"]): settings.avatar_id,
+        ATTRIBUTES["public_api_key"]: settings.public_api_key,
+        **DISPLAYS.get(settings.display or "", {}),
+        ATTRIBUTES["captions"]: settings.captions,
+        ATTRIBUTES["barge_in"]: settings.barge_in,
+        ATTRIBUTES["ui_language"]: _ui_language(settings.ui_language, language),
+        ATTRIBUTES["brand.name"]: brand.name,
+        ATTRIBUTES["brand.logo"]: _from_page(brand.logo, root),
+        ATTRIBUTES["brand.terms_url"]: _from_page(brand.terms_url, root),
+        ATTRIBUTES["brand.privacy_url"]: _from_page(brand.privacy_url, root),
+        ATTRIBUTES["appearance.background"]: look.background,
+        ATTRIBUTES["appearance.corner_radius"]: look.corner_radius,
+        ATTRIBUTES["appearance.canvas_width"]: look.canvas_width,
+        ATTRIBUTES["appearance.canvas_height"]: look.canvas_height,
+        ATTRIBUTES["appearance.widget_height"]: look.widget_height,
         "style": "; ".join(f"{name}: {value}" for name, value in _style(settings)) or None,
         **settings.attributes,
     }
@@ -86,11 +86,6 @@ def _style(settings: PageConfig) -> Iterator[tuple[str, str]]:
 
 def colours(settings: PageConfig) -> Iterator[tuple[str, str]]:
     """Custom properties, with the colours that the author chose."""
-    look = settings.appearance
-    properties = {
-        "--primary-color": look.primary_color,
-        "--secondary-color": look.secondary_color,
-        "--text-color-primary-bg": look.text_on_primary,
-        "--text-color-secondary-bg": look.text_on_secondary,
-    }
-    yield from ((name, colour) for name, colour in properties.items() if colour is not None)
+    for option, name in COLOURS.items():
+        if colour := settings.appearance[option]:
+            yield name, colour
