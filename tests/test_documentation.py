@@ -25,6 +25,7 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 from edge_service.sandbox.faults import FaultKind
 from edge_service.variables import declared
+from mkdocs_sentifyd.check.findings import KINDS
 from mkdocs_sentifyd.options.fields import Group
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.examples import ROOT, blocks, pages
@@ -185,13 +186,7 @@ def test_every_code_is_documented(root: Path) -> None:
 
 def test_every_finding_is_documented(root: Path) -> None:
     text = (root / "example_docs/docs/reference/commands.md").read_text()
-    sources = [file.read_text() for file in (root / "mkdocs_sentifyd/check").glob("*.py")]
-    found = {
-        code.replace("{kind}", "endpoint")
-        for code in re.findall(r'inding\(\s*f?"((?:\{kind\}|[a-z])[a-z-]+)"', "".join(sources))
-    }
-    tags = ("loader", "element", "runtime", "settings")
-    found |= {f"{name}-{what}" for name in tags for what in ("missing", "repeated")}
+    found = {kind.code or key for key, kind in KINDS.items()}
     assert len(found) > 20
     assert [code for code in found if f"`{code}`" not in text] == []
 

@@ -106,10 +106,9 @@ def no_message(node: ast.AST) -> Sequence[ast.AST]:
             if called == "Verdict":
                 is_ok = len(args) > 1 and written(args[1]) == "ok"
                 return args if is_ok else args[-1:]
-            # Of a finding the text after its code and place; the cure comes last.
-            if called in ("Finding", "_finding"):
-                what = 2 if called == "Finding" else 1
-                return [arg for number, arg in enumerate(args) if number != what]
+            # The first text of a kind of finding says what is wrong, the second how to fix it.
+            if called == "Kind":
+                return args[1:]
     return []
 
 
@@ -274,7 +273,7 @@ def test_no_message_on_the_page_is_gone() -> None:
         ("log.warning('%s: %s is not there', a, b)", ["… is not there"]),
         ("def f():\n    'What it does and why.'", []),
         ("x.add_argument(help='what it is for')", []),
-        ("Finding('a-code', path, 'what was found', 'what to do about it')", ["what was found"]),
+        ("Kind('what was found', 'what to do about it')", ["what was found"]),
         ("Verdict('redis', 'a-code', 'what was found', 'what to do')", ["what was found"]),
     ],
 )  # fmt: skip

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from mkdocs_sentifyd.check.findings import Finding, Severity
+from mkdocs_sentifyd.check.findings import Finding, finding
 
 __all__ = ["check_endpoint", "origin_of"]
 
@@ -90,22 +90,16 @@ class _Endpoint:
     def check(self) -> Iterator[Finding]:
         try:
             yield from self._preflight()
-            refresh_token = yield from self._grant("endpoint", {})
+            refresh_token = yield from self._grant({})
             if refresh_token:
-                yield from self._grant("endpoint-refresh", {"refreshToken": refresh_token})
+                yield from self._grant({"refreshToken": refresh_token})
             yield from self._foreign_origin(FOREIGN_ORIGIN)
             yield from self._foreign_origin("null")
         except requests.Timeout:
-            yield self._finding(
-                "endpoint-unreachable", "does not answer in time", "see that the service runs"
-            )
+            yield self._finding("endpoint-timeout")
         except (requests.RequestException, HTTPError, UnicodeError) as error:
             # The library's own text holds the address, and with it the refresh token.
-            yield self._finding(
-                "endpoint-unreachable",
-                f"cannot be reached ({type(error).__name__})",
-                "see that the service runs, that the name resolves, and that its certificate holds",
-            )
+            yield self._finding("endpoint-unreachable", error=type(error).__name__)
 
     def _preflight(self) -> Iterator[Finding]:
         if self._is_same_origin:
@@ -113,73 +107,44 @@ class _Endpoint:
         answer = self._call("OPTIONS", self._origin, {}, {"Access-Control-Request-Method": "GET"})
         # A browser follows no redirect here.
         if not 200 <= answer.status < 300:
-            yield self._finding(
-                "endpoint-preflight",
-                f"answers the browser's preflight with {answer.status}",
-                "have it answer OPTIONS for the site's origin, without asking for credentials",
-            )
+            yield self._finding("endpoint-preflight", status=answer.status)
         elif not self._allows(answer, self._origin):
             yield self._cors("the browser's preflight")
 
-    def _grant(self, kind: str, query: Mapping[str, str]) -> Generator[Finding, None, str | None]:
+    def _grant(self, query: Mapping[str, str]) -> Generator[Finding, None, str | None]:
         """Get tokens, and return the refresh token."""
         answer = self._call("GET", self._origin, query)
-        call = "a refresh" if query else "a first call"
+        call, prefix = ("a refresh", "endpoint-refresh") if query else ("a first call", "endpoint")
+
+        def found(name: str, **values: object) -> Finding:
+            return self._finding(f"endpoint-{name}", f"{prefix}-{name}", call=call, **values)
+
         payload = _parsed(answer.content)
         if any(key in text for key in self._keys for text in (answer.content, *_texts(payload))):
-            yield self._finding(
-                f"{kind}-key",
-                f"answers {call} with the API key itself",
-                "take it offline at once, and have Sentifyd replace the key",
-            )
+            yield found("key")
         if not (self._is_same_origin or self._allows(answer, self._origin)):
             yield self._cors(call)
         if answer.status != 200:
-            yield self._finding(
-                f"{kind}-status",
-                f"answers {call} with {answer.status}",
-                _STATUS_CURES.get(answer.status, "see the log of the token service"),
-            )
+            cure = _STATUS_CURES.get(answer.status, "see the log of the token service")
+            yield found("status", status=answer.status, cure=cure)
             return None
         if "no-store" not in answer.headers.get("Cache-Control", "").lower():
-            yield self._finding(
-                f"{kind}-cacheable",
-                f"lets caches keep the tokens of {call}",
-                "have it send Cache-Control: no-store",
-            )
+            yield found("cacheable")
         allowed = answer.headers.get("Access-Control-Allow-Origin", "*")
         if allowed != "*" and "origin" not in answer.headers.get("Vary", "").lower():
-            yield self._finding(
-                f"{kind}-vary",
-                f"does not say that its answer to {call} depends on the origin",
-                "have it send Vary: Origin",
-                Severity.WARNING,
-            )
+            yield found("vary")
         refresh_token, problem = _read_grant(payload)
         if problem:
-            yield self._finding(
-                f"{kind}-payload",
-                f"answers {call} with something else than tokens: {problem}",
-                'have it answer {"tokens": {"accessToken", "refreshToken"}, "avatarParameters"}',
-            )
+            yield found("payload", problem=problem)
         return refresh_token
 
     def _foreign_origin(self, origin: str) -> Iterator[Finding]:
         answer = self._call("GET", origin, {})
         name = "an opaque origin (null)" if origin == "null" else "a foreign origin"
         if self._allows(answer, origin):
-            yield self._finding(
-                "endpoint-foreign-origin",
-                f"lets {name} read its answer, so that any site can use the avatar",
-                "name the site's origins exactly in ALLOWED_ORIGINS, without *",
-            )
+            yield self._finding("endpoint-foreign-origin", name=name)
         elif answer.status == 200:
-            yield self._finding(
-                "endpoint-foreign-login",
-                f"answers {name} with {answer.status}: a browser hides it, but a login is spent",
-                "refuse origins before asking Sentifyd for tokens",
-                Severity.WARNING,
-            )
+            yield self._finding("endpoint-foreign-login", name=name, status=answer.status)
 
     def _call(
         self,
@@ -239,16 +204,10 @@ class _Endpoint:
         return answer.headers.get("Access-Control-Allow-Origin") in (origin, "*")
 
     def _cors(self, call: str) -> Finding:
-        return self._finding(
-            "endpoint-cors",
-            f"does not let {self._origin} read its answer to {call}",
-            "add this origin to ALLOWED_ORIGINS of the token service",
-        )
+        return self._finding("endpoint-cors", origin=self._origin, call=call)
 
-    def _finding(
-        self, code: str, what: str, cure: str, severity: Severity = Severity.ERROR
-    ) -> Finding:
-        return Finding(code, self._url, what, cure, severity)
+    def _finding(self, key: str, code: str | None = None, **values: object) -> Finding:
+        return finding(key, self._url, code=code, severity=None, **values)
 
 
 def _parsed(content: str) -> object:

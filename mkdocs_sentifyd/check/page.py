@@ -13,7 +13,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from mkdocs_sentifyd.api_keys import find_api_key
-from mkdocs_sentifyd.check.findings import REBUILD, Finding, Severity
+from mkdocs_sentifyd.check.findings import Finding, Severity, finding
 from mkdocs_sentifyd.check.runtime import is_core, read_settings, runtime_findings
 from mkdocs_sentifyd.components import ADDRESSES, ATTRIBUTES, COMPONENTS, credential
 from mkdocs_sentifyd.markup.theme import traits
@@ -72,12 +72,8 @@ class CheckedPage:
             is_bare = not (loaders or self._metas) and _WAYS_IN.isdisjoint(
                 map(credential, tag.attrs)
             )
-            yield self._finding(
-                "unexpected-avatar",
-                f"has {kind}, although the configuration keeps avatars off this page",
-                f"{REBUILD}; or change exclude or the page's front matter",
-                Severity.WARNING if is_bare else Severity.ERROR,
-            )
+            severity = Severity.WARNING if is_bare else Severity.ERROR
+            yield self._finding("unexpected-avatar", severity, part=kind)
 
     def with_avatar(self, embed: Embed) -> Iterator[Finding]:
         """What a chosen page must have, once."""
@@ -86,20 +82,14 @@ class CheckedPage:
         if embed.behaviour.needs_runtime or self._traits.is_instant:
             yield from self._with_runtime(elements, loaders, embed)
             return
-        for name, tags, cure in (
-            ("element", elements, f"keep one <{embed.element}>"),
-            ("loader", loaders, "keep one script tag, or leave it to the plugin"),
-        ):
+        for name, tags in (("element", elements), ("loader", loaders)):
             if not tags:
-                yield self._finding(f"{name}-missing", f"has no {name} of an avatar", REBUILD)
+                yield self._finding(f"{name}-missing")
             elif len(tags) > 1:
-                yield self._finding(f"{name}-repeated", f"has the {name} {len(tags)} times", cure)
+                count = len(tags)
+                yield self._finding(f"{name}-repeated", count=count, element=embed.element)
         for tag in self._others(embed):
-            yield self._finding(
-                "other-component",
-                f"has a <{tag.name}> of the other component beside what {embed.component} needs",
-                "keep one component on a page: take the tag out, or set the option component",
-            )
+            yield self._finding("other-component", element=tag.name, component=embed.component)
         for tag in (*elements, *loaders):
             yield from self._repeated(tag)
         if elements:
@@ -116,22 +106,12 @@ class CheckedPage:
             self._path, self._metas, cores, embed, takes_keys=self._traits.takes_keys
         )
         for tag in elements:
-            yield self._finding(
-                "element-repeated",
-                f"has a <{tag.name}> beside the one that the browser runtime makes",
-                "keep one in the page's source, for the plugin to put in its place",
-            )
+            yield self._finding("element-beside-runtime", element=tag.name)
         for tag in loaders if embed.behaviour.waits else ():
-            yield self._finding(
-                "loader-early",
-                f"fetches {_source(tag)} at once, without waiting for consent or a visitor",
-                "take the script tag out: the browser runtime loads it in time",
-            )
+            yield self._finding("loader-early", url=_source(tag))
         for tag in cores:
             if not self._is_there(_source(tag)):
-                yield self._finding(
-                    "runtime-missing", f"its {_source(tag)} leads to nothing in the site", REBUILD
-                )
+                yield self._finding("runtime-file-missing", url=_source(tag))
         for meta in self._metas[:1]:
             attributes = read_settings(meta).get("attributes")
             yield from self._attributes(attributes if isinstance(attributes, dict) else {}, embed)
@@ -149,59 +129,31 @@ class CheckedPage:
         spelt = list(map(credential, tag.attrs))
         names += [name for name in ("avatar_id", "token_endpoint") if spelt.count(name) > 1]
         for name in names:
-            yield self._finding(
-                "attribute-repeated",
-                f"its <{tag.name}> has {name} more than once, and a browser ignores the second",
-                "keep one of them",
-            )
+            yield self._finding("attribute-repeated", element=tag.name, name=name)
 
     def _attributes(self, found: Mapping[str, str], embed: Embed) -> Iterator[Finding]:
         spelt = {credential(name): value for name, value in found.items()}
         if find_api_key({k: v for k, v in found.items() if v != embed.public_key}):
-            yield self._finding(
-                "key-on-element",
-                f"its <{embed.element}> carries what looks like the API key",
-                "take it out, and give the key to the token service as AVATAR_API_KEY",
-            )
+            yield self._finding("key-on-element", element=embed.element)
         for name, wanted in embed.attributes.items():
             value = spelt.get(credential(name))
             if value is None:
-                yield self._finding(
-                    "attribute-missing", f"its <{embed.element}> has no {name}", REBUILD
-                )
+                yield self._finding("attribute-missing", element=embed.element, name=name)
             elif value != wanted:
-                yield self._finding(
-                    "attribute-differs",
-                    f"its <{embed.element}> has another {name} than the configuration",
-                    f"{REBUILD}, unless the page's author wants it so",
-                    Severity.WARNING,
-                )
+                yield self._finding("attribute-differs", element=embed.element, name=name)
         for name in ADDRESSES:
             if name in found and not self._is_there(found[name]):
-                yield self._finding(
-                    "address-broken",
-                    f"its {name} leads to nothing in the site",
-                    "write the path from the root of the site, as readers see it",
-                )
+                yield self._finding("address-broken", name=name)
 
     def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
         found = _attributes(loader)
         for name, value in embed.loader.attributes().items():
             if name != "src" and found.get(name) != value:
-                yield self._finding(
-                    "loader-differs",
-                    f"its loader has another {name} than the configuration",
-                    f"{REBUILD}, unless the page's author wants it so",
-                    Severity.WARNING,
-                )
+                yield self._finding("loader-differs", name=name)
         if found["src"].strip().lower().startswith("http://") and embed.loader.url.startswith(
             "https://"
         ):
-            yield self._finding(
-                "loader-insecure",
-                "fetches its loader over http, so that anyone on the way can change it",
-                "write https",
-            )
+            yield self._finding("loader-insecure")
 
     def _is_there(self, target: str) -> bool:
         try:
@@ -214,10 +166,8 @@ class CheckedPage:
         except (OSError, ValueError):
             return False
 
-    def _finding(
-        self, code: str, what: str, cure: str, severity: Severity = Severity.ERROR
-    ) -> Finding:
-        return Finding(code, self._path, what, cure, severity)
+    def _finding(self, key: str, severity: Severity | None = None, **values: object) -> Finding:
+        return finding(key, self._path, code=None, severity=severity, **values)
 
 
 def _note_repeated(attributes: dict[str, Any], name: str, _: object) -> None:

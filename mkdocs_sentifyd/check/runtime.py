@@ -9,7 +9,7 @@ from typing import Any
 
 from bs4 import Tag
 
-from mkdocs_sentifyd.check.findings import REBUILD, Finding
+from mkdocs_sentifyd.check.findings import Finding, finding
 from mkdocs_sentifyd.tags.embed import Embed
 
 __all__ = ["is_core", "read_settings", "runtime_findings"]
@@ -44,21 +44,15 @@ def runtime_findings(
         takes_keys: whether its theme acts on keys that are typed into the avatar.
     """
     for name, tags in (("settings", metas), ("runtime", cores)):
-        what = "settings for the browser runtime" if name == "settings" else "browser runtime"
         if not tags:
-            yield Finding(f"{name}-missing", path, f"has no {what}", REBUILD)
+            yield finding(f"{name}-missing", path)
         elif len(tags) > 1:
-            yield Finding(f"{name}-repeated", path, f"has the {what} {len(tags)} times", REBUILD)
+            yield finding(f"{name}-repeated", path, count=len(tags))
     if metas:
         found = read_settings(metas[0])
         wanted = embed.runtime_settings(takes_keys=takes_keys)
         for name in _differing(found, wanted):
-            yield Finding(
-                "settings-differ",
-                path,
-                f"tells the browser runtime another {name} than the configuration",
-                REBUILD,
-            )
+            yield finding("settings-differ", path, name=name)
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from bs4.exceptions import ParserRejectedMarkup
 
 from mkdocs_sentifyd.api_keys import find_named_key
-from mkdocs_sentifyd.check.findings import Finding, Severity
+from mkdocs_sentifyd.check.findings import Finding, Severity, finding
 from mkdocs_sentifyd.check.page import CheckedPage
 from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
 from mkdocs_sentifyd.site.front_matter import PageError
@@ -77,44 +77,18 @@ def check_site(
             page = CheckedPage(site_dir, path, html)
             embed = site.embed(path, html) if site else None
         except ParserRejectedMarkup:
-            result.findings.append(
-                Finding(
-                    "page-unreadable",
-                    path,
-                    "holds markup that the parser of this check cannot read",
-                    "look for a `<![` that begins no CDATA section",
-                    Severity.WARNING,
-                )
-            )
+            result.findings.append(finding("page-unreadable", path))
             continue
         except PageError as error:
-            result.findings.append(
-                Finding("front-matter", path, str(error), "mend the front matter of its source")
-            )
+            result.findings.append(finding("front-matter", path, problem=error))
             continue
         result.avatars += embed is not None
         result.findings += page.without_avatar() if embed is None else page.with_avatar(embed)
     if site:
         _doubt(result.findings, site)
-        result.findings += [
-            Finding(
-                "unused",
-                "mkdocs.yml",
-                line,
-                "correct what was meant, or take it out",
-                Severity.WARNING,
-            )
-            for line in site.unused()
-        ]
+        result.findings += [finding("unused", "mkdocs.yml", problem=line) for line in site.unused()]
     if config.options is not None and not result.avatars:
-        result.findings.append(
-            Finding(
-                "no-avatar",
-                str(site_dir),
-                "no page of the site is to have an avatar",
-                "see what include and exclude leave over",
-            )
-        )
+        result.findings.append(finding("no-avatar", str(site_dir)))
     result.findings += _keys(site_dir, keys, config)
     return result
 
@@ -125,41 +99,25 @@ def _doubt(findings: list[Finding], site: BuiltSite) -> None:
     A blog gives its posts addresses of its own, and plugins make pages without any file.
     """
     wishes = site.wishes()
-    for index, finding in enumerate(findings):
-        wish = _CHOICES.get(finding.code)
-        if wish in wishes and finding.where in site.without_source:
+    for index, found in enumerate(findings):
+        wish = _CHOICES.get(found.code)
+        if wish in wishes and found.where in site.without_source:
             findings[index] = replace(
-                finding, severity=Severity.WARNING, what=f"{finding.what} (its source is not known)"
+                found, severity=Severity.WARNING, what=f"{found.what} (its source is not known)"
             )
 
 
 def _keys(site_dir: Path, keys: Sequence[str], config: SiteConfig) -> Iterator[Finding]:
     leaks = leaking_files(site_dir, keys)
     for path in leaks:
-        yield Finding(
-            "key-in-site",
-            path,
-            "holds the API key, and every reader gets it",
-            "take it out of the sources, build again, and have Sentifyd replace the key",
-        )
+        yield finding("key-in-site", path)
     public = (config.options.public_api_key if config.options else None) or ""
     if public:
-        yield Finding(
-            "public-key",
-            "mkdocs.yml",
-            "public_api_key gives every reader of the site a key",
-            "run a token service, and use token_endpoint in its place",
-            Severity.WARNING,
-        )
+        yield finding("public-key", "mkdocs.yml")
     for file in site_files(site_dir):
         path = os.fsencode(file.relative_to(site_dir).as_posix()).decode("utf-8", "replace")
         if path not in leaks and find_named_key(_text(file), public):
-            yield Finding(
-                "key-like",
-                path,
-                "names an API key of Sentifyd, with a value that looks like a real one",
-                "write a placeholder such as YOUR-API-KEY; if it is real, have it replaced",
-            )
+            yield finding("key-like", path)
 
 
 def _text(file: Path) -> str:
