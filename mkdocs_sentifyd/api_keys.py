@@ -68,11 +68,11 @@ def find_api_key(options: Mapping[str, object]) -> str | None:
 def secret_keys() -> tuple[str, ...]:
     """The keys that the environment names: `AVATAR_API_KEY`, and what `AVATAR_API_KEY_FILE` holds.
 
-    One too short to be told from ordinary text is left out.
+    One that is too short to differ from ordinary text is left out.
     """
     keys = {os.environ.get("AVATAR_API_KEY", "").strip()}
     if file := os.environ.get("AVATAR_API_KEY_FILE"):
-        # The service says what is wrong with the file; a build has no need of it.
+        # The service reports what is wrong with the file; a build does not need it.
         with contextlib.suppress(OSError):
             keys.add(Path(file).read_text(encoding="utf-8", errors="replace").strip())
     return tuple(sorted(key for key in keys if len(key) >= MIN_KEY_LENGTH))

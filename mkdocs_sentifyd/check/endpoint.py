@@ -42,7 +42,7 @@ def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
         keys: API keys that no answer may hold.
 
     Returns:
-        What to mend, without any token.
+        What to fix, without any token.
     """
     with requests.Session() as session:
         # No browser sends what stands in a ~/.netrc.

@@ -30,7 +30,7 @@ def print_json(check: SiteCheck) -> None:
 
 
 def print_report(check: SiteCheck) -> None:
-    """Print each kind of finding once, with where it is and how to mend it."""
+    """Print each kind of finding once, with where it is and how to fix it."""
     console = Console(highlight=False)
     kinds: dict[tuple[str, str, str, Severity], list[str]] = {}
     for finding in check.findings:

@@ -1,4 +1,4 @@
-"""Checking what a page tells the browser runtime."""
+"""Checking the settings that a page has for the browser runtime."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def is_core(script: Tag) -> bool:
 
 
 def read_settings(meta: Tag) -> dict[str, Any]:
-    """What a page tells the runtime; of text that is not such a mapping nothing."""
+    """A page's settings for the runtime; empty if they are not a mapping in JSON."""
     try:
         settings = json.loads(str(meta.get("content") or ""))
     except ValueError:

@@ -37,7 +37,7 @@ class SiteCheck:
     Attributes:
         pages: how many pages there are.
         avatars: how many of them ought to carry an avatar.
-        findings: what to mend.
+        findings: what to fix.
     """
 
     pages: int = 0
@@ -51,13 +51,13 @@ def check_site(
     keys: Sequence[str],
     progress: Progress = lambda *_: None,
 ) -> SiteCheck:
-    """Compare a built site with what its configuration says.
+    """Compare a built site with its configuration.
 
     Args:
         site_dir: folder of the built site.
-        config: what mkdocs.yml says.
+        config: what is needed of mkdocs.yml.
         keys: API keys that must not be anywhere in the site.
-        progress: told from time to time.
+        progress: called before each page.
 
     Raises:
         SiteError: the folder or a file that holds front matter cannot be read.
@@ -94,14 +94,14 @@ def check_site(
 
 
 def _doubt(findings: list[Finding], site: BuiltSite) -> None:
-    """Make a warning of what the unknown source of a page may have wanted so.
+    """Turn errors into warnings where the unknown source of a page may explain them.
 
     A blog gives its posts addresses of its own, and plugins make pages without any file.
     """
-    wishes = site.wishes()
+    choices = site.choices_without_page()
     for index, found in enumerate(findings):
-        wish = _CHOICES.get(found.code)
-        if wish in wishes and found.where in site.without_source:
+        choice = _CHOICES.get(found.code)
+        if choice in choices and found.where in site.without_source:
             findings[index] = replace(
                 found, severity=Severity.WARNING, what=f"{found.what} (its source is not known)"
             )
@@ -121,7 +121,7 @@ def _keys(site_dir: Path, keys: Sequence[str], config: SiteConfig) -> Iterator[F
 
 
 def _text(file: Path) -> str:
-    """What a file says, without the tags that highlighting puts between name and value."""
+    """The text of a file, without the tags that highlighting puts between name and value."""
     with file.open("rb") as stream:
         content = stream.read(MAX_TEXT_SIZE)
     if b"\0" in content[:1024]:

@@ -36,7 +36,7 @@ class Injected(NamedTuple):
 
     Attributes:
         html: the page.
-        advice: what its author should mend, a line each.
+        advice: what its author should fix, one line for each problem.
         has_scripts: whether it loads scripts of the browser runtime.
     """
 

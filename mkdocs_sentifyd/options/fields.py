@@ -1,4 +1,4 @@
-"""Option types: what MkDocs' own do not check, each mistake told in one line with its cure."""
+"""Option types for what MkDocs' own do not check; each error is one line with its fix."""
 
 from __future__ import annotations
 

@@ -31,16 +31,16 @@ _FINAL_SLASH = (
 
 
 class PageOptionsError(ValueError):
-    """A page's options cannot be used; the text says how to mend it."""
+    """A page's options cannot be used; the text says how to fix it."""
 
 
 class Options(Config):
-    """Options of which a wrong name is told with the right one."""
+    """Options that suggest the right name for a wrong one."""
 
     written: Mapping[str, Any] = {}
     """What the author wrote, without the defaults."""
 
-    told: frozenset[tuple[str, str]] = frozenset()
+    reported: frozenset[tuple[str, str]] = frozenset()
     """Warnings of the last validation."""
 
     def load_dict(self, patch: dict[str, Any]) -> None:
@@ -52,14 +52,14 @@ class Options(Config):
         """Return errors and warnings, each with the option's name."""
         known = dict(self._schema)
         errors, warnings = super().validate()
-        told = [(name, text) for name, text in warnings if name in known]
+        found = [(name, text) for name, text in warnings if name in known]
         others = [str(name) for name in self.written if name not in known]
-        told += [(name, self.unknown(name, known)) for name in others]
-        self.told = frozenset(told)
-        return errors, told
+        found += [(name, self.unknown(name, known)) for name in others]
+        self.reported = frozenset(found)
+        return errors, found
 
     def unknown(self, name: str, known: Iterable[str]) -> str:
-        """What is said of a name that is no option."""
+        """The warning for a name that is no option."""
         import difflib
 
         close = difflib.get_close_matches(name, known := list(known), n=1)
@@ -135,7 +135,7 @@ class AppearanceConfig(Options):
     between light and dark: in Material, Zensical and MkDocs' own themes. Default: `false`."""
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
-        """Tell what YAML took for a comment: such a colour would just not be there."""
+        """Refuse a colour that YAML took for a comment: it would silently be missing."""
         for name, value in self.written.items():
             if value is None and name in ("background", *COLOURS):
                 comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
@@ -193,7 +193,7 @@ class PageConfig(Options):
     reader of the site gets it, and a strict build fails. Default: none."""
 
     def unknown(self, name: str, known: Iterable[str]) -> str:
-        """What is said of a name that is no option, or none of a page."""
+        """The warning for a name that is no option, or none of a page."""
         if name in dict(SentifydConfig._schema):  # noqa: SLF001 - MkDocs has no other way to ask
             return (
                 "no such option of a page: it is for the whole site, and belongs beside avatar_id "
@@ -279,7 +279,7 @@ class SentifydConfig(PageConfig):
         page = PageConfig(self.config_file_path)
         page.load_dict(written)
         errors, warnings = page.validate()
-        # What is wrong with the site's own options has been told.
-        for name, problem in [*errors, *(line for line in warnings if line not in self.told)]:
+        # Problems of the site's own options have been reported already.
+        for name, problem in [*errors, *(line for line in warnings if line not in self.reported)]:
             raise PageOptionsError(f"option '{name}': {problem}")
         return page

@@ -20,7 +20,7 @@ _MAY_BE_MEANT = {"public_api_key", "token_endpoint"}
 
 
 class SiteError(Exception):
-    """The site or its configuration cannot be used; the text says how to mend it."""
+    """The site or its configuration cannot be used; the text says how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,11 +29,11 @@ class SiteConfig:
 
     Attributes:
         docs_dir: where the sources are.
-        site_url: where the site will be, if it says so.
+        site_url: where the site will be; empty if unknown.
         meta_file: name of the files that hold front matter for a folder, if Material's plugin for
             them is on.
         options: the plugin's; `None` when it is switched off.
-        warnings: what its author should mend, a line each.
+        warnings: what its author should fix, one line for each problem.
     """
 
     docs_dir: Path
@@ -132,9 +132,9 @@ def _validated(options: dict[str, Any], file: Path) -> tuple[SentifydConfig, tup
     config = SentifydConfig(str(file))
     config.load_dict(options)
     errors, warnings = config.validate()
-    told = [f"{file}: option '{name}': {problem}" for name, problem in warnings]
+    lines = [f"{file}: option '{name}': {problem}" for name, problem in warnings]
     # Without a strict mode, a misspelt `exclude` would put the avatar where it must not be.
     wrong = [line for line in warnings if line[0] not in _MAY_BE_MEANT]
     for name, problem in [*errors, *wrong]:
         raise SiteError(f"{file}: option '{name}': {problem}")
-    return config, tuple(told)
+    return config, tuple(lines)

@@ -19,17 +19,17 @@ LOST = "its front matter cannot be read, and it has a `sentifyd` in it: mend its
 
 
 class PageError(ValueError):
-    """What is said of a page's avatar cannot be used; the text says how to mend it."""
+    """The options for a page's avatar cannot be used; the text says how to fix it."""
 
 
 def read_front_matter(text: str) -> dict[str, Any]:
-    """What a source says of its page.
+    """The front matter of a source.
 
     Args:
         text: the source, with any line ends.
 
     Raises:
-        PageError: it says something of the avatar, and cannot be read.
+        PageError: it has something about the avatar, and cannot be read.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     block = _BLOCK.match(text)
@@ -48,7 +48,7 @@ def read_front_matter(text: str) -> dict[str, Any]:
 
 
 def is_lost(text: str) -> bool:
-    """Whether a text still begins with front matter that says something of the avatar.
+    """Whether a text still begins with front matter that is about the avatar.
 
     MkDocs takes front matter away when it has read it, and leaves it there in silence when it is
     not YAML.

@@ -28,7 +28,7 @@ class Report:
     Attributes:
         pages: how many HTML files it has.
         changed: how many of them were changed.
-        advice: what authors should mend, a line each.
+        advice: what authors should fix, one line for each problem.
         left: pages that a mistake kept as they are, a line each.
         has_avatars: whether a page has one.
         has_scripts: whether a page loads scripts of the browser runtime.
@@ -52,7 +52,7 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
         site_dir: the folder of the built site.
         config_file: an mkdocs.yml with a `plugins: - sentifyd:` section; its `docs_dir` is where
             front matter is looked for.
-        progress: told from time to time.
+        progress: called after each page.
 
     Raises:
         SiteError: a folder, a file or an option is missing or wrong.

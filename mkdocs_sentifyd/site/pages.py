@@ -22,7 +22,7 @@ from mkdocs_sentifyd.tags.embed import Embed
 __all__ = ["BuiltSite", "Progress", "is_page", "page_files", "read_file"]
 
 Progress = Callable[[int, int], object]
-"""Is told how many pages are done, and of how many."""
+"""Called with the number of pages that are done, and of all pages."""
 _SUFFIXES = (".html", ".htm")
 # Where generators keep the source of a page: MkDocs and Hugo, Sphinx.
 _SOURCE_SUFFIXES = (".md", ".rst", ".markdown", ".mdown", ".mkdn", ".mkd")
@@ -78,7 +78,7 @@ def _redirects(html: str) -> bool:
 
 
 def _language(html: str) -> str:
-    """The language that a page says it is in."""
+    """The language that a page declares."""
     top = next(tags(html, _TOP), None)
     if top is None or top.name != "html":
         return ""
@@ -89,7 +89,7 @@ class BuiltSite:
     """The avatars of a built site.
 
     Args:
-        config: what mkdocs.yml says.
+        config: what is needed of mkdocs.yml.
         options: the plugin's options in it.
 
     Attributes:
@@ -141,7 +141,7 @@ class BuiltSite:
         return self._root if path.rpartition("/")[2] == "404.html" else "../" * path.count("/")
 
     def unused(self) -> list[str]:
-        """What is said of pages that are not there, once every page has been asked for."""
+        """Warnings about pages that do not exist; call it after `embed` for every page."""
         without_page = self._without_page()
         lines = list(self._selection.unused(self._paths.union(without_page)))
         lines += [
@@ -152,8 +152,8 @@ class BuiltSite:
         ]
         return lines
 
-    def wishes(self) -> set[bool]:
-        """Whether those sources for which no page was found want an avatar: some, some not."""
+    def choices_without_page(self) -> set[bool]:
+        """`True` if a source without a page wants an avatar, `False` if one does not, or both."""
         found: set[bool] = set()
         for source, fronts in self._without_page().items():
             try:
@@ -161,7 +161,7 @@ class BuiltSite:
                     raise PageError
                 found.add(self._selection.page([source], fronts) is not None)
             except PageError:
-                # Of what cannot be read anything may be wanted.
+                # A source that cannot be read may want either.
                 found |= {True, False}
         return found
 

@@ -60,7 +60,7 @@ class Selection:
                 layers.append(front)
             elif front is not None:
                 raise PageError(f"{FRONT} must be true, false or a mapping of options")
-        # A mistake in a page that is left out is told as well.
+        # An error on a page that is left out is reported too.
         avatar = self._avatar(sources, layers) if layers else None
         is_chosen = self._is_chosen(sources) if wanted is None else wanted
         return (avatar or self._avatar(sources)) if is_chosen else None

@@ -1,6 +1,6 @@
-"""The browser runtime: which of its parts a page needs, and the tags that bring them.
+"""The browser runtime: which of its parts a page needs, what they have to know, and their tags.
 
-Most pages need none: the static tags do all the work, with a style sheet for printing.
+Most pages need none of it: static tags are enough, with a style sheet for printing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def serialised(url: str) -> str:
-    """A URL as browsers write it (URL Standard, section 4.5); what is none stays as it is."""
+    """A URL as browsers write it (URL Standard, section 4.5); any other text stays as it is."""
     try:
         parts = urlsplit(url)
         port = parts.port

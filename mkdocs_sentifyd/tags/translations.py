@@ -1,4 +1,4 @@
-"""What the launcher says, in the languages of the component's controls."""
+"""The launcher's texts, in the languages of the component's controls."""
 # ruff: noqa: RUF001 - other languages have other signs
 
 from __future__ import annotations
