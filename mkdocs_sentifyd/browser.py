@@ -9,13 +9,13 @@ import functools
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 from mkdocs_sentifyd.assets import folder
 from mkdocs_sentifyd.attributes import colours
-from mkdocs_sentifyd.components import credential, spoken
+from mkdocs_sentifyd.components import STORED, Component, credential, spoken
 from mkdocs_sentifyd.rendering import render
 from mkdocs_sentifyd.words import WORDS
 
@@ -179,7 +179,7 @@ class Runtime:
     Args:
         settings: what it has to know of a page beside the element.
         behaviour: what the site wants.
-        element: name of the element.
+        component: what the element is.
         attributes: those of the element.
         loader: properties of the script that defines it.
         root: the way from the page to the root of the site.
@@ -193,14 +193,14 @@ class Runtime:
         self,
         settings: Mapping[str, Any],
         behaviour: Behaviour,
-        element: str,
+        component: Component,
         attributes: Mapping[str, str],
         loader: Mapping[str, str],
         root: str,
     ) -> None:
         self._settings = settings
         self._behaviour = behaviour
-        self._element = element
+        self._component = component
         self.attributes = attributes
         self._loader = loader
         self._root = root
@@ -234,14 +234,18 @@ class Runtime:
         """What the runtime reads on a page."""
         spelt = {credential(name): value for name, value in attributes.items()}
         avatar, endpoint = spelt["avatar_id"], spelt.get("token_endpoint")
+        component = self._component
+        fixed = [attributes.get(name) for name in component.fixed]
         return {
             **self._settings,
             "avatar": avatar,
             # As browsers write it in their records of requests.
             "endpoint": endpoint and _serialised(endpoint),
-            "element": self._element,
-            # With another of any of these it is another avatar, and not this one elsewhere.
-            "identity": f"{self._element} {avatar} {endpoint}",
+            "element": component.element,
+            # Another value of any of these needs a new element.
+            "identity": " ".join(map(str, [component.element, avatar, endpoint, *fixed])),
+            "opening": asdict(component.opening),
+            "stored": list(STORED),
             "loader": None if has_loader else self._loader,
             "place": has_place,
             "attributes": attributes,
@@ -253,7 +257,8 @@ class Runtime:
         preloads = render(
             "runtime.html",
             settings=text,
-            parts=settings["parts"],
+            # The core imports the first one itself.
+            parts=["opening", *settings["parts"]],
             folder=self._root + folder(),
         )
         return f"{preloads}\n{core(self._root)}"

@@ -143,7 +143,7 @@ def make_embed(settings: PageConfig, behaviour: Behaviour, language: str, root: 
         runtime=Runtime(
             page_settings(settings, behaviour, language),
             behaviour,
-            component.element,
+            component,
             attributes,
             {name: value for name, value in script.items() if value is not None},
             root,

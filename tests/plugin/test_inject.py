@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mkdocs_sentifyd.browser import Behaviour, Runtime
+from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.embed import Embed, address, host_pattern
 from mkdocs_sentifyd.inject import _outline, _quick_places, inject
 from mkdocs_sentifyd.scan import UNCLOSED, tags
@@ -31,7 +32,7 @@ EMBED = Embed(
     runtime=Runtime(
         {},
         Behaviour(),
-        "sentifyd-bot",
+        COMPONENTS["bot"],
         {"token_endpoint": "T", "avatar_id": "A"},
         {"src": LOADER},
         "",
