@@ -8,11 +8,31 @@ from typing import Literal
 
 __all__ = [
     *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
-    *("Component", "credential", "spoken"),
+    *("STORED", "Component", "Opening", "credential", "spoken"),
 ]
 
 _CREDENTIALS = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
 LANGUAGES = ("en", "fr", "de", "es", "ar", "zh")
+# Keys of the session storage that a component writes begin so; the avatar's ID follows.
+STORED = ("showChatbot_", "chatbotState_", "authData_", "conversationData_")
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a script opens and closes an element, and learns whether it is open.
+
+    Attributes:
+        storage: start of the key in the session storage under which the element keeps its state;
+            the avatar's ID follows. An element reads it once, when it is connected.
+        field: name of the state in the JSON object stored there; `None` when the stored JSON is
+            the state itself, `true` or `false`.
+        toggle: name of the method with which a living element changes between open and closed.
+            Not every version has it, so the runtime looks for it.
+    """
+
+    storage: str
+    field: str | None
+    toggle: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,9 @@ class Component:
         loader: address of the script that defines it.
         loader_type: how that script is run.
         attribute_names: how the attributes that hold its credentials are spelt.
+        opening: how it is opened and closed.
+        fixed: attributes that it reads only when it is connected; another value of one needs a
+            new element.
         other_loaders: further addresses of the script, which an author may have pasted.
     """
 
@@ -31,6 +54,8 @@ class Component:
     loader: str
     loader_type: Literal["classic", "module"]
     attribute_names: Literal["documented", "kebab"]
+    opening: Opening
+    fixed: tuple[str, ...] = ()
     other_loaders: tuple[str, ...] = ()
 
 
@@ -40,6 +65,11 @@ COMPONENTS = {
         loader="https://frontend.sentifyd.io/sentifyd-bot/main.js",
         loader_type="classic",
         attribute_names="documented",
+        # The key is documented. The method is known of the other component alone, whose published
+        # wrapper calls itself by this one's name.
+        opening=Opening(storage="showChatbot_", field=None, toggle="_handleToggleChatbot"),
+        # Not documented: a new element is right whether it follows the attribute or not.
+        fixed=("toggler",),
         other_loaders=("https://cdn.sentifyd.io/element/bot.js",),
     ),
     "realtime": Component(
@@ -47,6 +77,8 @@ COMPONENTS = {
         loader="https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js",
         loader_type="module",
         attribute_names="kebab",
+        # Seen on version 1.4.0 of the vendor's package; the hosted loader may differ.
+        opening=Opening(storage="chatbotState_", field="isVisible", toggle="_handleToggleChatbot"),
     ),
 }
 

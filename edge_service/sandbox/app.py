@@ -27,7 +27,7 @@ CLOSE_BAD_MESSAGE = 4400
 CLOSE_TOKEN = 4401
 _COMPONENT = Path(__file__).with_name("component")
 _SDKS = {"sentifyd-bot": "Sentifyd", "sentifyd-realtime": "SentifydRealtime"}
-_PARTS = ("storage", "markup", "actions", "conversation", "element")
+_PARTS = ("storage", "state", "markup", "actions", "conversation", "element")
 
 
 @dataclass(slots=True)

@@ -1,5 +1,6 @@
 // Nothing before the visitor agrees.
-import { discard, holds, isAsked, stored, update } from "./core.js";
+import { discard, holds, update } from "./core.js";
+import { wipe } from "./opening.js";
 
 let name;
 let told = {};
@@ -9,15 +10,13 @@ export default (settings) => {
   try {
     // Material and Zensical know; other sites tell.
     if (told[name] ?? window.__md_get?.("__consent")?.[name]) {
-      if (holds.delete("consent") && isAsked) stored(true);
+      holds.delete("consent");
       return;
-    }
-    for (const key in { ...sessionStorage }) {
-      if (/^(showChatbot|authData|conversationData)_/.test(key)) sessionStorage.removeItem(key);
     }
   } catch {}
   holds.add("consent");
   discard();
+  wipe();
 };
 
 document.addEventListener("sentifyd:consent", ({ detail }) => {

@@ -1,6 +1,8 @@
 // One avatar for a whole visit: instant navigation leaves the end of the body as it is.
+import * as opening from "./opening.js";
 
 export let settings = null;
+// Whether the avatar has to open as soon as it is there.
 export let isAsked = false;
 export let isClosed = false;
 // Why it may not come yet.
@@ -13,7 +15,8 @@ const workshop = document.implementation.createHTMLDocument("");
 const early = window.sentifydDocs;
 let element = null;
 let isShown = false;
-let isAnswered = false;
+// Whether the endpoint gave this element its tokens, once that is known.
+let isServed = null;
 let written = {};
 let identity;
 
@@ -22,7 +25,8 @@ function tell(what, detail) {
   document.documentElement.dataset.sentifyd = what;
 }
 
-function fail(reason, message) {
+export function fail(reason, message) {
+  isAsked = false;
   console.error(`sentifyd: ${message}`);
   tell("error", { reason, message });
 }
@@ -30,6 +34,7 @@ function fail(reason, message) {
 export function update() {
   const meta = document.querySelector("meta[name=sentifyd]");
   settings = meta && JSON.parse(meta.content);
+  if (settings) opening.configure(settings);
   settings?.parts.forEach(add);
   parts.forEach((part) => part(settings));
   if (settings && !isClosed && !holds.size) show();
@@ -52,7 +57,10 @@ function add(name) {
 
 function show() {
   const { attributes, element: name } = settings;
-  if (settings.identity !== identity) discard();
+  const place = (settings.place && document.querySelector("[data-sentifyd-place]")) || document.body;
+  // A living element that is moved or put back may never connect again, and a theme removes what
+  // stands in the text of the last page. Another place gets a new one, for one request of tokens.
+  if (settings.identity !== identity || element?.parentNode !== place) discard();
   identity = settings.identity;
   if (!loaders.get(name)) return load(settings);
   element ??= workshop.createElement(name);
@@ -64,12 +72,15 @@ function show() {
     else if (value === undefined) element.removeAttribute(key);
     else element.setAttribute(key, value);
   }
-  // The component reads these when it is connected.
-  if (written.toggler !== attributes.toggler) element.remove();
   written = attributes;
-  const place = (settings.place && document.querySelector("[data-sentifyd-place]")) || document.body;
-  if (element.parentNode !== place) place.append(element);
+  const isOpening = isAsked && isFloating();
+  if (!element.isConnected) {
+    if (isOpening) opening.setOpen(null, true);
+    place.append(element);
+  }
+  if (isOpening) opening.setOpen(element, true);
   setShown(true);
+  isAsked = false;
 }
 
 function load({ element: name, loader }) {
@@ -104,25 +115,19 @@ export function discard() {
   element?.remove();
   element = null;
   written = {};
-  isAnswered = false;
+  isServed = null;
+  opening.forget();
 }
 
 const isFloating = () => settings.attributes.toggler !== "false";
 
-// Where the component keeps whether it is open.
-export function stored(value) {
-  try {
-    const key = `showChatbot_${settings.avatar}`;
-    if (value !== undefined) sessionStorage[key] = value;
-    return sessionStorage[key] === "true";
-  } catch {
-    return false;
-  }
-}
+export const isOpen = () => isShown && (!isFloating() || opening.isOpen());
 
 function setOpen(wanted) {
   if (!settings) return;
-  if (isFloating() && stored() !== stored(wanted)) element?.remove();
+  // A component that was refused its tokens may never connect again.
+  if (wanted && isServed === false && !isOpen()) discard();
+  if (isFloating() && opening.setOpen(element, wanted)) discard();
   if (wanted || !isFloating()) isClosed = !wanted;
   if (wanted) holds.delete("load");
   isAsked = wanted;
@@ -132,10 +137,12 @@ function setOpen(wanted) {
 const docs = (window.sentifydDocs = {
   open: () => setOpen(true),
   close: () => setOpen(false),
-  toggle: () => setOpen(!isShown || (isFloating() && !stored())),
+  toggle: () => setOpen(!isOpen()),
   destroy() {
     isClosed = true;
+    isAsked = false;
     discard();
+    opening.wipe();
     update();
   },
   push: (name) => docs[name]?.(),
@@ -145,9 +152,9 @@ const docs = (window.sentifydDocs = {
 new PerformanceObserver((list) => {
   for (const { name, responseStatus: status } of list.getEntries()) {
     // Later there is a conversation, and a token in the address.
-    if (name !== settings?.endpoint || isAnswered || !element) continue;
-    isAnswered = true;
-    if (status < 200 || status > 299) fail("endpoint", `${name} answers ${status || "nothing"}`);
+    if (name !== settings?.endpoint || isServed !== null || !element) continue;
+    isServed = status > 199 && status < 300;
+    if (!isServed) fail("endpoint", `${name} answers ${status || "nothing"}`);
   }
 }).observe({ type: "resource" });
 

@@ -1,5 +1,6 @@
 // A button in place of the avatar.
-import { discard, holds, isAsked, isClosed, stored } from "./core.js";
+import { discard, fail, holds, isAsked, isClosed, isOpen } from "./core.js";
+import * as opening from "./opening.js";
 
 const host = document.createElement("div");
 host.dataset.sentifydLauncher = "";
@@ -16,12 +17,17 @@ function draw(busy, message) {
 }
 
 button.onclick = () => {
-  if (isBusy) return;
-  draw(true, settings.launcher.loading);
-  window.sentifydDocs.open();
+  if (!isBusy) window.sentifydDocs.open();
 };
 
-document.addEventListener("sentifyd:shown", ({ detail: { element } }) => {
+// The button stays until the avatar is open and in sight.
+function finish(element, tries = 50) {
+  if (!isBusy) return;
+  if (!isOpen() || !element.getClientRects().length) {
+    if (tries) setTimeout(finish, 100, element, tries - 1);
+    else fail("open", `<${element.localName}> does not open`);
+    return;
+  }
   const hadFocus = document.activeElement === button;
   draw(false, "");
   if (!hadFocus) return;
@@ -30,14 +36,19 @@ document.addEventListener("sentifyd:shown", ({ detail: { element } }) => {
   // Keys pass by all that is in such an element.
   element.onblur = () => element.removeAttribute("tabindex");
   element.focus();
+}
+
+document.addEventListener("sentifyd:shown", ({ detail: { element } }) => {
+  if (isBusy) finish(element);
+  else draw(false, "");
 });
 
 document.addEventListener("sentifyd:error", () => {
   if (!settings) return;
   const hadFocus = document.activeElement?.matches("sentifyd-bot,sentifyd-realtime");
-  stored(false);
   holds.add("load");
   discard();
+  opening.setOpen(null, false);
   draw(false, settings.launcher.failed);
   if (hadFocus) button.focus();
 });
@@ -51,8 +62,11 @@ export default (current) => {
     host.style.cssText = style;
     if (!host.isConnected) document.body.append(host);
     // An open conversation goes on after a page load.
-    if (!isKnown && !isAsked && !stored()) holds.add("load");
+    if (!isKnown && !isAsked && !opening.isOpen()) holds.add("load");
     isKnown = true;
   }
-  draw(isBusy && !holds.has("consent"), status.textContent);
+  // A shortcut or a script may have asked as well.
+  const isLoading = settings && (isAsked ? !isOpen() : isBusy && isOpen());
+  if (isLoading && !holds.has("consent")) draw(true, settings.launcher.loading);
+  else draw(false, status.textContent);
 };

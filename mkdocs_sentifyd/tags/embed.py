@@ -5,11 +5,11 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from mkdocs_sentifyd.components import COMPONENTS, credential
+from mkdocs_sentifyd.components import COMPONENTS, STORED, credential
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags import runtime
@@ -138,14 +138,18 @@ class Embed:
         written = self.attributes if attributes is None else attributes
         spelt = {credential(name): value for name, value in written.items()}
         avatar, endpoint = spelt["avatar_id"], spelt.get("token_endpoint")
+        component = COMPONENTS[self.component]
+        fixed = [written.get(name) for name in component.fixed]
         return {
             **self.page,
             "avatar": avatar,
             # As browsers write it in their records of requests.
             "endpoint": endpoint and runtime.serialised(endpoint),
-            "element": self.element,
+            "element": component.element,
             # Another value of any of these needs a new element.
-            "identity": f"{self.element} {avatar} {endpoint}",
+            "identity": " ".join(map(str, [component.element, avatar, endpoint, *fixed])),
+            "opening": asdict(component.opening),
+            "stored": list(STORED),
             "loader": None if has_loader else self.loader.properties(),
             "place": has_place,
             "attributes": written,

@@ -114,6 +114,10 @@ def settings_tags(root: str, settings: Mapping[str, Any]) -> str:
     """
     text = json.dumps(settings, separators=(",", ":"))
     preloads = render(
-        "runtime.html", settings=text, parts=settings["parts"], folder=root + folder()
+        "runtime.html",
+        settings=text,
+        # The core imports the first one itself.
+        parts=["opening", *settings["parts"]],
+        folder=root + folder(),
     )
     return f"{preloads}\n{core(root)}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
 import pytest
+from playwright.sync_api import Locator, Page
 from starlette.applications import Starlette
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
@@ -82,17 +84,100 @@ def test_pages_with_either_documented_loader_connect(
     assert visit.errors() == []
 
 
-def test_the_realtime_element_with_kebab_case_attributes(
-    stage: Callable[..., Stage], visit: Visit
-) -> None:
+REALTIME = "sentifyd-realtime"
+STATE = "chatbotState_a1"
+
+
+@pytest.fixture
+def realtime(stage: Callable[..., Stage], visit: Visit) -> Page:
+    """A page with the realtime element that is not connected yet."""
     set_up = stage()
     set_up.body = (
-        f'<script src="{set_up.sandbox_url}/sentifyd-realtime/v1/main.js" type="module"></script>'
-        f'<sentifyd-realtime token-endpoint="{set_up.endpoint}" avatar-id="a1"></sentifyd-realtime>'
+        f'<script src="{set_up.sandbox_url}/{REALTIME}/v1/main.js" type="module"></script>'
+        f'<{REALTIME} token-endpoint="{set_up.endpoint}" avatar-id="a1"></{REALTIME}>'
     )
+    visit.page.add_init_script("sessionStorage.setItem('showChatbot_a1', 'true')")
     visit.page.goto(set_up.site)
+    return visit.page
 
-    visit.page.wait_for_selector('sentifyd-realtime[data-state="connected"]', state="attached")
+
+def _wait_for_realtime(page: Page, state: str = "connected") -> Locator:
+    page.wait_for_selector(f'{REALTIME}[data-state="{state}"]', state="attached")
+    return page.locator(REALTIME)
+
+
+def test_the_realtime_element_with_kebab_case_attributes(realtime: Page, visit: Visit) -> None:
+    _wait_for_realtime(realtime)
+
+    assert visit.errors() == []
+
+
+def test_the_realtime_element_is_opened_by_its_method(realtime: Page, visit: Visit) -> None:
+    panel = _wait_for_realtime(realtime).get_by_role("region", name="Sandbox avatar")
+    assert not panel.is_visible()
+    assert visit.stored(STATE) is None
+
+    for is_open in (True, False):
+        now = realtime.evaluate(
+            f"""() => {{
+              document.querySelector("{REALTIME}")._handleToggleChatbot();
+              return sessionStorage.{STATE};
+            }}"""
+        )
+        assert json.loads(now) == {"isVisible": is_open, "mode": "AVATAR", "enableCaptions": True}
+        assert panel.is_visible() is is_open
+    realtime.evaluate(f"sessionStorage.{STATE} = JSON.stringify({{ isVisible: true }})")
+    assert not panel.is_visible()
+    assert visit.stored("showChatbot_a1") is True
+
+    realtime.reload()
+    assert _wait_for_realtime(realtime).get_by_role("region").is_visible()
+
+
+@pytest.mark.parametrize("is_removed", [True, False], ids=["put-back", "moved"])
+def test_a_realtime_element_that_is_moved_loses_its_connection(
+    realtime: Page, visit: Visit, is_removed: bool
+) -> None:
+    element = _wait_for_realtime(realtime)
+    realtime.evaluate(
+        f"""(isRemoved) => {{
+          const element = document.querySelector("{REALTIME}");
+          if (isRemoved) element.remove();
+          document.body.append(element);
+        }}""",
+        is_removed,
+    )
+    assert element.get_attribute("data-state") == "idle"
+    asked = [request.url for request in visit.requests if "request_tokens" in request.url]
+    assert len(asked) == 1
+
+    realtime.evaluate(f'document.querySelector("{REALTIME}")._handleToggleChatbot()')
+    element.get_by_role("button", name="Connect").click()
+    _wait_for_realtime(realtime)
+    assert [r.url for r in visit.requests if "request_tokens" in r.url] == asked
+
+
+def test_the_realtime_element_asks_for_tokens_at_every_page(realtime: Page, visit: Visit) -> None:
+    _wait_for_realtime(realtime)
+    realtime.reload()
+    _wait_for_realtime(realtime)
+
+    assert sum("request_tokens" in request.url for request in visit.requests) == 2
+
+
+def test_attributes_of_a_living_realtime_element(realtime: Page, visit: Visit) -> None:
+    element = _wait_for_realtime(realtime)
+    panel = element.get_by_role("region", name="Sandbox avatar")
+    # The attribute alone does not hide it.
+    realtime.evaluate(f'document.querySelector("{REALTIME}").hidden = true')
+    assert element.is_visible()
+
+    for toggler, is_open in (("false", True), ("true", False)):
+        realtime.evaluate(
+            f'value => document.querySelector("{REALTIME}").setAttribute("toggler", value)', toggler
+        )
+        assert panel.is_visible() is is_open
+    assert element.get_attribute("data-state") == "connected"
     assert visit.errors() == []
 
 

@@ -9,7 +9,14 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mkdocs_sentifyd import api_keys
-from mkdocs_sentifyd.components import ADDRESSES, ATTRIBUTES, COLOURS, COMPONENTS, DISPLAYS
+from mkdocs_sentifyd.components import (
+    ADDRESSES,
+    ATTRIBUTES,
+    COLOURS,
+    COMPONENTS,
+    DISPLAYS,
+    STORED,
+)
 
 ELEMENTS = {component.element for component in COMPONENTS.values()}
 HOSTS = {
@@ -19,6 +26,7 @@ HOSTS = {
 }
 # Other names are ordinary words, or those of options.
 SPELLINGS = {name for name in (*ATTRIBUTES.values(), *COLOURS.values()) if "-" in name}
+SPELLINGS |= {*STORED, *(component.opening.toggle for component in COMPONENTS.values())}
 ELEMENT = re.compile(r"(?<![\w-])sentifyd-[a-z]+(?![\w-])")
 # Modules on the same layer as `components.py` do not import it.
 COPIES = {"api_keys.py": set(ADDRESSES)}

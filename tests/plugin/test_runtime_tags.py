@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.markup.theme import traits
 from tests.plugin.conftest import ENDPOINT, LOADER, Build, BuildSite, Page
 
@@ -42,14 +44,14 @@ def _size(*files: Path) -> int:
 
 
 def test_the_core_is_small(root: Path) -> None:
-    assert _size(root / "mkdocs_sentifyd/runtime/core.js") <= 2048
+    assert _size(root / "mkdocs_sentifyd/runtime/core.js") <= 2560
 
 
 def test_all_parts_together_are_small(root: Path) -> None:
     files = sorted((root / "mkdocs_sentifyd/runtime").glob("*.js"))
     assert "core.js" in [file.name for file in files]
 
-    assert _size(*files) <= 6144
+    assert _size(*files) <= 7168
 
 
 def test_a_theme_is_known_by_its_own_script_and_not_by_its_name() -> None:
@@ -103,6 +105,23 @@ def test_a_page_of_instant_navigation(build: BuildSite) -> None:
     assert settings["attributes"] == {"token_endpoint": ENDPOINT, "avatar_id": "avtr_1234abcd"}
     assert settings["loader"] == {"src": LOADER}
     assert settings["endpoint"] == ENDPOINT
+    # The core imports it, so that it has to be on its way as early.
+    assert "opening.js" in _files(page)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_what_is_known_of_a_component_comes_with_the_settings(
+    build: BuildSite, root: Path, component: str
+) -> None:
+    page = build(PAGES, {"component": component}, theme=INSTANT).page("index.html")
+
+    settings = _settings(page)
+    assert settings["opening"] == asdict(COMPONENTS[component].opening)
+    assert settings["opening"]["storage"] in settings["stored"]
+    scripts = (root / "mkdocs_sentifyd/runtime").glob("*.js")
+    sources = "".join(file.read_text() for file in scripts)
+    names = [*settings["stored"], settings["opening"]["toggle"]]
+    assert [name for name in names if name.rstrip("_") in sources] == []
 
 
 def test_a_page_without_an_avatar_has_the_script_alone(build: BuildSite) -> None:
@@ -127,7 +146,11 @@ def test_a_page_loads_the_parts_that_its_settings_need(
 ) -> None:
     page = build(PAGES, options, theme={"name": "readthedocs"}).page("index.html")
 
-    assert {name for name in _files(page) if name.endswith(".js")} == {"core.js", *parts}
+    assert {name for name in _files(page) if name.endswith(".js")} == {
+        "core.js",
+        "opening.js",
+        *parts,
+    }
     # What a page preloads is what the core will import.
     assert {f"{part}.js" for part in _settings(page)["parts"]} == parts
 

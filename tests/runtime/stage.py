@@ -48,15 +48,19 @@ _PAGES = {
     "realtime.md": ("Realtime", "{component: realtime, loader: {url: REALTIME}}", ""),
 }
 
-# Counts what a component is told by the browser, and keeps the events of the runtime.
+# Counts how often components are connected, and how often a living one is connected once more;
+# keeps the events of the runtime.
 _WATCH = """
-window.seen = { connects: 0, events: [], violations: [] };
+window.seen = { connects: 0, moves: 0, events: [], violations: [] };
+const known = new WeakSet();
 const define = CustomElementRegistry.prototype.define;
 CustomElementRegistry.prototype.define = function (name, type, options) {
   const connected = type.prototype.connectedCallback;
   if (name.startsWith("sentifyd-")) {
     type.prototype.connectedCallback = function () {
       seen.connects += 1;
+      if (known.has(this)) seen.moves += 1;
+      known.add(this);
       connected.call(this);
     };
   }
@@ -241,6 +245,11 @@ class Visitor(Visit):
 
     def connects(self) -> int:
         count: int = self.page.evaluate("seen.connects")
+        return count
+
+    def moves(self) -> int:
+        """How often an element was put back, or moved."""
+        count: int = self.page.evaluate("seen.moves")
         return count
 
     def events(self) -> list[str]:

@@ -255,6 +255,7 @@ def test_opening_closing_and_sending_it_away(stage: Stage, visitor: Visitor) -> 
     visitor.wait_until_connected()
     assert panel.is_visible()
     assert visitor.loader_requests() == 1
+    assert visitor.moves() == 0
 
 
 def test_an_avatar_in_the_text_is_hidden_and_shown(stage: Stage, visitor: Visitor) -> None:

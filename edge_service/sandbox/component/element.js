@@ -23,25 +23,34 @@ class SentifydSandbox extends HTMLElement {
   #auth = null;
   #conversation = [];
   #decided = null;
+  #isOpen = false;
   #tellActions = () => {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#send({ actions: describeActions() });
   };
 
   static observedAttributes = [
     "ui-language", "brand-name", "brand-logo", "terms-href", "privacy-href", "avatar-background",
-    "corner-radius", "canvas-width", "canvas-height", "chatbot-height",
+    "corner-radius", "canvas-width", "canvas-height", "chatbot-height", "toggler",
   ];
 
-  attributeChangedCallback() {
-    if (this.shadowRoot) this.#dress();
+  attributeChangedCallback(name) {
+    if (!this.shadowRoot) return;
+    if (name !== "toggler") this.#dress();
+    else if (IS_REALTIME) this.#float();
   }
 
   connectedCallback() {
+    if (IS_REALTIME && this.shadowRoot) {
+      // Taken out and put back, it has no connection until a visitor asks for one.
+      actionListeners.add(this.#tellActions);
+      return;
+    }
     if (!this.shadowRoot) this.#build();
     this.#dress();
-    this.toggleAttribute("data-floating", this.getAttribute("toggler") !== "false");
-    this.#setOpen(!this.hasAttribute("data-floating") || storage.read(this.#key("showChatbot")) === true);
-    this.#auth = storage.read(this.#key("authData"));
+    this.#isOpen = readOpen(this.#stateKey);
+    this.#float();
+    // The realtime component asks for tokens at every page, whatever it has stored.
+    this.#auth = IS_REALTIME ? null : storage.read(this.#key("authData"));
     // A server that was started anew, on another port, knows nothing of what an older one gave.
     if (this.#auth?.tokenEndpoint !== this.#setting("token-endpoint")) this.#auth = null;
     this.#conversation = storage.read(this.#key("conversationData")) ?? [];
@@ -70,6 +79,8 @@ class SentifydSandbox extends HTMLElement {
     return this.getAttribute(name.replace("-", "_")) ?? this.getAttribute(name) ?? "";
   }
 
+  get #stateKey() { return this.#key(STATE_KEY); }
+
   #key(name) { return `${name}_${this.#setting("avatar-id")}`; }
 
   #build() {
@@ -79,6 +90,7 @@ class SentifydSandbox extends HTMLElement {
     root.adoptedStyleSheets = [sheet];
     root.innerHTML = MARKUP;
     this.#$(".launcher").addEventListener("click", () => this.#setOpen(this.#$(".panel").hidden, true));
+    if (IS_REALTIME) this.#$(".retry").textContent = "Connect";
     this.#$(".close").addEventListener("click", () => this.#setOpen(false, true));
     this.#$(".retry").addEventListener("click", () => this.#connect("connecting"));
     this.#$(".allow").addEventListener("click", () => this.#decide(true));
@@ -135,8 +147,30 @@ class SentifydSandbox extends HTMLElement {
     launcher.setAttribute("aria-expanded", String(open));
     if (!open) this.#decide(false);
     if (!byVisitor) return;
-    storage.write(this.#key("showChatbot"), open);
+    this.#keep(open);
     (open ? this.#$("input") : launcher).focus();
+  }
+
+  #keep(open) {
+    this.#isOpen = open;
+    writeOpen(this.#stateKey, open);
+  }
+
+  /** Floating, or open in the text of the page. */
+  #float() {
+    const isFloating = this.getAttribute("toggler") !== "false";
+    this.toggleAttribute("data-floating", isFloating);
+    this.#setOpen(!isFloating || this.#isOpen);
+  }
+
+  static {
+    // What the vendor's published wrapper of the realtime component calls.
+    if (IS_REALTIME) {
+      this.prototype._handleToggleChatbot = function () {
+        this.#keep(!this.#isOpen);
+        this.#float();
+      };
+    }
   }
 
   #setState(state, error = "") {
@@ -145,7 +179,7 @@ class SentifydSandbox extends HTMLElement {
     this.#$(".error").textContent = error;
     const retry = this.#$(".retry");
     if (this.shadowRoot.activeElement === retry) this.#$("input").focus();
-    retry.hidden = state !== "error";
+    retry.hidden = state !== "error" && !(IS_REALTIME && state === "idle");
     // Not `disabled`: that would take the focus away at every refresh.
     this.#$("form button").setAttribute("aria-disabled", String(state !== "connected"));
   }

@@ -1,0 +1,12 @@
+// Where a component keeps whether it is open: each of the two has a place and a form of its own.
+const IS_REALTIME = ELEMENT === "sentifyd-realtime";
+const STATE_KEY = IS_REALTIME ? "chatbotState" : "showChatbot";
+
+function readOpen(key) {
+  const state = storage.read(key);
+  return (IS_REALTIME ? state?.isVisible : state) === true;
+}
+
+function writeOpen(key, open) {
+  storage.write(key, IS_REALTIME ? { isVisible: open, mode: "AVATAR", enableCaptions: true } : open);
+}

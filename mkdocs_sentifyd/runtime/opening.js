@@ -1,0 +1,61 @@
+// Opens and closes the component. What it offers for that comes from components.py.
+let key, field, toggle, prefixes;
+// What was asked for last, and what the storage held then: it may be blocked or full.
+let last = {};
+
+export function configure({ avatar, opening, stored }) {
+  key = opening.storage + avatar;
+  ({ field, toggle } = opening);
+  prefixes = stored;
+}
+
+function read() {
+  try {
+    return sessionStorage[key];
+  } catch {}
+}
+
+function parse(text) {
+  try {
+    return JSON.parse(text);
+  } catch {}
+}
+
+const isOpenIn = (text) => (field ? parse(text)?.[field] : parse(text)) === true;
+
+export function isOpen() {
+  const text = read();
+  return last.key === key && last.text === text ? last.isOpen : isOpenIn(text);
+}
+
+// Returns whether a new element has to take the place of this one: a living one reads the storage
+// no more, and without its method it must not be taken out and put back.
+export function setOpen(element, wanted) {
+  if (isOpen() === wanted) return false;
+  const before = read();
+  const canToggle = typeof element?.[toggle] === "function";
+  if (canToggle) {
+    element[toggle]();
+    // The storage was wrong if the component has now written the opposite.
+    if (read() !== before && isOpenIn(read()) !== wanted) element[toggle]();
+  } else {
+    try {
+      sessionStorage[key] = JSON.stringify(field ? { ...parse(before), [field]: wanted } : wanted);
+    } catch {}
+  }
+  if (element) last = { key, text: read(), isOpen: wanted };
+  return !canToggle && isOpenIn(read()) === wanted;
+}
+
+// A new element starts as the storage has it.
+export function forget() {
+  last = {};
+}
+
+export function wipe() {
+  try {
+    for (const name in { ...sessionStorage }) {
+      if (prefixes.some((prefix) => name.startsWith(prefix))) sessionStorage.removeItem(name);
+    }
+  } catch {}
+}
