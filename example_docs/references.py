@@ -18,8 +18,8 @@ from mkdocs.config.base import BaseConfigOption, Config
 from edge_service.settings import parsers
 from edge_service.settings.variables import Variable, Variables, declared
 from mkdocs_sentifyd.components import LANGUAGES
-from mkdocs_sentifyd.config import PageConfig, SentifydConfig
-from mkdocs_sentifyd.options import Flag, Group, Language, OneOf
+from mkdocs_sentifyd.options.fields import Flag, Group, Language, OneOf
+from mkdocs_sentifyd.options.schema import PageConfig, SentifydConfig
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 __all__ = [
-    "COMPONENTS",
-    "LANGUAGES",
-    "STORED",
-    "Component",
-    "Opening",
-    "credential",
-    "spoken",
+    *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
+    *("STORED", "Component", "Opening", "credential", "spoken"),
 ]
 
 _CREDENTIALS = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
@@ -85,6 +80,44 @@ COMPONENTS = {
         # Seen on version 1.4.0 of the vendor's package; the hosted loader may differ.
         opening=Opening(storage="chatbotState_", field="isVisible", toggle="_handleToggleChatbot"),
     ),
+}
+
+# The option that writes each attribute, and the attribute.
+ATTRIBUTES = {
+    "avatar_id": "avatar-id",
+    "token_endpoint": "token-endpoint",
+    "public_api_key": "api-key",
+    "captions": "enable-captions",
+    "barge_in": "barge-in",
+    "ui_language": "ui-language",
+    "brand.name": "brand-name",
+    "brand.logo": "brand-logo",
+    "brand.terms_url": "terms-href",
+    "brand.privacy_url": "privacy-href",
+    "appearance.background": "avatar-background",
+    "appearance.corner_radius": "corner-radius",
+    "appearance.canvas_width": "canvas-width",
+    "appearance.canvas_height": "canvas-height",
+    "appearance.widget_height": "chatbot-height",
+}
+# Attributes whose value is an address that a visitor may follow.
+ADDRESSES = tuple(ATTRIBUTES[f"brand.{name}"] for name in ("logo", "terms_url", "privacy_url"))
+# Values of the option `display`, with the attributes that each stands for.
+DISPLAYS = {
+    "toggler": {"toggler": "true"},
+    "embedded": {"toggler": "false"},
+    "compact": {"toggler": "false", "compact": "true"},
+    "overlay": {"toggler": "false", "overlay": "true"},
+    "overlay-toggler": {"toggler": "true", "overlay": "true"},
+}
+# Those that `realtime` alone has.
+OVERLAYS = ("overlay", "overlay-toggler")
+# Options below `appearance`, and the custom property that each sets on the element.
+COLOURS = {
+    "primary_color": "--primary-color",
+    "secondary_color": "--secondary-color",
+    "text_on_primary": "--text-color-primary-bg",
+    "text_on_secondary": "--text-color-secondary-bg",
 }
 
 

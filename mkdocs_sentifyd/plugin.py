@@ -11,14 +11,14 @@ from mkdocs.exceptions import PluginError
 from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority, get_plugin_logger
 from mkdocs.utils import is_error_template, is_markdown_file
 
-from mkdocs_sentifyd.assets import install
-from mkdocs_sentifyd.config import SentifydConfig
-from mkdocs_sentifyd.consent import register_consent
-from mkdocs_sentifyd.front_matter import LOST, PageError, is_lost
-from mkdocs_sentifyd.inject import inject, inject_script
-from mkdocs_sentifyd.keys import secret_keys
-from mkdocs_sentifyd.scan import is_whole_page
-from mkdocs_sentifyd.selection import Selection
+from mkdocs_sentifyd.api_keys import secret_keys
+from mkdocs_sentifyd.markup.insert import inject, inject_script
+from mkdocs_sentifyd.markup.tokenizer import is_whole_page
+from mkdocs_sentifyd.material_consent import register_consent
+from mkdocs_sentifyd.options.schema import SentifydConfig
+from mkdocs_sentifyd.site.front_matter import LOST, PageError, is_lost
+from mkdocs_sentifyd.site.selection import Selection
+from mkdocs_sentifyd.tags.assets import install
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
-    from mkdocs_sentifyd.embed import Avatar
     from mkdocs_sentifyd.preview import Preview
+    from mkdocs_sentifyd.tags.embed import Avatar
 
 __all__ = ["SentifydPlugin"]
 
@@ -165,7 +165,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             raise PluginError(f"{error.filename} cannot be written: {error.strerror}") from None
 
     def _refuse_leaks(self, site_dir: Path, keys: Sequence[str]) -> None:
-        from mkdocs_sentifyd.leaks import leaking_files
+        from mkdocs_sentifyd.site.leaks import leaking_files
 
         try:
             leaks = leaking_files(site_dir, keys)

@@ -20,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class PreviewError(Exception):
-    """The preview cannot run; the text is one line with the cure."""
+    """The preview cannot run; the text is one line and says how to fix it."""
 
 
 class _Addresses(TypedDict):
@@ -124,7 +124,7 @@ def local_origins(dev_addr: tuple[str, int]) -> list[str]:
 
 
 def _read(output: IO[str], ready: Future[_Addresses]) -> None:
-    """Tell the addresses, and go on reading: a full pipe would block the process."""
+    """Pass the addresses on, and keep reading: a full pipe would block the process."""
     last = "it said nothing"
     for line in output:
         if line.startswith("{") and not ready.done():

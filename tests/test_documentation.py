@@ -25,8 +25,9 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 from edge_service.sandbox.faults import FaultKind
 from edge_service.settings.variables import declared
-from mkdocs_sentifyd.config import SentifydConfig
-from mkdocs_sentifyd.options import Group
+from mkdocs_sentifyd.check.findings import KINDS
+from mkdocs_sentifyd.options.fields import Group
+from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.examples import ROOT, blocks, pages
 from tests.support.settings import settings_for
 
@@ -185,16 +186,7 @@ def test_every_code_is_documented(root: Path) -> None:
 
 def test_every_finding_is_documented(root: Path) -> None:
     text = (root / "example_docs/docs/reference/commands.md").read_text()
-    package = root / "mkdocs_sentifyd"
-    sources = [
-        (package / f"check{part}.py").read_text() for part in ("", "_page", "_runtime", "_endpoint")
-    ]
-    found = {
-        code.replace("{kind}", "endpoint")
-        for code in re.findall(r'inding\(\s*f?"((?:\{kind\}|[a-z])[a-z-]+)"', "".join(sources))
-    }
-    tags = ("loader", "element", "runtime", "settings")
-    found |= {f"{name}-{what}" for name in tags for what in ("missing", "repeated")}
+    found = {kind.code or key for key, kind in KINDS.items()}
     assert len(found) > 20
     assert [code for code in found if f"`{code}`" not in text] == []
 

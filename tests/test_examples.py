@@ -20,7 +20,7 @@ from mkdocs.utils.yaml import get_yaml_loader, yaml_load
 from playwright.sync_api import Browser
 
 from edge_service.settings.avatars_file import read_avatars_file
-from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.examples import ROOT, Block, blocks, command_lines
 from tests.support.shell import Shell, sample_shell
 

@@ -13,7 +13,7 @@ import pytest
 
 from edge_service.admission import identity  # noqa: F401 - all that can be answered
 from edge_service.errors import ServiceError
-from mkdocs_sentifyd.words import WORDS
+from mkdocs_sentifyd.tags.translations import WORDS
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "example_docs/docs/troubleshooting.md"
@@ -21,8 +21,8 @@ PAGE = ROOT / "example_docs/docs/troubleshooting.md"
 GAP = "…"
 # Texts that are no messages: words of the launcher, help, an API's description, small talk.
 OTHER_TEXTS = {
-    "mkdocs_sentifyd/words.py",
-    "edge_service/cli/arguments.py",
+    "mkdocs_sentifyd/tags/translations.py",
+    "edge_service/cli/parsing.py",
     "edge_service/web/openapi.py",
     "edge_service/sandbox/avatar.py",
     "edge_service/sandbox/conversation.py",
@@ -40,7 +40,7 @@ ALL_IS_WELL = {
 # Names of the second half of a message, whose first half is looked for.
 CURES = {"missing", "cure", "cures", "advice", "example", "examples", "why"}
 CURES |= {"leads", "paths", "trust", "variable"}
-HELP = {"help", "description", "epilog", "metavar", "usage"}
+HELP = {"help", "summary", "description", "epilog", "metavar", "usage"}
 # Calls whose texts are for machines, go no further than this code, or tell that all is well.
 QUIET = {"compile", "render", "cast", "say", "_say", "AttributeError"}
 QUIET |= {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily"}
@@ -106,10 +106,9 @@ def no_message(node: ast.AST) -> Sequence[ast.AST]:
             if called == "Verdict":
                 is_ok = len(args) > 1 and written(args[1]) == "ok"
                 return args if is_ok else args[-1:]
-            # Of a finding the text after its code and place; the cure comes last.
-            if called in ("Finding", "_finding"):
-                what = 2 if called == "Finding" else 1
-                return [arg for number, arg in enumerate(args) if number != what]
+            # The first text of a kind of finding says what is wrong, the second how to fix it.
+            if called == "Kind":
+                return args[1:]
     return []
 
 
@@ -157,7 +156,7 @@ def messages(least: int = 3) -> dict[str, str]:
 
 
 def runtime_messages() -> dict[str, str]:
-    found = {WORDS["en"].failed: "mkdocs_sentifyd/words.py"}
+    found = {WORDS["en"].failed: "mkdocs_sentifyd/tags/translations.py"}
     for file in sorted((ROOT / "mkdocs_sentifyd/runtime").glob("*.js")):
         source = SCHEMA.sub("", file.read_text(encoding="utf-8"))
         for quoted in re.findall(r"\"[^\"\n]*\"|`[^`]+`", source):
@@ -274,7 +273,7 @@ def test_no_message_on_the_page_is_gone() -> None:
         ("log.warning('%s: %s is not there', a, b)", ["… is not there"]),
         ("def f():\n    'What it does and why.'", []),
         ("x.add_argument(help='what it is for')", []),
-        ("Finding('a-code', path, 'what was found', 'what to do about it')", ["what was found"]),
+        ("Kind('what was found', 'what to do about it')", ["what was found"]),
         ("Verdict('redis', 'a-code', 'what was found', 'what to do')", ["what was found"]),
     ],
 )  # fmt: skip

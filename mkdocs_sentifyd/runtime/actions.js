@@ -17,13 +17,13 @@ const actions = [
   }),
   action("docs.get_page", "Read a page of this site, or the current one", { url }, [], async (input) => {
     const found = locate(input.url ?? location.pathname);
-    const { read } = await import("./reading.js");
+    const { read } = await import("./page_text.js");
     if (found.pathname === location.pathname) return read(found);
     const answer = await request(found);
     return read(new URL(found.hash, answer.url), await answer.text());
   }),
   action("docs.current_page", "What the visitor sees", {}, [], async () => {
-    const { outline } = await import("./reading.js");
+    const { outline } = await import("./page_text.js");
     return outline();
   }),
   action("docs.open_page", "Show a page of this site to the visitor", { url }, ["url"], async (input) => {

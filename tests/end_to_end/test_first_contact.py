@@ -19,7 +19,7 @@ import requests
 from mkdocs.utils.yaml import get_yaml_loader, yaml_load
 
 from edge_service.sandbox.app import Sandbox, create_sandbox
-from mkdocs_sentifyd.config import SentifydConfig
+from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import serving
 

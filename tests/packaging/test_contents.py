@@ -47,7 +47,7 @@ def test_the_wheel_holds_the_packages_and_no_more(root: Path, distributions: Dis
     assert info == {"METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE"}
     assert packed > {
         "mkdocs_sentifyd/py.typed",
-        "mkdocs_sentifyd/templates/loader.html",
+        "mkdocs_sentifyd/tags/templates/loader.html",
         "mkdocs_sentifyd/runtime/core.js",
         "edge_service/py.typed",
         "edge_service/sandbox/component/element.js",

@@ -136,7 +136,7 @@ def test_type_checkers_see_both_packages(oldest: Environment, tmp_path: Path) ->
     program = tmp_path / "program.py"
     program.write_text(
         "from edge_service.settings import Settings\n"
-        "from mkdocs_sentifyd.keys import secret_keys\n"
+        "from mkdocs_sentifyd.api_keys import secret_keys\n"
         "reveal_type(Settings.from_env)\n"
         "reveal_type(secret_keys)\n"
     )

@@ -26,7 +26,7 @@ from starlette.routing import Route
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.settings import Settings
-from mkdocs_sentifyd import check_endpoint
+from mkdocs_sentifyd.check import endpoint as check_endpoint
 from mkdocs_sentifyd.cli import main
 from tests.plugin.conftest import BuildSite
 from tests.support.servers import serving

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from mkdocs.config.base import ValidationError
 from playwright.sync_api import Browser, Page
 
-from mkdocs_sentifyd.css import Background, Colour
+from mkdocs_sentifyd.options.css import Background, Colour
 
 COLOURS = [
     *("red", "#abc", "#00bfdb80", "transparent", "currentColor", "CanvasText", "AccentColor"),

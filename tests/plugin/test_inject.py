@@ -10,35 +10,23 @@ from bs4 import BeautifulSoup, Tag
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mkdocs_sentifyd.browser import Behaviour, Runtime
-from mkdocs_sentifyd.components import COMPONENTS
-from mkdocs_sentifyd.embed import Embed, address, host_pattern
-from mkdocs_sentifyd.inject import _outline, _quick_places, inject
-from mkdocs_sentifyd.scan import UNCLOSED, tags
-from mkdocs_sentifyd.shortcuts import end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.fast_path import end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.insert import _outline, _quick_places, inject
+from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, tags
+from mkdocs_sentifyd.options.behaviour import Behaviour
+from mkdocs_sentifyd.tags.embed import Embed, Loader
 
 LOADER = "https://l.example/main.js"
 EMBED = Embed(
-    loader=f'<script src="{LOADER}" defer></script>',
-    loaders=frozenset({address(LOADER)}),
     component="bot",
-    element="sentifyd-bot",
-    hosts=host_pattern(frozenset({address(LOADER)})),
-    tag='<sentifyd-bot token_endpoint="T" avatar_id="A"></sentifyd-bot>\n',
-    attributes=(("token_endpoint", ' token_endpoint="T"'), ("avatar_id", ' avatar_id="A"')),
-    styles="",
-    palette="",
-    needs_runtime=False,
-    runtime=Runtime(
-        {},
-        Behaviour(),
-        COMPONENTS["bot"],
-        {"token_endpoint": "T", "avatar_id": "A"},
-        {"src": LOADER},
-        "",
-    ),
+    attributes={"token_endpoint": "T", "avatar_id": "A"},
+    loader=Loader(LOADER, "classic"),
+    style_sheets=(),
+    behaviour=Behaviour(),
+    page={},
+    root="",
 )
-ELEMENT = EMBED.tag
+ELEMENT = EMBED.element_tag
 
 
 def page(head: str = "", body: str = "") -> str:
@@ -65,12 +53,12 @@ QUOTES = [
 
 @pytest.mark.parametrize("quote", QUOTES)
 @pytest.mark.parametrize(
-    "tag", ["</body></html>", "</head><body>", "<sentifyd-bot></sentifyd-bot>", EMBED.loader]
+    "tag", ["</body></html>", "</head><body>", "<sentifyd-bot></sentifyd-bot>", EMBED.loader_tag]
 )
 @pytest.mark.parametrize("where", ["head", "body"])
 def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
     quoted = quote.replace("{}", tag.replace('"', "") if '"' in quote else tag)
-    if tag == EMBED.loader and "script" in quote.lower():
+    if tag == EMBED.loader_tag and "script" in quote.lower():
         quoted = quoted.replace("</script>", "", 1)
     html = page(**{where: quoted})
 
@@ -78,7 +66,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
 
     at_head = len(html) - len("</head><body></body></html>" + (quoted if where == "body" else ""))
     at_body = len(html) - len("</body></html>")
-    wanted = html[:at_head] + EMBED.loader + html[at_head:at_body] + ELEMENT + html[at_body:]
+    wanted = html[:at_head] + EMBED.loader_tag + html[at_head:at_body] + ELEMENT + html[at_body:]
     assert result.html == wanted
     assert result.advice == ()
     assert inject(wanted, EMBED) == result
@@ -118,7 +106,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
     ],
 )  # fmt: skip
 def test_pages_of_other_shapes(html: str, expected: str) -> None:
-    wanted = expected.replace("{E}", ELEMENT).replace("{L}", EMBED.loader)
+    wanted = expected.replace("{E}", ELEMENT).replace("{L}", EMBED.loader_tag)
 
     assert inject(html, EMBED).html == wanted
     assert inject(wanted, EMBED).html == wanted
@@ -147,7 +135,7 @@ def test_pages_of_other_shapes(html: str, expected: str) -> None:
 def test_an_authors_element_is_completed(placed: str, completed: str) -> None:
     result = inject(page(body=f"<p>{placed}</p>"), EMBED)
 
-    assert result.html == page(EMBED.loader, f"<p>{completed}</p>")
+    assert result.html == page(EMBED.loader_tag, f"<p>{completed}</p>")
     assert result.advice == ()
     assert inject(result.html, EMBED) == result
 
@@ -172,19 +160,17 @@ def test_other_elements_with_a_similar_name_are_not_ours() -> None:
 )
 def test_an_authors_loader_stays_the_only_one(script: str) -> None:
     for html in (page(head=script), page(body=script)):
-        assert EMBED.loader not in inject(html, EMBED).html.replace(script, "")
+        assert EMBED.loader_tag not in inject(html, EMBED).html.replace(script, "")
 
 
 @pytest.mark.parametrize("attribute", ["type=text/plain", "type='application/json'", "nomodule"])
 def test_a_script_that_no_browser_runs_is_no_loader(attribute: str) -> None:
     script = f'<script {attribute} src="{LOADER}"></script>'
-    assert EMBED.loader in inject(page(head=script), EMBED).html
+    assert EMBED.loader_tag in inject(page(head=script), EMBED).html
 
 
 def test_only_credentials_have_two_spellings() -> None:
-    embed = replace(
-        EMBED, attributes=(*EMBED.attributes, ("enable-captions", ' enable-captions="X"'))
-    )
+    embed = replace(EMBED, attributes={**EMBED.attributes, "enable-captions": "X"})
     html = inject(page(body="<sentifyd-bot avatar-id=x enable_captions=no>"), embed).html
 
     assert 'enable-captions="X"' in html
@@ -193,7 +179,7 @@ def test_only_credentials_have_two_spellings() -> None:
 
 @pytest.mark.parametrize("src", ["https://l.example/other.js", "https://[x/", "main.js", ""])
 def test_other_scripts_are_no_loaders(src: str) -> None:
-    assert EMBED.loader in inject(page(head=f'<script src="{src}"></script>'), EMBED).html
+    assert EMBED.loader_tag in inject(page(head=f'<script src="{src}"></script>'), EMBED).html
 
 
 def test_a_key_on_an_authors_element_is_told_without_repeating_it() -> None:
@@ -217,7 +203,7 @@ FRAGMENTS = st.lists(
             *("<p>", "</p>", "text é", "<!--", "-->", "<!-->", "<script>", "</script>", "<style>"),
             *("</style>", "<textarea>", "</textarea>", "<template>", "</template>", "</head>"),
             *("<head>", "<body>", "</body>", "</html>", "<svg>", "</svg>", "<title>", "</title>"),
-            *("<p a='", '<p a="', "'>", '">', "<", ">", "</", "<!", "\n", "=", EMBED.loader),
+            *("<p a='", '<p a="', "'>", '">', "<", ">", "</", "<!", "\n", "=", EMBED.loader_tag),
             *(
                 "<sentifyd-bot>",
                 "<sentifyd-bot />",
@@ -230,7 +216,7 @@ FRAGMENTS = st.lists(
 ).map("".join)
 
 
-OURS = [ELEMENT, EMBED.loader, ' token_endpoint="T"', ' avatar_id="A"', "</sentifyd-bot>"]
+OURS = [ELEMENT, EMBED.loader_tag, ' token_endpoint="T"', ' avatar_id="A"', "</sentifyd-bot>"]
 
 
 @given(FRAGMENTS)
@@ -242,7 +228,7 @@ def test_only_our_tags_are_added(html: str) -> None:
         "",
         result,
     )
-    assert added == html.replace(EMBED.loader, "")
+    assert added == html.replace(EMBED.loader_tag, "")
 
 
 @pytest.mark.parametrize("name", ["title", "style", "script", "iframe"])
@@ -250,7 +236,7 @@ def test_twice_is_the_same_as_once_where_the_head_never_ends(name: str) -> None:
     once = inject(f"<!doctype html><html><head><{name}>x</head><body>p</body></html>", EMBED)
 
     assert inject(once.html, EMBED) == once
-    assert once.html.count(EMBED.loader) == once.html.count(EMBED.tag) == 1
+    assert once.html.count(EMBED.loader_tag) == once.html.count(EMBED.element_tag) == 1
 
 
 @given(FRAGMENTS)

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from mkdocs_sentifyd.browser import traits
 from mkdocs_sentifyd.components import COMPONENTS
+from mkdocs_sentifyd.markup.theme import traits
 from tests.plugin.conftest import ENDPOINT, LOADER, Build, BuildSite, Page
 
 MATERIAL: dict[str, Any] = {"name": "material", "font": False}
@@ -72,7 +72,7 @@ def test_a_page_that_needs_no_script_gets_none(build: BuildSite, theme: dict[str
     assert built.status == 0, built.output
 
     page = built.page("index.html")
-    keys = ["keys.js"] if theme == MKDOCS else []
+    keys = ["keyboard.js"] if theme == MKDOCS else []
     page.assert_avatar()
     assert _files(page) == ["print.css", *keys]
     assert page.soup.select("meta[name=sentifyd]") == []
@@ -137,7 +137,7 @@ def test_a_page_without_an_avatar_has_the_script_alone(build: BuildSite) -> None
         ({"load": "idle"}, {"idle.js"}),
         ({"load": "interaction"}, {"launcher.js"}),
         ({"consent": "sentifyd"}, {"consent.js"}),
-        ({"shortcut": "ctrl+alt+a"}, {"keys.js"}),
+        ({"shortcut": "ctrl+alt+a"}, {"keyboard.js"}),
         ({"consent": "sentifyd", "load": "idle"}, {"consent.js", "idle.js"}),
     ],
 )

@@ -324,7 +324,7 @@ def test_a_signal_to_stop_leaves_no_half_page(site: Site, signals: str) -> None:
     code = (
         "import os\n"
         "from signal import SIGHUP, SIGINT, SIGTERM\n"
-        "from mkdocs_sentifyd import static_site\n"
+        "from mkdocs_sentifyd.site import inject as static_site\n"
         f"SIGNALS = {signals}\n"
         "from mkdocs_sentifyd.cli import main\n"
         "inject, pages = static_site.inject, []\n"

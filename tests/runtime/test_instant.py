@@ -254,7 +254,7 @@ def test_without_instant_navigation_static_tags_do_it(
     scripts = {r.url.rpartition("/")[2] for r in visitor.requests if "/assets/sentifyd/" in r.url}
     # MkDocs' own theme takes single keys, which are kept from it.
     assert {name for name in scripts if name.endswith(".js")} == (
-        {"keys.js"} if theme == MKDOCS else set()
+        {"keyboard.js"} if theme == MKDOCS else set()
     )
     assert visitor.errors() == []
 

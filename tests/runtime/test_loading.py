@@ -443,8 +443,8 @@ def test_a_loader_that_brings_nothing(stage: Stage, visitor: Visitor) -> None:
 
 @pytest.mark.parametrize(
     ("part", "options", "theme"),
-    [("keys", {}, INSTANT), ("consent", {"consent": "sentifyd"}, MKDOCS)],
-    ids=["keys", "consent"],
+    [("keyboard", {}, INSTANT), ("consent", {"consent": "sentifyd"}, MKDOCS)],
+    ids=["keyboard", "consent"],
 )
 def test_a_part_that_cannot_be_fetched(
     stage: Stage, visitor: Visitor, part: str, options: dict[str, Any], theme: Theme

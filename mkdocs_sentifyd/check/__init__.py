@@ -1,0 +1,1 @@
+"""A built site and its token endpoint, compared with the configuration."""

@@ -1,0 +1,249 @@
+"""Checking a token endpoint by calling it as a visitor's browser would (Fetch Standard, CORS)."""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from mkdocs_sentifyd.check.findings import Finding, finding
+
+__all__ = ["check_endpoint", "origin_of"]
+
+# Reserved for examples (RFC 2606), so that no site can be meant.
+FOREIGN_ORIGIN = "https://foreign.example"
+TIMEOUT = (5.0, 15.0)
+DEADLINE = 20.0
+MAX_ANSWER = 1 << 20
+_STATUS_CURES = {
+    401: "sign in first: it answers known visitors only, whom this check cannot be",
+    403: "add the site's origin to ALLOWED_ORIGINS of the token service",
+    404: "correct the path in token_endpoint: that of this project's service is /request_tokens, "
+    "without a slash at its end",
+    405: "have it answer GET",
+    429: "wait, or raise its rate limit for the address that this check comes from",
+}
+
+
+def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
+    """Call a token endpoint as an avatar of the site would, and as a page of another site.
+
+    It costs two logins, and two more where foreign origins are not refused.
+
+    Args:
+        url: absolute address of the endpoint.
+        origin: the site's, such as `https://docs.example.com`.
+        keys: API keys that no answer may hold.
+
+    Returns:
+        What to fix, without any token.
+    """
+    with requests.Session() as session:
+        # No browser sends what stands in a ~/.netrc.
+        session.auth = _no_credentials
+        return list(_Endpoint(url, origin, keys, session).check())
+
+
+def origin_of(url: str) -> str:
+    """The origin of an address as a browser writes it (HTML Standard, "ASCII serialization").
+
+    Raises:
+        ValueError: it is no absolute http address.
+    """
+    parts = urlsplit(url)
+    host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
+    if not host or parts.scheme not in ("http", "https") or re.search(r"\s", parts.netloc):
+        raise ValueError
+    host = f"[{host}]" if ":" in host else host
+    is_default = port in (None, {"http": 80, "https": 443}[parts.scheme])
+    return f"{parts.scheme}://{host}" + ("" if is_default else f":{port}")
+
+
+def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
+
+
+class Answer(NamedTuple):
+    """A whole answer of the endpoint."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: str
+
+
+class _Endpoint:
+    def __init__(
+        self, url: str, origin: str, keys: Sequence[str], session: requests.Session
+    ) -> None:
+        self._url = url
+        self._origin = origin
+        self._keys = keys
+        self._session = session
+        self._is_same_origin = origin_of(url) == origin
+
+    def check(self) -> Iterator[Finding]:
+        try:
+            yield from self._preflight()
+            refresh_token = yield from self._grant({})
+            if refresh_token:
+                yield from self._grant({"refreshToken": refresh_token})
+            yield from self._foreign_origin(FOREIGN_ORIGIN)
+            yield from self._foreign_origin("null")
+        except requests.Timeout:
+            yield self._finding("endpoint-timeout")
+        except (requests.RequestException, HTTPError, UnicodeError) as error:
+            # The library's own text holds the address, and with it the refresh token.
+            yield self._finding("endpoint-unreachable", error=type(error).__name__)
+
+    def _preflight(self) -> Iterator[Finding]:
+        if self._is_same_origin:
+            return
+        answer = self._call("OPTIONS", self._origin, {}, {"Access-Control-Request-Method": "GET"})
+        # A browser follows no redirect here.
+        if not 200 <= answer.status < 300:
+            yield self._finding("endpoint-preflight", status=answer.status)
+        elif not self._allows(answer, self._origin):
+            yield self._cors("the browser's preflight")
+
+    def _grant(self, query: Mapping[str, str]) -> Generator[Finding, None, str | None]:
+        """Get tokens, and return the refresh token."""
+        answer = self._call("GET", self._origin, query)
+        call, prefix = ("a refresh", "endpoint-refresh") if query else ("a first call", "endpoint")
+
+        def found(name: str, **values: object) -> Finding:
+            return self._finding(f"endpoint-{name}", f"{prefix}-{name}", call=call, **values)
+
+        payload = _parsed(answer.content)
+        if any(key in text for key in self._keys for text in (answer.content, *_texts(payload))):
+            yield found("key")
+        if not (self._is_same_origin or self._allows(answer, self._origin)):
+            yield self._cors(call)
+        if answer.status != 200:
+            cure = _STATUS_CURES.get(answer.status, "see the log of the token service")
+            yield found("status", status=answer.status, cure=cure)
+            return None
+        if "no-store" not in answer.headers.get("Cache-Control", "").lower():
+            yield found("cacheable")
+        allowed = answer.headers.get("Access-Control-Allow-Origin", "*")
+        if allowed != "*" and "origin" not in answer.headers.get("Vary", "").lower():
+            yield found("vary")
+        refresh_token, problem = _read_grant(payload)
+        if problem:
+            yield found("payload", problem=problem)
+        return refresh_token
+
+    def _foreign_origin(self, origin: str) -> Iterator[Finding]:
+        answer = self._call("GET", origin, {})
+        name = "an opaque origin (null)" if origin == "null" else "a foreign origin"
+        if self._allows(answer, origin):
+            yield self._finding("endpoint-foreign-origin", name=name)
+        elif answer.status == 200:
+            yield self._finding("endpoint-foreign-login", name=name, status=answer.status)
+
+    def _call(
+        self,
+        method: str,
+        origin: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str] | None = None,
+    ) -> Answer:
+        is_own = self._is_same_origin and origin == self._origin
+        sent = {
+            "Accept": "*/*",
+            "User-Agent": "mkdocs-sentifyd check",
+            "Sec-Fetch-Dest": "empty",
+            "Sec-Fetch-Mode": "cors",
+            "Sec-Fetch-Site": "same-origin" if is_own else "cross-site",
+            **({} if is_own else {"Origin": origin}),
+            **(headers or {}),
+        }
+        outcome: list[Answer | Exception] = []
+
+        def exchange() -> None:
+            try:
+                outcome.append(self._exchange(method, sent, query))
+            except Exception as error:  # noqa: BLE001 - raised again where it is handled
+                outcome.append(error)
+
+        # The library's timeouts begin anew with each byte, and a server may send few at a time.
+        thread = threading.Thread(target=exchange, daemon=True)
+        thread.start()
+        thread.join(DEADLINE)
+        if not outcome:
+            raise requests.Timeout
+        if isinstance(outcome[0], Exception):
+            raise outcome[0]
+        return outcome[0]
+
+    def _exchange(
+        self, method: str, headers: Mapping[str, str], query: Mapping[str, str]
+    ) -> Answer:
+        with self._session.request(
+            method,
+            self._url,
+            params=dict(query),
+            headers=dict(headers),
+            timeout=TIMEOUT,
+            allow_redirects=False,
+            stream=True,
+        ) as answer:
+            content = b""
+            for chunk in answer.iter_content(1 << 14):
+                content += chunk
+                if len(content) > MAX_ANSWER:
+                    break
+            return Answer(answer.status_code, answer.headers, content.decode("utf-8", "replace"))
+
+    def _allows(self, answer: Answer, origin: str) -> bool:
+        return answer.headers.get("Access-Control-Allow-Origin") in (origin, "*")
+
+    def _cors(self, call: str) -> Finding:
+        return self._finding("endpoint-cors", origin=self._origin, call=call)
+
+    def _finding(self, key: str, code: str | None = None, **values: object) -> Finding:
+        return finding(key, self._url, code=code, severity=None, **values)
+
+
+def _parsed(content: str) -> object:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in a JSON value, names included."""
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield name
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+    elif isinstance(value, str):
+        yield value
+
+
+def _read_grant(answer: Any) -> tuple[str | None, str]:  # noqa: ANN401 - any JSON
+    """The refresh token of an answer, and what is wrong with the answer."""
+    if answer is None:
+        return None, "not JSON"
+    tokens = answer.get("tokens") if isinstance(answer, dict) else None
+    if not isinstance(tokens, dict):
+        return None, "no tokens"
+    for name in ("accessToken", "refreshToken"):
+        token = tokens.get(name)
+        if not isinstance(token, str) or not token or not token.isascii():
+            return None, f"no {name}"
+    if not isinstance(answer.get("avatarParameters"), dict):
+        return tokens["refreshToken"], "no avatarParameters"
+    life = tokens.get("expiresIn", 1)
+    if isinstance(life, bool) or not isinstance(life, (int, float)) or life <= 0:
+        return tokens["refreshToken"], "expiresIn is no number of seconds"
+    return tokens["refreshToken"], ""

@@ -1,0 +1,65 @@
+"""Showing what a check has found: to people, and to programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+
+from rich.console import Console
+from rich.text import Text
+
+from mkdocs_sentifyd.check.findings import Finding, Severity
+from mkdocs_sentifyd.check.site import SiteCheck
+
+__all__ = ["print_json", "print_report"]
+
+SHOWN_PLACES = 5
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
+
+
+def print_json(check: SiteCheck) -> None:
+    """Print one JSON object: `ok`, `pages`, `avatars`, and `findings` with all their fields."""
+    report = {
+        "ok": not _errors(check.findings),
+        "pages": check.pages,
+        "avatars": check.avatars,
+        "findings": [asdict(finding) for finding in check.findings],
+    }
+    print(json.dumps(report, indent=2))  # noqa: T201 - the command line
+
+
+def print_report(check: SiteCheck) -> None:
+    """Print each kind of finding once, with where it is and how to fix it."""
+    console = Console(highlight=False)
+    kinds: dict[tuple[str, str, str, Severity], list[str]] = {}
+    for finding in check.findings:
+        kind = (finding.code, finding.what, finding.cure, finding.severity)
+        kinds.setdefault(kind, []).append(finding.where)
+    # Errors first, because they are why the check has failed.
+    for (code, what, cure, severity), places in sorted(kinds.items(), key=lambda kind: kind[0][3]):
+        more = len(places) - SHOWN_PLACES
+        where = ", ".join(places[:SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
+        console.print(Text(severity, _STYLES[severity]), Text(code, "bold"), sep="  ")
+        console.print(Text(f"  {where}: {what}"), soft_wrap=True)
+        console.print(Text(f"  -> {cure}", "green"), soft_wrap=True)
+    errors = len(_errors(check.findings))
+    warnings = len(check.findings) - errors
+    if check.findings:
+        console.print()
+    console.print(
+        f"{check.pages} pages, {check.avatars} with an avatar: "
+        + (
+            f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
+            if check.findings
+            else "nothing to mend"
+        )
+    )
+
+
+def _errors(findings: Sequence[Finding]) -> list[Finding]:
+    return [finding for finding in findings if finding.severity is Severity.ERROR]
+
+
+def _count(number: int, name: str) -> str:
+    return f"{number or 'no'} {name}{'' if number == 1 else 's'}"

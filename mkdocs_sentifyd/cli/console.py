@@ -1,0 +1,77 @@
+"""What the commands share: lines for a person, a progress bar, a clean stop."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+from mkdocs_sentifyd.site.pages import Progress
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+__all__ = ["progress_bar", "report", "stoppable"]
+
+MANY_PAGES = 200
+
+
+def report(line: str) -> None:
+    """Print a line on standard error."""
+    print(f"mkdocs-sentifyd: {line}", file=sys.stderr)  # noqa: T201 - the command line
+
+
+@contextmanager
+def stoppable() -> Iterator[None]:
+    """Handle other signals like Ctrl-C, so that no half-written file stays behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+    def stop(*_: object) -> None:
+        # A second one would interrupt the writing of files.
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, stop) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+@contextmanager
+def progress_bar() -> Iterator[Progress]:
+    """Show a bar to a person who has to wait, and remove it at the end."""
+    bar = None
+
+    def show(done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None and total >= MANY_PAGES and sys.stderr.isatty():
+            with suppress(ImportError):
+                bar = _bar(total)
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=done)
+
+    try:
+        yield show
+    finally:
+        if bar is not None:
+            bar.stop()
+
+
+def _bar(total: int) -> RichProgress:
+    from rich.console import Console
+    from rich.progress import Progress as RichProgress
+
+    bar = RichProgress(console=Console(stderr=True), transient=True)
+    bar.add_task("Pages", total=total)
+    bar.start()
+    return bar

@@ -1,0 +1,40 @@
+"""`mkdocs-sentifyd inject`: put the avatar into a built site."""
+
+from __future__ import annotations
+
+import argparse
+
+from mkdocs_sentifyd.cli.console import progress_bar, report
+from mkdocs_sentifyd.cli.usage import add_command
+from mkdocs_sentifyd.site.inject import inject_site
+
+__all__ = ["add_parser"]
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add the command to those of the program."""
+    command = add_command(
+        commands,
+        "inject",
+        summary="put the avatar into a built site",
+        description="Put the avatar into the pages of a site that is already built, by the\n"
+        "options in the sentifyd section of mkdocs.yml. Running it again changes nothing.",
+        examples=(
+            "zensical build && mkdocs-sentifyd inject site",
+            "mkdocs-sentifyd inject public --config-file docs/mkdocs.yml",
+        ),
+        statuses={
+            0: "every page is as it should be",
+            1: "a mistake in front matter kept a page as it was",
+        },
+    )
+    command.set_defaults(run=_run)
+
+
+def _run(options: argparse.Namespace) -> int:
+    with progress_bar() as progress:
+        done = inject_site(options.site_dir, options.config_file, progress)
+    for line in (*done.advice, *done.left):
+        report(line)
+    print(f"{done.changed} of {done.pages} pages changed in {options.site_dir}")  # noqa: T201
+    return 1 if done.left else 0

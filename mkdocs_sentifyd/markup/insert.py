@@ -1,0 +1,225 @@
+"""Tags into an HTML string: pure, idempotent, and nothing else of the page changes.
+
+Parsing and serialising every page would make a large build several times slower, so this looks
+only for the places where the tags go.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import NamedTuple
+
+from mkdocs_sentifyd.api_keys import find_api_key
+from mkdocs_sentifyd.components import COMPONENTS
+from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.theme import traits
+from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
+from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.runtime import core, script
+
+__all__ = ["Injected", "has_asset", "inject", "inject_script"]
+
+_HEAD_AND_BODY = frozenset({"head", "body"})
+_ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
+_OUTLINE = _HEAD_AND_BODY | _ELEMENTS | {"html", "script"}
+_SETTINGS = re.compile(r"name=[\"']?sentifyd[\"'\s/>]")
+_ASSET = re.compile(r"assets/sentifyd/[0-9a-f]{12}/")
+# What stands in a template is neither shown nor upgraded: the runtime puts its own element there.
+_PLACE = "<span data-sentifyd-place><template>", "</template></span>"
+
+
+class Injected(NamedTuple):
+    """A page with its avatar.
+
+    Attributes:
+        html: the page.
+        advice: what its author should fix, one line for each problem.
+        has_scripts: whether it loads scripts of the browser runtime.
+    """
+
+    html: str
+    advice: tuple[str, ...] = ()
+    has_scripts: bool = False
+
+
+def inject(html: str, embed: Embed) -> Injected:
+    """Put loader and element into a page, or complete the element that its author placed.
+
+    Args:
+        html: a whole page.
+        embed: the tags.
+
+    Returns:
+        The page with one loader in the head and the element at the end of the body. A loader that
+        the author placed stays the only one; of an author's elements the first is completed. A
+        page with the element of another component stays as it is. Where the static tags are not
+        enough, the browser runtime and what it has to know take their place.
+    """
+    page = traits(html)
+    needs_runtime = embed.behaviour.needs_runtime or page.is_instant
+    if needs_runtime and _SETTINGS.search(html) and _has_settings(html):
+        return Injected(html, has_scripts=True)
+    keyboard = script(embed.root, "keyboard") if page.has_shortcuts else ""
+    if places := _quick_places(html, embed):
+        head, body = places
+        if needs_runtime:
+            head_tags = embed.runtime_tags(None, takes_keys=page.takes_keys, has_loader=False)
+            return Injected(f"{html[:head]}{head_tags}{html[head:]}", has_scripts=True)
+        head_tags = embed.loader_tag + embed.style_tags + keyboard
+        parts = (html[:head], head_tags, html[head:body], embed.element_tag, html[body:])
+        return Injected("".join(parts), has_scripts=bool(keyboard))
+    outline = _outline(html, embed)
+    advice = tuple(_advice(outline, embed))
+    if outline.others and not outline.elements:
+        return Injected(html, advice)
+    edits: list[tuple[int, str]] = []
+    if needs_runtime:
+        own = outline.elements[0].attributes() if outline.elements else None
+        head_tags = embed.runtime_tags(
+            own, takes_keys=page.takes_keys, has_loader=outline.has_loader
+        )
+        element = ""
+        if outline.elements:
+            edits += _placing(outline.elements[0], outline.element_end)
+    else:
+        head_tags = "" if outline.has_loader else embed.loader_tag
+        head_tags += "" if has_asset(html) else embed.style_tags + keyboard
+        element = "" if outline.elements else embed.element_tag
+        if outline.elements:
+            edits += _completion(html, outline.elements[0], embed)
+    if outline.head_end == outline.body_end:
+        edits.append((outline.body_end, head_tags + element))
+    else:
+        edits += [(outline.head_end, head_tags), (outline.body_end, element)]
+    pieces, position = [], 0
+    for offset, text in sorted(edits, key=itemgetter(0)):
+        # Where something was never closed, our own tags of the last time are not seen as tags.
+        if not html.endswith((text, text + embed.element_tag), 0, offset):
+            pieces += [html[position:offset], text]
+            position = offset
+    page_html = "".join([*pieces, html[position:]])
+    return Injected(page_html, advice, needs_runtime or bool(keyboard))
+
+
+def inject_script(html: str, root: str) -> str:
+    """Put the runtime into a page without an avatar, if a visit that begins there may get one.
+
+    Args:
+        html: a whole page.
+        root: the way from the page to the root of the site, empty or with a `/` at its end.
+    """
+    if not traits(html).is_instant or has_asset(html):
+        return html
+    tag = core(root)
+    end = end_of_head(html)
+    if end is None:
+        ends = (tag.start for tag in tags(html, {"head"}) if tag.is_end)
+        end = next(ends, None)
+    return html if end is None else f"{html[:end]}{tag}{html[end:]}"
+
+
+def _has_settings(html: str) -> bool:
+    """Whether the settings of the runtime stand there as a real tag."""
+    metas = (tag.attributes() for tag in tags(html, {"meta"}))
+    return any(attributes.get("name") == "sentifyd" for attributes in metas)
+
+
+def has_asset(html: str) -> bool:
+    """Whether a file of ours, of whatever version, is linked by a real tag."""
+    if not _ASSET.search(html):
+        return False
+    found = (tag.attributes() for tag in tags(html, {"link", "script"}))
+    return any(_ASSET.search(tag.get("href") or tag.get("src") or "") for tag in found)
+
+
+def _placing(element: Tag, end: int | None) -> Iterator[tuple[int, str]]:
+    """Keep an author's element from the browser, for the runtime to put its own there."""
+    before, behind = _PLACE
+    yield element.start, before
+    yield element.end if end is None else end, behind
+
+
+def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
+    yield element.name_end, embed.missing_text(element.attributes())
+    # HTML knows no self-closing element: the rest of the page would become its content.
+    end_tag = f"</{embed.element}>"
+    if element.is_self_closing and not html.startswith(end_tag, element.end):
+        yield element.end, end_tag
+
+
+def _advice(outline: _Outline, embed: Embed) -> Iterator[str]:
+    count = len(outline.elements)
+    if outline.has_loader and embed.behaviour.waits:
+        yield (
+            "has a loader of its own, which waits neither for consent nor for anything else: take "
+            "the script tag out, and the plugin loads it in time"
+        )
+    if count > 1:
+        yield (
+            f"has {count} <{embed.element}>, and only the first gets the avatar: keep one; where "
+            "they are excerpts of other pages, move them below `<!-- more -->` there"
+        )
+    for element in outline.others:
+        yield (
+            f"has a <{element.name}>, but its component is {embed.component}: write "
+            f"<{embed.element}>, or set the option component for the page"
+        )
+    for element in (*outline.elements, *outline.others):
+        values = element.attributes()
+        if find_api_key({k: v for k, v in values.items() if v != embed.public_key}):
+            yield (
+                f"its <{element.name}> carries what looks like the API key, and every reader gets "
+                "it: take it out, and give it to the token service as AVATAR_API_KEY"
+            )
+
+
+@dataclass(slots=True)
+class _Outline:
+    """Where things are in a page."""
+
+    head_end: int
+    body_end: int
+    has_loader: bool = False
+    elements: list[Tag] = field(default_factory=list)
+    element_end: int | None = None
+    others: list[Tag] = field(default_factory=list)
+
+
+def _quick_places(html: str, embed: Embed) -> tuple[int, int] | None:
+    """Where head and body end, for a page that has no avatar and ends as pages do."""
+    body_end = end_of_body(html)
+    if body_end is None or may_have_avatar(html, embed.hosts):
+        return None
+    head_end = end_of_head(html)
+    if head_end is not None:
+        return head_end, body_end
+    for tag in tags(html, _HEAD_AND_BODY):
+        if tag.name == ("head" if tag.is_end else "body"):
+            return tag.start, body_end
+    return None
+
+
+def _outline(html: str, embed: Embed) -> _Outline:
+    outline = _Outline(head_end=-1, body_end=-1)
+    ends = {"body": -1, "html": -1, UNCLOSED: -1}
+    for tag in tags(html, _OUTLINE):
+        if outline.head_end < 0 and tag.name == ("head" if tag.is_end else "body"):
+            outline.head_end = tag.start
+        if tag.name == UNCLOSED or (tag.is_end and tag.name in ends):
+            ends[tag.name] = tag.start
+        elif tag.is_end:
+            if tag.name == embed.element and len(outline.elements) == 1:
+                outline.element_end = outline.element_end or tag.end
+        elif tag.name in _ELEMENTS:
+            (outline.elements if tag.name == embed.element else outline.others).append(tag)
+        elif tag.name == "script" and not outline.has_loader:
+            outline.has_loader = embed.is_loader(tag.attributes())
+    if ends[UNCLOSED] >= 0 and (last := end_of_body(html)) is not None:
+        ends["body"] = last
+    outline.body_end = next((end for end in ends.values() if end >= 0), len(html))
+    if outline.head_end < 0:
+        outline.head_end = outline.body_end
+    return outline

@@ -1,0 +1,61 @@
+"""Attributes of the element that have no option of their own."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Container
+
+from mkdocs.config.base import BaseConfigOption, ValidationError
+
+from mkdocs_sentifyd.components import ATTRIBUTES, DISPLAYS
+from mkdocs_sentifyd.options.fields import is_one_line
+
+__all__ = ["Attributes"]
+
+# Attributes that the plugin writes, with the option for each: a browser ignores a second one.
+_WRITTEN = {
+    **{attribute: option for option, attribute in ATTRIBUTES.items()},
+    **{attribute: "display" for attributes in DISPLAYS.values() for attribute in attributes},
+    "style": "appearance, or a style sheet of the site",
+}
+
+
+class Attributes(BaseConfigOption["dict[str, str]"]):
+    """A mapping of names to values, for attributes that have no option of their own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.default = {}
+
+    def run_validation(self, value: object) -> dict[str, str]:
+        """Return names and values as they stand in HTML."""
+        if value is None:
+            return {}
+        if not isinstance(value, dict):
+            raise ValidationError("must be a mapping of names to values")
+        found: dict[str, str] = {}
+        for name, content in value.items():
+            if content is not None:
+                found[_attribute_name(name, found)] = _attribute_value(name, content)
+        return found
+
+
+def _attribute_name(name: object, others: Container[str]) -> str:
+    if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
+        raise ValidationError("names must be of Latin letters, digits, - and _")
+    name = name.lower()
+    if option := _WRITTEN.get(name.replace("_", "-")):
+        raise ValidationError(f"'{name}' is written by the plugin: use the option {option}")
+    if name.startswith("on"):
+        raise ValidationError(f"'{name}' is an inline script: listen from a script of your own")
+    if name in others:
+        raise ValidationError(f"'{name}' stands there twice: a browser ignores the second")
+    return name
+
+
+def _attribute_value(name: object, value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if not isinstance(value, (str, int, float)) or not is_one_line(str(value)):
+        raise ValidationError(f"'{name}' must be one line of text, a number, true or false")
+    return str(value)

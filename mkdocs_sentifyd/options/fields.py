@@ -1,0 +1,287 @@
+"""Option types for what MkDocs' own do not check; each error is one line with its fix."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import unicodedata
+from typing import Generic, TypeVar
+from urllib.parse import SplitResult, urlsplit
+
+from mkdocs.config import config_options as c
+from mkdocs.config.base import BaseConfigOption, Config, ValidationError
+
+from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, spoken
+
+__all__ = [
+    *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
+    *("LoaderUrl", "OneOf", "PublicKey", "Shortcut", "Text", "TokenEndpoint"),
+    *("ends_with_slash", "is_one_line"),
+]
+
+SomeConfig = TypeVar("SomeConfig", bound=Config)
+
+EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
+# In no address, whatever some parser may make of it.
+_UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
+_MODIFIERS = ("ctrl", "alt", "shift", "meta")
+_FINAL_SLASH = re.compile(r"/request_tokens(?:/[^/]+)?/+\Z")
+
+
+class AvatarId(BaseConfigOption[str]):
+    """Text, or a number: old IDs are numbers, and YAML reads them as such."""
+
+    def run_validation(self, value: object) -> str:
+        """Return the ID as text."""
+        if value is None or value == "":
+            raise ValidationError("missing: copy the avatar's ID from the Sentifyd dashboard")
+        if isinstance(value, bool) or not isinstance(value, (str, int)):
+            raise ValidationError("must be text or a number, such as avtr_1234abcd")
+        text = str(value).strip()
+        if text.upper().replace("_", "-") == "YOUR-AVATAR-ID":
+            raise ValidationError(
+                "still holds the placeholder: copy the avatar's ID from the Sentifyd dashboard"
+            )
+        if not re.fullmatch(r"[!-~]{1,128}", text):
+            raise ValidationError("must be at most 128 visible ASCII characters without spaces")
+        return text
+
+
+class TokenEndpoint(BaseConfigOption[str | None]):
+    """An absolute URL that the visitor's browser can call."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return the URL as written."""
+        return None if value is None else _public_url(value, EXAMPLE_ENDPOINT)
+
+    def post_validation(self, config: Config, key_name: str) -> None:
+        """See that there is one way to get in, and only one."""
+        if not config[key_name] and not config["public_api_key"]:
+            raise ValidationError(
+                f"missing: write the token service's URL, such as {EXAMPLE_ENDPOINT}"
+            )
+        if config[key_name] and config["public_api_key"]:
+            raise ValidationError(
+                "cannot stand beside public_api_key: keep this one, and the key stays off the site"
+            )
+
+
+def ends_with_slash(token_endpoint: str) -> bool:
+    """Whether it is a route of the token service but for a slash, with which it is none.
+
+    Args:
+        token_endpoint: an absolute URL.
+    """
+    return bool(_FINAL_SLASH.search(urlsplit(token_endpoint).path))
+
+
+class PublicKey(BaseConfigOption[str | None]):
+    """Text: a key that its owner wants every reader to have."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return the key as written."""
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,512}", value):
+            raise ValidationError("must be at most 512 visible ASCII characters without spaces")
+        return value
+
+
+class LoaderUrl(BaseConfigOption[str]):
+    """An absolute URL of a script."""
+
+    def run_validation(self, value: object) -> str:
+        """Return the URL as written."""
+        return _public_url(value, COMPONENTS["bot"].loader)
+
+
+class Integrity(BaseConfigOption[str | None]):
+    """`sha256-…`, `sha384-…` or `sha512-…`: Subresource Integrity metadata (W3C SRI, 3.1)."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return the hashes as written."""
+        if value is None:
+            return None
+        algorithm = r"sha(?:256-[A-Za-z0-9+/]{43}=|384-[A-Za-z0-9+/]{64}|512-[A-Za-z0-9+/]{86}==)"
+        if not isinstance(value, str) or not re.fullmatch(rf"{algorithm}(?: {algorithm})*", value):
+            raise ValidationError("must be sha256-, sha384- or sha512- and the hash in base64")
+        return value
+
+    def post_validation(self, config: Config, key_name: str) -> None:
+        """Ask for the CORS mode without which no browser checks a hash across origins."""
+        if config[key_name] and not config["crossorigin"]:
+            config["crossorigin"] = "anonymous"
+
+
+class OneOf(BaseConfigOption[str]):
+    """One of several words."""
+
+    def __init__(self, *choices: str, default: str | None = None) -> None:
+        super().__init__()
+        self.choices = choices
+        self.default = default
+
+    def run_validation(self, value: object) -> str:
+        """Return the word."""
+        if value is None and self.default:
+            return str(self.default)
+        if value not in self.choices:
+            raise ValidationError(f"must be one of {', '.join(self.choices)}")
+        return str(value)
+
+
+class Display(OneOf):
+    """How the avatar stands on the page."""
+
+    def __init__(self) -> None:
+        super().__init__(*DISPLAYS)
+
+    def post_validation(self, config: Config, key_name: str) -> None:
+        """Refuse what only the realtime component can."""
+        if config[key_name] in OVERLAYS and config["component"] != "realtime":
+            raise ValidationError(f"{config[key_name]} is for component: realtime only")
+
+
+class Flag(BaseConfigOption[bool]):
+    """On or off."""
+
+    def __init__(self, *, default: bool | None = None) -> None:
+        super().__init__()
+        self.default = default
+
+    def run_validation(self, value: object) -> bool:
+        """Return the value."""
+        if not isinstance(value, bool):
+            raise ValidationError("must be true or false, without quotes")
+        return value
+
+
+class Group(c.SubConfig[SomeConfig], Generic[SomeConfig]):
+    """Options below an option; without any of them it is as if it were not there."""
+
+    def run_validation(self, value: object) -> SomeConfig:
+        """Return the options."""
+        if value is None:
+            value = {}
+        if not isinstance(value, dict):
+            raise ValidationError(
+                "must be a mapping: write each of its options on a line of its own below it"
+            )
+        return super().run_validation(value)
+
+
+class Language(BaseConfigOption[str]):
+    """A language that the component speaks, or `auto`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.default = "auto"
+
+    def run_validation(self, value: object) -> str:
+        """Return `auto`, or the component's code for the language."""
+        if value in (None, "auto"):
+            return "auto"
+        code = spoken(value) if isinstance(value, str) else None
+        if code is None:
+            quotes = "; quote it, or YAML reads a truth value" if isinstance(value, bool) else ""
+            raise ValidationError(f"must be auto or one of {', '.join(LANGUAGES)}{quotes}")
+        return code
+
+
+class ConsentName(BaseConfigOption[str | None]):
+    """The name of a cookie in Material's consent form."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return the name."""
+        if value is None:
+            return None
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]{0,63}", value):
+            raise ValidationError(
+                "must be a name of Latin letters, digits, - and _, such as sentifyd"
+            )
+        return value
+
+
+class Shortcut(BaseConfigOption[str | None]):
+    """Keys to press together, with `+` between them."""
+
+    def run_validation(self, value: object) -> str | None:
+        """Return what the runtime compares: ctrl, alt, shift, meta as 1 or 0, and the key."""
+        if value is None:
+            return None
+        *modifiers, key = value.lower().split("+") if isinstance(value, str) else [""]
+        if not re.fullmatch("[a-z0-9]", key) or not set(modifiers) <= set(_MODIFIERS):
+            raise ValidationError(
+                f"must be a letter or digit behind {', '.join(_MODIFIERS)} and +, as in ctrl+alt+a"
+            )
+        # WCAG 2.2, success criterion 2.1.4: no key that somebody may just type.
+        if not {"ctrl", "alt", "meta"} & set(modifiers):
+            raise ValidationError("needs ctrl, alt or meta, or it would take keys from writing")
+        return ",".join([*(str(int(name in modifiers)) for name in _MODIFIERS), key])
+
+
+class Text(BaseConfigOption[str]):
+    """A line of text."""
+
+    def run_validation(self, value: object) -> str:
+        """Return the text without the space around it."""
+        if not isinstance(value, str) or not (text := value.strip()) or not is_one_line(text):
+            raise ValidationError("must be one line of text, without control characters")
+        return text
+
+
+class Address(BaseConfigOption[str]):
+    """An absolute URL, or a path from the root of the site."""
+
+    def run_validation(self, value: object) -> str:
+        """Return the address as written."""
+        example = "https://www.example.com/legal or, from the root of the site, legal/terms/"
+        if not isinstance(value, str) or not value or _UNSAFE.search(value):
+            raise ValidationError(f"must be an address, such as {example}")
+        if value.startswith("//") or re.match("[a-zA-Z][a-zA-Z0-9+.-]*:", value):
+            return _public_url(value, example, fragment=True)
+        path = value.partition("#")[0].partition("?")[0]
+        if path.endswith(".md"):
+            raise ValidationError("must be the page's address as readers see it, not its source")
+        if ".." in path.split("/"):
+            raise ValidationError("must not lead out of the site: write it from the site's root")
+        return value
+
+
+def is_one_line(text: str) -> bool:
+    """Whether a text has neither line breaks nor what is no character for readers."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
+
+
+def _public_url(value: object, example: str, *, fragment: bool = False) -> str:
+    if not isinstance(value, str):
+        raise ValidationError(f"must be an absolute URL, such as {example}")
+    url = _split(value, example)
+    if url.username is not None or url.password is not None:
+        raise ValidationError("must not carry credentials: every reader of the site would get them")
+    if "#" in value and not fragment:
+        raise ValidationError("must not have a fragment: take away everything from the # on")
+    if url.scheme == "http" and not _is_loopback(url.hostname or ""):
+        raise ValidationError("must be https: http is for a loopback host such as localhost only")
+    return value
+
+
+def _split(value: str, example: str) -> SplitResult:
+    try:
+        url = urlsplit(value)
+        _ = url.port
+    except ValueError:
+        raise ValidationError(f"is malformed: check host and port, as in {example}") from None
+    # urlsplit drops tabs and line breaks, and a browser would not agree on what is left.
+    if url.scheme not in ("http", "https") or not url.hostname or _UNSAFE.search(value):
+        raise ValidationError(f"must be an absolute URL, such as {example}")
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""Which page gets which avatar, and a site that is already built."""

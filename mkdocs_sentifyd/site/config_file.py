@@ -1,0 +1,140 @@
+"""Reading mkdocs.yml without MkDocs: what belongs to other plugins is neither run nor missed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from mkdocs.exceptions import ConfigurationError
+from mkdocs.utils.yaml import get_yaml_loader, yaml_load
+
+from mkdocs_sentifyd.options.schema import SentifydConfig
+
+__all__ = ["SiteConfig", "SiteError", "read_config"]
+
+# Of all that fails a strict build only these may be as the author wants them.
+_MAY_BE_MEANT = {"public_api_key", "token_endpoint"}
+
+
+class SiteError(Exception):
+    """The site or its configuration cannot be used; the text says how to fix it."""
+
+
+@dataclass(frozen=True, slots=True)
+class SiteConfig:
+    """What is needed of an mkdocs.yml.
+
+    Attributes:
+        docs_dir: where the sources are.
+        site_url: where the site will be; empty if unknown.
+        meta_file: name of the files that hold front matter for a folder, if Material's plugin for
+            them is on.
+        options: the plugin's; `None` when it is switched off.
+        warnings: what its author should fix, one line for each problem.
+    """
+
+    docs_dir: Path
+    site_url: str
+    meta_file: str | None
+    options: SentifydConfig | None
+    warnings: tuple[str, ...]
+
+
+def read_config(file: Path) -> SiteConfig:
+    """Read an mkdocs.yml with a `plugins: - sentifyd:` section.
+
+    Raises:
+        SiteError: the file or an option is missing or wrong.
+    """
+    settings = _read_yaml(file)
+    plugins = dict(_plugins(settings.get("plugins") or []))
+    if "sentifyd" not in plugins:
+        raise SiteError(f"{file} has no sentifyd section under plugins")
+    options = plugins["sentifyd"]
+    if not isinstance(options, dict):
+        raise SiteError(f"{file}: what stands below sentifyd must be a mapping of options")
+    options = dict(options)
+    # MkDocs' own switch for a plugin, which then leaves the other options unread.
+    enabled = options.pop("enabled", True)
+    if not isinstance(enabled, bool):
+        raise SiteError(f"{file}: option 'enabled' must be true or false")
+    config, warnings = _validated(options, file) if enabled else (None, ())
+    docs_dir = file.parent / str(settings.get("docs_dir") or "docs")
+    if config and not docs_dir.is_dir():
+        if settings.get("docs_dir"):
+            raise SiteError(f"{file}: docs_dir {docs_dir} is not there: correct it")
+        warnings = (*warnings, f"{docs_dir} is not there: no page has front matter")
+    meta = plugins.get("material/meta", plugins.get("meta"))
+    return SiteConfig(
+        docs_dir=docs_dir,
+        site_url=_site_url(settings.get("site_url"), file),
+        meta_file=str(meta.get("meta_file", ".meta.yml")) if isinstance(meta, dict) else None,
+        options=config,
+        warnings=warnings,
+    )
+
+
+def _site_url(value: object, file: Path) -> str:
+    try:
+        urlsplit(str(value or ""))
+    except ValueError:
+        raise SiteError(f"{file}: site_url is malformed: check host and port") from None
+    return str(value or "")
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    if file.suffix == ".toml":
+        raise SiteError(f"{file}: write the sentifyd section into an mkdocs.yml, and name that")
+    try:
+        with file.open("rb") as stream:
+            settings = yaml_load(stream, _yaml_loader())
+    except FileNotFoundError:
+        raise SiteError(f"{file} is not there: name it with --config-file") from None
+    except OSError as error:
+        raise SiteError(f"{file}: {error.strerror}") from None
+    except Exception as error:  # noqa: BLE001 - the YAML library raises many kinds
+        if isinstance(error, ConfigurationError) and str(error).startswith("Inherited"):
+            raise SiteError(f"{file}: its INHERIT names a file that is not there") from None
+        # Its texts quote the file, which may hold a secret.
+        mark = getattr(error.__context__, "problem_mark", None)
+        place = f" at line {mark.line + 1}" if mark else ""
+        raise SiteError(f"{file} cannot be read{place}: mend its YAML") from None
+    return settings if isinstance(settings, dict) else {}
+
+
+def _yaml_loader() -> type[Any]:
+    """MkDocs' own, but what belongs to other plugins and extensions is neither run nor missed."""
+    loader: type[Any] = get_yaml_loader()
+    loader.yaml_multi_constructors = {}
+    loader.add_multi_constructor("!", _ignore)
+    loader.add_multi_constructor("tag:yaml.org,2002:python/", _ignore)
+    return loader
+
+
+def _ignore(*_: object) -> None:
+    return None
+
+
+def _plugins(written: object) -> Iterator[tuple[str, Any]]:
+    """Names and options, from a mapping or from a list of names and mappings."""
+    entries = written if isinstance(written, list) else [written]
+    for entry in entries:
+        if isinstance(entry, dict):
+            yield from ((str(name), options or {}) for name, options in entry.items())
+        else:
+            yield str(entry), {}
+
+
+def _validated(options: dict[str, Any], file: Path) -> tuple[SentifydConfig, tuple[str, ...]]:
+    config = SentifydConfig(str(file))
+    config.load_dict(options)
+    errors, warnings = config.validate()
+    lines = [f"{file}: option '{name}': {problem}" for name, problem in warnings]
+    # Without a strict mode, a misspelt `exclude` would put the avatar where it must not be.
+    wrong = [line for line in warnings if line[0] not in _MAY_BE_MEANT]
+    for name, problem in [*errors, *wrong]:
+        raise SiteError(f"{file}: option '{name}': {problem}")
+    return config, tuple(lines)

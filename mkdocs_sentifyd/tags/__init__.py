@@ -1,0 +1,1 @@
+"""What a page gets: the loader, the element, and the browser runtime."""

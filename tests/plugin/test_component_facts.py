@@ -1,0 +1,75 @@
+"""What is known of a component has one place, `components.py`; all else reads it from there."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mkdocs_sentifyd import api_keys
+from mkdocs_sentifyd.components import (
+    ADDRESSES,
+    ATTRIBUTES,
+    COLOURS,
+    COMPONENTS,
+    DISPLAYS,
+    STORED,
+)
+
+ELEMENTS = {component.element for component in COMPONENTS.values()}
+HOSTS = {
+    str(urlsplit(url).hostname)
+    for component in COMPONENTS.values()
+    for url in (component.loader, *component.other_loaders)
+}
+# Other names are ordinary words, or those of options.
+SPELLINGS = {name for name in (*ATTRIBUTES.values(), *COLOURS.values()) if "-" in name}
+SPELLINGS |= {*STORED, *(component.opening.toggle for component in COMPONENTS.values())}
+ELEMENT = re.compile(r"(?<![\w-])sentifyd-[a-z]+(?![\w-])")
+# Modules on the same layer as `components.py` do not import it.
+COPIES = {"api_keys.py": set(ADDRESSES)}
+
+
+def test_there_are_facts_to_look_for() -> None:
+    assert {"sentifyd-bot", "sentifyd-realtime"} <= ELEMENTS
+    assert "frontend.sentifyd.io" in HOSTS
+    assert {"avatar-id", "brand-logo", "--primary-color"} <= SPELLINGS
+    assert "toggler" in DISPLAYS
+
+
+def test_the_runtime_names_the_elements_that_there_are(root: Path) -> None:
+    named = {
+        file.name: set(ELEMENT.findall(file.read_text()))
+        for file in (root / "mkdocs_sentifyd/runtime").iterdir()
+    }
+
+    assert named["print.css"] == ELEMENTS
+    # A rule for one element would leave the other as it is.
+    assert {file: names for file, names in named.items() if names not in (set(), ELEMENTS)} == {}
+
+
+def test_no_other_module_repeats_a_fact(root: Path) -> None:
+    package = root / "mkdocs_sentifyd"
+    found = {
+        file.relative_to(package).as_posix(): set(_facts(file))
+        for file in package.rglob("*.py")
+        if file != package / "components.py"
+    }
+
+    assert len(found) > 30
+    assert {file: facts for file, facts in found.items() if facts} == COPIES
+    assert set(ADDRESSES) <= api_keys._ADDRESSES
+
+
+def _facts(file: Path) -> Iterator[str]:
+    """Names of components in the texts of a module, but for its docstrings."""
+    tree = ast.parse(file.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Constant(value=str(text)) if id(node) not in docstrings:
+                yield from ELEMENT.findall(text)
+                yield from (host for host in HOSTS if host in text)
+                yield from SPELLINGS & {text}
