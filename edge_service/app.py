@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, closing
-from functools import cache
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -18,45 +18,50 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from edge_service.admission.addresses import ClientAddresses
-from edge_service.admission.identity import Authenticator, ForwardedAuthenticator, JwtAuthenticator
+from edge_service.admission.identity import Authenticator, ForwardedAuthenticator
 from edge_service.admission.rate_limits import RateLimiter
-from edge_service.errors import (
-    MethodNotAllowed,
-    NotFound,
-    UpstreamMalformed,
-    json_response,
-)
+from edge_service.admission.visitors import VisitorLimit
+from edge_service.errors import MethodNotAllowed, NotFound, json_response
 from edge_service.issuing.avatars import Avatars
 from edge_service.sealing import Sealer
-from edge_service.settings import ForwardedRules, JwtRules, Settings, SettingsError
-from edge_service.settings.lookalikes import advice, lookalikes
+from edge_service.settings import ForwardedRules, Settings, SettingsError
+from edge_service.settings.environment import advice, near_misses
 from edge_service.settings.parsers import parse_rate_limits
-from edge_service.telemetry import configure_logging
-from edge_service.telemetry.logs import AccessLog, Faults, tell_lookalikes
+from edge_service.telemetry.logs import configure_logging, log_near_misses
 from edge_service.telemetry.metrics import Metrics
+from edge_service.web.access_log import AccessLog
+from edge_service.web.cors import ROUTE, CrossOrigin
 from edge_service.web.endpoint import TokenEndpoint
-from edge_service.web.guards import ROUTE, CrossOrigin, VisitorLimit, guards
+from edge_service.web.error_responses import ErrorResponses
 from edge_service.web.upgrades import BodyGuard, LastRequest
 
 if TYPE_CHECKING:
     from edge_service.telemetry.tracing import Tracing
 
-__all__ = ["create_app", "key_set_fetcher", "metrics_app"]
+__all__ = ["create_app", "fetch_key_set", "metrics_app"]
 
 MAX_KEY_SET_BYTES = 256 * 1024
 
 
-def create_app(settings: Settings) -> Starlette:
+def create_app(settings: Settings, *, authenticator: Authenticator | None = None) -> Starlette:
     """The token service.
 
     Args:
-        settings: from `Settings.from_env`, or made by hand.
+        settings: from `Settings.from_env`, or made in code.
+        authenticator: identifies visitors in place of `settings.visitor_auth`, for an application
+            that mounts the service and knows its visitors already.
 
     Returns:
-        An ASGI application that can be served or mounted. It configures no logging. Its
-        `state.avatars.replace` takes other avatars while it runs, and `state.metrics` has what it
+        An ASGI application that can be served or mounted. It does not configure logging. Its
+        `state.avatars.replace` takes other avatars at run time, and `state.metrics` has what it
         counts.
+
+    Raises:
+        SettingsError: the authenticator contradicts the settings.
+        ValueError: `rate_limit` or `redis_url` cannot be used.
     """
+    if authenticator is not None:
+        settings.check_authenticator(by_cookie=authenticator.by_cookie)
     metrics = Metrics()
     sealer = Sealer(settings.seal_keys) if settings.seal_keys else None
     tracing = _tracing(settings)
@@ -67,13 +72,9 @@ def create_app(settings: Settings) -> Starlette:
         settings.redis_url,
         on_fallback=lambda away: metrics.redis_fallback("rate limits", away=away),
     )
-    authenticator = _authenticator(settings, addresses)
-    token_guards = guards(avatars, VisitorLimit(limiter, addresses, metrics), authenticator)
-    tokens = TokenEndpoint(sealer, metrics)
-    credentials = settings.visitor_auth is not None and settings.visitor_auth.by_cookie
-    if isinstance(authenticator, JwtAuthenticator):
-        jwt = authenticator
-        metrics.key_set(lambda: jwt.is_fresh)
+    authenticator = authenticator or _authenticator(settings, addresses, metrics)
+    limit = VisitorLimit(limiter, addresses, metrics)
+    tokens = TokenEndpoint(limit, authenticator, sealer, metrics)
     if settings.redis_url is not None:
         for part in ("rate limits", "shared grants"):
             metrics.redis_fallback(part, away=False)
@@ -88,12 +89,12 @@ def create_app(settings: Settings) -> Starlette:
 
     @cache
     def description() -> Response:
-        # Here, because a start need not wait for what hardly anybody asks.
+        # Imported on first use, because a start should not wait for a route that is rarely asked.
         from edge_service.web.openapi import openapi_document
 
         return json_response(openapi_document(settings))
 
-    async def show_description(_: Request) -> Response:
+    async def describe(_: Request) -> Response:
         return description()
 
     @asynccontextmanager
@@ -112,11 +113,11 @@ def create_app(settings: Settings) -> Starlette:
                 await asyncio.to_thread(tracing.close)
 
     routes = [
-        _Route(ROUTE, tokens, middleware=token_guards),
-        _Route(ROUTE + "/{avatar}", tokens, middleware=token_guards),
+        _Route(ROUTE, tokens),
+        _Route(ROUTE + "/{avatar}", tokens),
         _Route("/livez", alive),
         _Route("/readyz", ready),
-        _Route("/openapi.json", show_description),
+        _Route("/openapi.json", describe),
     ]
     if settings.metrics_port is None:
         routes.append(_Route("/metrics", _show(metrics)))
@@ -125,12 +126,16 @@ def create_app(settings: Settings) -> Starlette:
         middleware=[
             # Outside everything that answers, so that no answer leaves the connection open.
             Middleware(LastRequest),
-            # The log sees every request with its final status, those refused by CORS included.
+            # The log records every request with its final status, those refused by CORS included.
             Middleware(AccessLog, metrics=metrics),
             *_spans(tracing),
             # Outside everything that can fail, so that a page may read the error.
-            Middleware(CrossOrigin, avatars=avatars, credentials=credentials),
-            Middleware(Faults),
+            Middleware(
+                CrossOrigin,
+                avatars=avatars,
+                credentials=authenticator is not None and authenticator.by_cookie,
+            ),
+            Middleware(ErrorResponses),
             Middleware(BodyGuard),
         ],
         exception_handlers={HTTPException: _http_error},
@@ -158,10 +163,10 @@ def _show(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
 
 
 class _Route(Route):
-    """A route that metrics and traces know by its pattern: paths are what strangers make them."""
+    """A route that metrics and traces know by its pattern, because strangers choose the path."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Leave the pattern in the state of the request."""
+        """Keep the pattern in the state of the request."""
         scope["state"]["route"] = self.path
         await super().handle(scope, receive, send)
 
@@ -182,34 +187,31 @@ def _spans(tracing: Tracing | None) -> list[Middleware]:
     return [Middleware(RequestSpans, tracing=tracing)]
 
 
-def _authenticator(settings: Settings, addresses: ClientAddresses) -> Authenticator | None:
+def _authenticator(
+    settings: Settings, addresses: ClientAddresses, metrics: Metrics
+) -> Authenticator | None:
     rules = settings.visitor_auth
+    if rules is None:
+        return None
     if isinstance(rules, ForwardedRules):
         return ForwardedAuthenticator(rules, addresses)
-    if isinstance(rules, JwtRules):
-        return JwtAuthenticator(rules, key_set_fetcher(rules.jwks_url, settings))
-    return None
+    # Imported here, so that a service without it does not load joserfc.
+    from edge_service.admission.jwt import JwtAuthenticator
+
+    jwt = JwtAuthenticator(rules, partial(fetch_key_set, rules.jwks_url, settings))
+    metrics.key_set(lambda: jwt.is_fresh)
+    return jwt
 
 
-def key_set_fetcher(url: str, settings: Settings) -> Callable[[], Awaitable[bytes]]:
-    """What gets an issuer's key set; it raises `UpstreamError` when it cannot."""
-    import requests
+async def fetch_key_set(url: str, settings: Settings) -> bytes:
+    """Fetch an issuer's key set (RFC 7517).
 
-    from edge_service.upstream.client import HEADERS, Outbound, read_body
+    Raises:
+        UpstreamError: it cannot be fetched within the time and size allowed.
+    """
+    from edge_service.upstream.client import get
 
-    request = requests.Request("GET", url, headers=HEADERS).prepare()
-
-    def read(response: requests.Response) -> bytes:
-        if response.status_code != 200:
-            raise UpstreamMalformed(f"its status is {response.status_code}")
-        return read_body(response, MAX_KEY_SET_BYTES)
-
-    async def fetch() -> bytes:
-        # Used every ten minutes, which is longer than a connection is kept.
-        with closing(Outbound(settings.upstream_timeout, 1, settings.ca_file)) as outbound:
-            return await outbound.send(outbound.line(), request, read)
-
-    return fetch
+    return await get(url, settings.upstream_timeout, MAX_KEY_SET_BYTES, settings.ca_file)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
@@ -222,23 +224,22 @@ def __getattr__(name: str) -> Starlette:
     # Made on first use: importing `create_app` must not need a configured environment.
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    problems: Sequence[str] = ()
+    problems: list[str] = []
     settings = None
     try:
         settings = Settings.from_env()
     except SettingsError as error:
-        problems = error.problems
+        problems += error.problems
     if os.environ.get("METRICS_PORT"):
-        problems = [
-            *problems,
+        problems.append(
             "METRICS_PORT needs sentifyd-edge serve: unset it, and keep /metrics from the public "
-            "in the server in front",
-        ]
+            "in the server in front"
+        )
     if settings is None or problems:
         lines = [*problems, *advice(os.environ)]
         raise SystemExit("\n".join(f"sentifyd-edge: {line}" for line in lines))
     configure_logging(settings.log_level, settings.log_format)
-    tell_lookalikes(lookalikes(os.environ))
+    log_near_misses(near_misses(os.environ))
     globals()["app"] = create_app(settings)
     app: Starlette = globals()["app"]
     return app

@@ -1,29 +1,36 @@
-"""The tree of errors that are answers, one class each, and those of them that no module owns."""
+"""Every error that is an answer of the service: one class each, with status, code and text."""
 
 from __future__ import annotations
 
 import json
 import math
+import random
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
 
 from starlette.responses import Response
 
+from edge_service.strict_json import JSON
+
 __all__ = [
-    "JSON",
     "BadRequest",
     "CircuitOpen",
     "ClientError",
     "ContentTooLarge",
+    "HandleMalformed",
+    "HandleRefused",
     "HeadersTooLarge",
+    "IdentityUnavailable",
     "MethodNotAllowed",
     "NotFound",
     "OriginNotAllowed",
+    "RateLimited",
     "RequestTimeout",
     "ServiceError",
+    "Unauthenticated",
     "UnsupportedMediaType",
+    "UpgradeWithBody",
     "UpstreamBusy",
     "UpstreamError",
     "UpstreamMalformed",
@@ -33,8 +40,6 @@ __all__ = [
     "json_response",
 ]
 
-JSON = dict[str, Any]
-
 
 class ServiceError(Exception):
     """An answer other than 200, with a text for people and a code for programs.
@@ -43,12 +48,14 @@ class ServiceError(Exception):
         status: HTTP status.
         code: stable identifier; clients may depend on it.
         error: what went wrong, fit for a visitor's browser.
-        log_level: of the line that tells an operator; `None` where the access log is enough.
+        fix: how to fix it, for the table in the documentation.
+        log_level: of the line in the log; `None` where the access log is enough.
     """
 
     status: int = 500
     code: str = "internal_error"
     error: str = "Internal server error"
+    fix: str = "The log has a line with the same request_id and the place in the code: report it."
     log_level: str | None = "ERROR"
 
     def __init__(self, error: str = "", headers: Mapping[str, str] | None = None) -> None:
@@ -91,6 +98,17 @@ class BadRequest(ClientError):
     status = 400
     code = "bad_request"
     error = "Bad request"
+    fix = "Send what the reference of the route describes; the text says what is wrong."
+
+
+class UpgradeWithBody(BadRequest):
+    """A request offers to change the protocol, and has a body."""
+
+    error = (
+        "A request with a body must not offer an upgrade: remove the Upgrade header and the token "
+        "upgrade from Connection; a proxy should add them for WebSocket locations only"
+    )
+    fix = "Let the proxy in front add Upgrade and Connection for WebSocket locations only."
 
 
 class OriginNotAllowed(ClientError):
@@ -99,6 +117,7 @@ class OriginNotAllowed(ClientError):
     status = 403
     code = "origin_not_allowed"
     error = "This origin may not request tokens"
+    fix = "Add the page's origin, exactly as browsers send it, to ALLOWED_ORIGINS."
 
 
 class NotFound(ClientError):
@@ -107,6 +126,7 @@ class NotFound(ClientError):
     status = 404
     code = "not_found"
     error = "Not found"
+    fix = "Check the path in token_endpoint, and the avatar's id in AVATARS_FILE."
 
 
 class MethodNotAllowed(ClientError):
@@ -115,6 +135,7 @@ class MethodNotAllowed(ClientError):
     status = 405
     code = "method_not_allowed"
     error = "Method not allowed"
+    fix = "Use GET or POST."
 
 
 class RequestTimeout(ClientError):
@@ -123,6 +144,7 @@ class RequestTimeout(ClientError):
     status = 408
     code = "request_timeout"
     error = "The request body took too long"
+    fix = "Send the whole body that Content-Length announces within 5 seconds."
 
 
 class ContentTooLarge(ClientError):
@@ -131,6 +153,7 @@ class ContentTooLarge(ClientError):
     status = 413
     code = "content_too_large"
     error = "The request body is too large"
+    fix = "Send at most 4 KiB."
 
 
 class UnsupportedMediaType(ClientError):
@@ -139,6 +162,7 @@ class UnsupportedMediaType(ClientError):
     status = 415
     code = "unsupported_media_type"
     error = "Send JSON or a URL-encoded form"
+    fix = "Send Content-Type: application/json, or a URL-encoded form."
 
 
 class HeadersTooLarge(ClientError):
@@ -147,6 +171,75 @@ class HeadersTooLarge(ClientError):
     status = 431
     code = "headers_too_large"
     error = "The request's headers are too large"
+    fix = "Send at most 32 KiB of headers; cookies of the site's origin are the usual cause."
+
+
+class RateLimited(ClientError):
+    """The visitor has asked too often."""
+
+    status = 429
+    code = "rate_limited"
+    error = "Too many requests"
+    fix = "Wait for Retry-After. If everybody is refused at once, set TRUSTED_PROXIES."
+
+
+class HandleMalformed(ClientError):
+    """The refresh handle is nothing that this service could have made."""
+
+    status = 400
+    code = "malformed_handle"
+    error = "The refresh token is malformed"
+    fix = "Open a new tab: the token is older than SEAL_KEYS."
+
+
+class HandleRefused(ClientError):
+    """The refresh handle is forged or too old, or was made for another avatar, page or visitor."""
+
+    status = 401
+    code = "handle_refused"
+    error = "The refresh token is not valid any more"
+    fix = "Open a new tab. Keep a replaced key in SEAL_KEYS for a day."
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
+
+
+class Unauthenticated(ClientError):
+    """The request does not prove who sent it.
+
+    Args:
+        rejected: credentials were sent, but are no good. Which of the many reasons it was would
+            help nobody but a forger, so the answer does not say.
+    """
+
+    status = 401
+    code = "unauthenticated"
+    error = "Sign in to talk to the avatar"
+    fix = (
+        "Sign in. If that does not help, compare JWT_COOKIE, JWT_ISSUER and JWT_AUDIENCE "
+        "with a visitor's token."
+    )
+
+    def __init__(self, *, rejected: bool = False) -> None:
+        challenge = 'Bearer realm="request_tokens"'
+        if rejected:
+            challenge += ', error="invalid_token"'
+        super().__init__(headers={"WWW-Authenticate": challenge})
+
+
+class IdentityUnavailable(ServiceError):
+    """Nobody can be identified, because no key set could be loaded yet."""
+
+    status = 503
+    code = "identity_unavailable"
+    error = "Visitors cannot be identified at the moment"
+    fix = "Check JWT_JWKS_URL from where the service runs; the log says key_set_unavailable."
+    # The key set has logged it already.
+    log_level = None
+
+    def __init__(self) -> None:
+        seconds = random.randint(1, 5)  # noqa: S311 - so that not all come back at once
+        super().__init__(headers={"Retry-After": str(seconds)})
 
 
 class UpstreamError(ServiceError):
@@ -176,12 +269,15 @@ class UpstreamRejected(UpstreamError):
 
     code = "upstream_rejected"
     error = "Authentication failed"
+    fix = (
+        "Run sentifyd-edge doctor: as a rule the API key, or the API that it belongs to, is wrong."
+    )
 
     def __init__(self, status: int, details: object, retry_after: str | None) -> None:
         super().__init__(headers={"Retry-After": retry_after} if retry_after else None)
         self.status = status
         self.details = details
-        # As a rule the key is wrong, which no visitor can mend.
+        # As a rule the key is wrong, which no visitor can fix.
         self.log_level = "ERROR" if status >= 500 else "WARNING"
 
     def log_fields(self) -> dict[str, object]:
@@ -204,6 +300,7 @@ class UpstreamMalformed(UpstreamError):
     status = 502
     code = "upstream_malformed"
     error = "Sentifyd gave an unusable answer"
+    fix = "Check SENTIFYD_BACKEND and SENTIFYD_LOGIN_PATH."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__()
@@ -216,6 +313,10 @@ class UpstreamUnreachable(UpstreamError):
     status = 502
     code = "upstream_unreachable"
     error = "Sentifyd cannot be reached"
+    fix = (
+        "Check DNS, firewall and certificates between the service and Sentifyd; the log "
+        "names the cause."
+    )
 
 
 class UpstreamTooSlow(UpstreamError):
@@ -224,6 +325,7 @@ class UpstreamTooSlow(UpstreamError):
     status = 504
     code = "upstream_timeout"
     error = "Sentifyd took too long to answer"
+    fix = "Raise UPSTREAM_TIMEOUT, or choose TOKEN_POLICY=pool or shared."
 
 
 class UpstreamBusy(UpstreamError):
@@ -232,6 +334,7 @@ class UpstreamBusy(UpstreamError):
     status = 503
     code = "upstream_busy"
     error = "Too many logins are under way"
+    fix = "Raise UPSTREAM_CONCURRENCY, or choose TOKEN_POLICY=pool or shared."
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
@@ -247,7 +350,8 @@ class CircuitOpen(UpstreamError):
     status = 503
     code = "circuit_open"
     error = "Sentifyd does not answer at the moment"
-    # The circuit has told already, and an outage must not fill the disk.
+    fix = "Wait: it is tried again every few seconds. The log has the reason from before."
+    # The circuit breaker has logged it already, and an outage must not fill the disk.
     log_level = None
 
     def __init__(self, seconds: float) -> None:

@@ -7,35 +7,16 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from edge_service.errors import ClientError
+from edge_service.errors import HandleMalformed, HandleRefused
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
 
-__all__ = ["HandleMalformed", "HandleRefused", "Sealer", "new_key"]
+__all__ = ["Sealer", "new_key"]
 
 # A visitor's tab may sleep for a night; the vendor's component forgets its tokens with the tab.
 HANDLE_SECONDS = 24 * 3600
 _TOKEN = re.compile(r"gAAAAA[A-Za-z0-9_-]{90,}={0,2}")
-
-
-class HandleMalformed(ClientError):
-    """The refresh handle is nothing that this service could have made."""
-
-    status = 400
-    code = "malformed_handle"
-    error = "The refresh token is malformed"
-
-
-class HandleRefused(ClientError):
-    """The refresh handle is forged or too old, or was made for another avatar, page or visitor."""
-
-    status = 401
-    code = "handle_refused"
-    error = "The refresh token is not valid any more"
-
-    def __init__(self) -> None:
-        super().__init__(headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
 
 
 class Sealer:

@@ -1,7 +1,6 @@
 """The keys that sign visitors' tokens (RFC 7517), kept fresh, and the tokens signed with them.
 
-Only visitor authentication with JWTs needs this module, so nothing else may import it: joserfc
-takes a good part of a process' start.
+Import it only for visitor authentication with JWTs: joserfc takes a good part of a process' start.
 """
 
 from __future__ import annotations
@@ -19,8 +18,7 @@ from joserfc.jwa import JWSAlgModel
 from joserfc.jwk import JWKRegistry, Key, RSAKey
 from joserfc.jws import CompactSignature, JWSRegistry, extract_compact, validate_compact
 
-from edge_service.errors import JSON
-from edge_service.upstream.grant import MalformedGrant, parse_json
+from edge_service.strict_json import JSON, InvalidJson, parse_json
 
 __all__ = ["KeySet", "SignedToken", "UnusableKeySet", "VerificationKey", "parse_key_set"]
 
@@ -173,7 +171,7 @@ class KeySet:
                 pause, retry = retry, min(2 * retry, MAX_RETRY_SECONDS)
             else:
                 pause, retry = REFRESH_SECONDS, FIRST_RETRY_SECONDS
-            # Replicas that started together shall not ask together for ever.
+            # Jitter, so that replicas that started together do not ask together.
             await self._sleep(pause * random.uniform(0.8, 1))  # noqa: S311 - no secret
 
     async def _load(self) -> None:
@@ -190,7 +188,7 @@ class KeySet:
             self._keys = parse_key_set(await self._fetch())
         except Exception as error:  # noqa: BLE001 - whatever it is, the old keys stay in use
             if not self.failing:
-                # Its text may quote the address or the answer, so only the class is told.
+                # Its text may quote the address or the answer, so only the class is logged.
                 self._log.warning(
                     "key_set_unavailable", exception=type(error).__name__, keys=len(self._keys)
                 )
@@ -244,7 +242,7 @@ def parse_key_set(document: bytes) -> tuple[VerificationKey, ...]:
     """
     try:
         parsed = parse_json(document)
-    except MalformedGrant:
+    except InvalidJson:
         parsed = None
     entries = parsed.get("keys") if isinstance(parsed, dict) else None
     if not isinstance(entries, list) or len(entries) > MAX_KEYS:

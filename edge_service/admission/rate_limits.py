@@ -14,10 +14,10 @@ import structlog
 from limits import RateLimitItem
 from limits.aio.strategies import FixedWindowRateLimiter
 
-from edge_service.errors import ClientError
+from edge_service.errors import RateLimited
 from edge_service.redis_client import connection_pool
 
-__all__ = ["RateLimited", "RateLimiter"]
+__all__ = ["RateLimiter"]
 
 T = TypeVar("T")
 
@@ -26,14 +26,6 @@ SHARED_COUNTERS = 65_536
 MAX_CONNECTIONS = 16
 EXCHANGE_SECONDS = 1.0
 RETRY_SECONDS = 1.0
-
-
-class RateLimited(ClientError):
-    """The visitor has asked too often."""
-
-    status = 429
-    code = "rate_limited"
-    error = "Too many requests"
 
 
 class RateLimiter:

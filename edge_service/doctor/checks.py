@@ -29,8 +29,8 @@ from edge_service.doctor.diagnosis import (
 from edge_service.doctor.response_head import Seen
 from edge_service.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
 from edge_service.settings import AvatarSettings, JwtRules, Settings
-from edge_service.upstream.client import Outbound, fault_of
-from edge_service.upstream.sentifyd import AvatarLogin
+from edge_service.upstream.client import Client, fault_of
+from edge_service.upstream.logins import AvatarLogin
 
 __all__ = ["examine", "refuse"]
 
@@ -125,7 +125,7 @@ async def _logins(
 ) -> AsyncIterator[Verdict]:
     """Avatars of one login URL; the first of them alone, and no further one to a server in need."""
     rest, some = avatars[1:], avatars[:1]
-    with closing(Outbound(settings.upstream_timeout, AT_ONCE, settings.ca_file)) as outbound:
+    with closing(Client(settings.upstream_timeout, AT_ONCE, settings.ca_file)) as outbound:
         while some:
             found = await asyncio.gather(*(_login(a, outbound, environ, ahead) for a in some))
             for verdict, _ in found:
@@ -139,7 +139,7 @@ async def _logins(
 
 
 async def _login(
-    avatar: AvatarSettings, outbound: Outbound, environ: Mapping[str, str], ahead: list[float]
+    avatar: AvatarSettings, outbound: Client, environ: Mapping[str, str], ahead: list[float]
 ) -> tuple[Verdict, bool]:
     """One login, and whether the server should rather be left alone."""
     where = f"/request_tokens/{avatar.name}" if avatar.name else "/request_tokens"
@@ -209,10 +209,10 @@ async def _redis(url: str) -> Verdict:
 
 async def _key_set(url: str, settings: Settings, environ: Mapping[str, str]) -> Verdict:
     from edge_service.admission.jwks import UnusableKeySet, parse_key_set
-    from edge_service.app import key_set_fetcher
+    from edge_service.app import fetch_key_set
 
     try:
-        keys = parse_key_set(await key_set_fetcher(url, settings)())
+        keys = parse_key_set(await fetch_key_set(url, settings))
     except UnusableKeySet:
         what = "the issuer's answer holds no key that tokens may be checked with"
         cure = "check that JWT_JWKS_URL names a JWKS document of asymmetric keys"

@@ -18,7 +18,7 @@ from edge_service.upstream.grant import (
     Grant,
     claimed_time,
     claims_of,
-    told_life,
+    stated_life,
 )
 
 __all__ = [
@@ -119,7 +119,7 @@ def judge_grant(where: str, grant: Grant) -> Verdict:
             "its new token is from the future, by this machine's clock",
             "set this machine's clock; if it is right, ask Sentifyd",
         )
-    life = told_life(grant)
+    life = stated_life(grant)
     if life is not None and life < SHORT_SECONDS:
         return Verdict(
             where,

@@ -1,33 +1,87 @@
-"""The avatars at work: each with its rules and its way to a grant, replaceable while serving."""
+"""The avatars in service: each with its rules and its way to a grant, replaceable at run time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
 import structlog
 
 from edge_service.admission.origins import OriginPolicy
-from edge_service.issuing.policy import Direct, Issuer
+from edge_service.issuing.direct import Direct
+from edge_service.issuing.policy import Policy
 from edge_service.issuing.pool import Pool
 from edge_service.issuing.shared import GrantStore, Shared
 from edge_service.sealing import Sealer
-from edge_service.settings import AvatarSettings, Policy, Settings
+from edge_service.settings import AvatarSettings, Settings
+from edge_service.settings.policies import POLICIES
 from edge_service.telemetry.metrics import Metrics
-from edge_service.upstream.circuit_breaker import Circuit, CircuitState
-from edge_service.upstream.logins import CountedLogin, Upstream, import_client
+from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
+from edge_service.upstream.logins import LoginServer, MeteredLogin, import_client
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
     from edge_service.telemetry.tracing import Tracing
 
-__all__ = ["Avatar", "Avatars"]
+__all__ = ["Avatar", "Avatars", "IssuingContext"]
 
-MAX_FILLING = 4
+MAX_PARALLEL_REFILLS = 4
+
+
+class IssuingContext:
+    """The policy that issues the grants of an avatar, and the login behind it.
+
+    Args:
+        policy: issues the grants.
+        login: fetches them.
+        server: where the login goes; other contexts may use it too.
+    """
+
+    def __init__(self, policy: Policy, login: MeteredLogin, server: LoginServer) -> None:
+        self.policy = policy
+        self.server = server
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._login = login
+        self._requests = 0
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep the context open for a request, although the avatars may be replaced meanwhile."""
+        self.idle.clear()
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
+            if not self._requests:
+                self.idle.set()
+
+    async def close(self) -> None:
+        """End the policy's work, and close the connections of its login."""
+        await self.policy.close()
+        self._login.close()
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """One avatar, as a request meets it.
+
+    Attributes:
+        name: its part of the address; limits and handles are bound to it.
+        is_shared: every visitor gets the same grant.
+        origins: whose pages may ask.
+        context: issues its grants.
+    """
+
+    name: str
+    is_shared: bool
+    origins: OriginPolicy
+    context: IssuingContext
 
 
 class Avatars:
@@ -35,7 +89,7 @@ class Avatars:
 
     Args:
         settings: which avatars there are, and what they have in common.
-        metrics: where logins, grants and circuits are counted.
+        metrics: where logins, grants and circuit breakers are counted.
         sealer: encrypts grants in Redis; `None` does not.
         tracing: makes a span of each login.
     """
@@ -52,11 +106,10 @@ class Avatars:
         self._metrics = metrics
         self._sealer = sealer
         self._redis: Redis | None = None
-        self._upstreams: dict[str, Upstream] = {}
-        self._desks: dict[AvatarSettings, _Desk] = {}
+        self._servers: dict[str, LoginServer] = {}
+        self._contexts: dict[AvatarSettings, IssuingContext] = {}
         self._avatars: dict[str, Avatar] = {}
-        self._leaving: set[_Desk] = set()
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._retiring: dict[asyncio.Task[None], IssuingContext] = {}
         self._was_ready = False
         self.everywhere = OriginPolicy(frozenset())
         self._take(settings.avatars)
@@ -65,7 +118,7 @@ class Avatars:
     def ready(self) -> bool:
         """Whether every pool has been filled once; those of later avatars do not change it."""
         if not self._was_ready:
-            self._was_ready = all(desk.issuer.ready for desk in self._desks.values())
+            self._was_ready = all(context.policy.ready for context in self._contexts.values())
         return self._was_ready
 
     def find(self, name: str) -> Avatar | None:
@@ -73,95 +126,102 @@ class Avatars:
         return self._avatars.get(name)
 
     def start(self) -> None:
-        """Begin what goes on in the background; needs a running event loop."""
+        """Begin the work in the background; needs a running event loop."""
         asyncio.get_running_loop().run_in_executor(None, import_client)
-        for desk in self._desks.values():
-            desk.issuer.start()
+        for context in self._contexts.values():
+            context.policy.start()
 
     def replace(self, avatars: Mapping[str, AvatarSettings]) -> None:
-        """Serve these from now on; what requests under way still use is closed after them."""
-        # Asked now, so that a pool that is new takes nobody out of a load balancer.
+        """Serve these from now on; contexts that are not needed close after their last request."""
+        # Read now, so that a pool that is new takes no replica out of a load balancer.
         _ = self.ready
-        left = self._take(avatars)
+        replaced = self._take(avatars)
         self.start()
-        self._leaving.update(left)
-        for desk in left:
-            farewell = asyncio.create_task(self._retire(desk))
-            self._farewells.add(farewell)
-            farewell.add_done_callback(self._farewells.discard)
+        for context in replaced:
+            task = asyncio.create_task(self._retire(context))
+            self._retiring[task] = context
+            task.add_done_callback(self._retiring.pop)
 
     async def close(self) -> None:
         """End everything that is under way."""
-        desks, self._desks = [*self._desks.values(), *self._leaving], {}
-        for farewell in self._farewells:
-            farewell.cancel()
-        await asyncio.gather(*self._farewells, return_exceptions=True)
-        for desk in desks:
-            await desk.close()
-        for upstream in self._upstreams.values():
-            upstream.close()
+        contexts = [*self._contexts.values(), *self._retiring.values()]
+        tasks = list(self._retiring)
+        self._contexts = {}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for context in contexts:
+            await context.close()
+        for server in self._servers.values():
+            server.close()
         if self._redis is not None:
             await self._redis.aclose()
 
-    def _take(self, avatars: Mapping[str, AvatarSettings]) -> list[_Desk]:
+    def _take(self, avatars: Mapping[str, AvatarSettings]) -> list[IssuingContext]:
         """Make what is new, keep what stays, and return what is not used any more."""
-        before, self._desks = self._desks, {}
+        before, self._contexts = self._contexts, {}
         self._avatars = {}
         for name, settings in avatars.items():
             # Origins may change without a login, and without a pool being filled again.
-            plain = replace(settings, allowed_origins=frozenset(), allow_any_origin=False)
-            if plain not in self._desks:
-                self._desks[plain] = before.pop(plain) if plain in before else self._desk(settings)
-            origins = OriginPolicy.of(settings, required=self._settings.require_origin)
+            key = replace(settings, allowed_origins=frozenset(), allow_any_origin=False)
+            if key not in self._contexts:
+                self._contexts[key] = before.pop(key) if key in before else self._context(settings)
             self._avatars[name] = Avatar(
-                settings.name, settings.policy, origins, self._desks[plain]
+                settings.name,
+                POLICIES[settings.policy].is_shared,
+                OriginPolicy.of(settings, required=self._settings.require_origin),
+                self._contexts[key],
             )
         self.everywhere = OriginPolicy(
             frozenset().union(*(avatar.origins.allowed for avatar in self._avatars.values())),
             any(avatar.origins.any_origin for avatar in self._avatars.values()),
         )
-        self._show()
+        self._export_states()
         return list(before.values())
 
-    def _show(self) -> None:
+    def _export_states(self) -> None:
         states = self._metrics.states
-        states.circuits = {url: upstream.circuit for url, upstream in self._upstreams.items()}
+        states.breakers = {url: server.breaker for url, server in self._servers.items()}
         states.pools = {
-            plain.name: desk.issuer
-            for plain, desk in self._desks.items()
-            if isinstance(desk.issuer, Pool)
+            key.name: context.policy
+            for key, context in self._contexts.items()
+            if isinstance(context.policy, Pool)
         }
 
-    def _desk(self, settings: AvatarSettings) -> _Desk:
-        upstream = self._upstreams.get(settings.login_url)
-        if upstream is None:
-            upstream = self._upstreams[settings.login_url] = self._upstream(settings.login_url)
-        login = CountedLogin(settings, upstream, self._metrics, self._span)
-        hit, miss = self._metrics.avatar(settings.name, settings.policy)
+    def _context(self, settings: AvatarSettings) -> IssuingContext:
+        server = self._servers.get(settings.login_url)
+        if server is None:
+            server = self._servers[settings.login_url] = self._server(settings.login_url)
+        login = MeteredLogin(settings, server, self._metrics, self._span)
+        return IssuingContext(self._policy(settings, login), login, server)
 
-        def on_issue(found: bool) -> None:
-            (hit if found else miss).inc()
-
-        issuer: Issuer
+    def _policy(self, settings: AvatarSettings, login: MeteredLogin) -> Policy:
         name = settings.name
+        on_issue = self._counter(settings)
         if settings.policy == "pool":
-            parallel = min(MAX_FILLING, max(1, self._settings.upstream_concurrency // 2))
-            issuer = Pool(login, self._settings.pool_size, parallel, on_issue, name)
-        elif settings.policy == "shared":
-            issuer = Shared(login, self._store(settings), on_issue, name)
-        elif settings.policy == "direct":
-            issuer = Direct(login)
-        else:
-            assert_never(settings.policy)
-        return _Desk(issuer, login, upstream)
+            parallel = min(MAX_PARALLEL_REFILLS, max(1, self._settings.upstream_concurrency // 2))
+            return Pool(login, self._settings.pool_size, parallel, on_issue, name)
+        if settings.policy == "shared":
+            return Shared(login, self._store(settings), on_issue, name)
+        if settings.policy == "direct":
+            return Direct(login)
+        assert_never(settings.policy)
 
-    def _upstream(self, login_url: str) -> Upstream:
+    def _counter(self, settings: AvatarSettings) -> Callable[[bool], None]:
+        hits, misses = self._metrics.avatar(settings.name, settings.policy)
+
+        def on_issue(hit: bool) -> None:
+            (hits if hit else misses).inc()
+
+        return on_issue
+
+    def _server(self, login_url: str) -> LoginServer:
         log = structlog.get_logger("service")
 
         def on_change(state: CircuitState) -> None:
             log.warning("circuit", state=state, upstream=login_url)
 
-        return Upstream(self._settings, Circuit(on_change))
+        return LoginServer(self._settings, CircuitBreaker(on_change))
 
     def _store(self, settings: AvatarSettings) -> GrantStore | None:
         if self._settings.redis_url is None:
@@ -174,67 +234,18 @@ class Avatars:
             self._redis,
             settings,
             self._sealer,
-            # The longest login, and what it may wait for a slot.
+            # The longest login, and the wait for a slot.
             self._settings.upstream_timeout + 2,
             lambda away: self._metrics.redis_fallback("shared grants", away=away),
         )
 
-    async def _retire(self, desk: _Desk) -> None:
-        await desk.idle.wait()
-        await desk.close()
-        self._leaving.discard(desk)
-        # Those that leave as well may still have requests under way.
-        others = (*self._desks.values(), *self._leaving)
-        if all(other.upstream is not desk.upstream for other in others):
-            for url in [url for url, used in self._upstreams.items() if used is desk.upstream]:
-                del self._upstreams[url]
-            self._show()
-            desk.upstream.close()
-
-
-class _Desk:
-    """Where the grants of an avatar are handed out, and how many wait there."""
-
-    def __init__(self, issuer: Issuer, login: CountedLogin, upstream: Upstream) -> None:
-        self.issuer = issuer
-        self._login = login
-        self.upstream = upstream
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self._waiting = 0
-
-    async def close(self) -> None:
-        await self.issuer.close()
-        self._login.close()
-
-    def enter(self) -> Callable[[], None]:
-        """Wait there from now on; call what is returned, once or more often, to leave."""
-        self.idle.clear()
-        self._waiting += 1
-        is_here = True
-
-        def leave() -> None:
-            nonlocal is_here
-            self._waiting -= is_here
-            is_here = False
-            if not self._waiting:
-                self.idle.set()
-
-        return leave
-
-
-@dataclass(frozen=True, slots=True)
-class Avatar:
-    """One avatar, as a request meets it.
-
-    Attributes:
-        name: its part of the address, in limits and handles too.
-        policy: how its grants are issued.
-        origins: whose pages may ask.
-        desk: hands out its grants.
-    """
-
-    name: str
-    policy: Policy
-    origins: OriginPolicy
-    desk: _Desk
+    async def _retire(self, context: IssuingContext) -> None:
+        await context.idle.wait()
+        await context.close()
+        # Others that are retired as well may still have requests under way.
+        others = [*self._contexts.values(), *self._retiring.values()]
+        if all(other is context or other.server is not context.server for other in others):
+            for url in [url for url, used in self._servers.items() if used is context.server]:
+                del self._servers[url]
+            self._export_states()
+            context.server.close()

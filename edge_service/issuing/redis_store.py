@@ -18,7 +18,8 @@ from edge_service.errors import ServiceError
 from edge_service.redis_client import connection_pool
 from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings
-from edge_service.upstream.grant import HeldGrant, parse_grant, parse_json
+from edge_service.strict_json import parse_json
+from edge_service.upstream.grant import Grant, HeldGrant
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -27,7 +28,9 @@ __all__ = ["RedisGrants", "connect"]
 
 MAX_CONNECTIONS = 64
 POLL_SECONDS = 0.05
-CLOCK_SECONDS = 5.0
+CLOCK_SKEW_SECONDS = 5.0
+# Raise it with every change of what is stored: another format counts as absent.
+FORMAT = 2
 _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end return 1"
 
 
@@ -48,7 +51,8 @@ class RedisGrants:
         avatar: whose grant it is.
         sealer: encrypts the grant in Redis; `None` stores it as it is.
         lock_seconds: the longest that one renewal may take.
-        on_fallback: is told whether Redis had to be done without.
+        on_fallback: is called with `True` when Redis becomes unavailable, and with `False` when it
+            is available again.
     """
 
     def __init__(
@@ -82,9 +86,9 @@ class RedisGrants:
         try:
             found = await self._wait_for(wanted, ours, deadline)
         except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
-            self._tell(away=True, error=error)
+            self._report(away=True, error=error)
             return await log_in()
-        self._tell(away=False)
+        self._report(away=False)
         if found is not None:
             return found
         try:
@@ -127,38 +131,20 @@ class RedisGrants:
             text = stored.decode("utf-8")
             if self._sealer is not None:
                 text = self._sealer.open(text, self._key)
-            content: Any = parse_json(text.encode("utf-8"))
-            grant, life = parse_grant(content), float(content["life"])
-            # Redis' own clock tells what is left, so that the clocks of processes may differ; but
-            # a grant that somebody put back must not live again.
-            rest = float(content["expires"]) + CLOCK_SECONDS - time.time()
-            left = min(left_ms / 1000, life, rest)
-            return HeldGrant(grant, time.monotonic() + left - life, life)
+            return _unpack(text, left_ms / 1000)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ServiceError):
-            # Sealed with a key that is gone, or written by another version: as good as none.
+            # Sealed with a key that is gone, or not in this format: the same as absent.
             return None
 
     async def _store(self, held: HeldGrant) -> None:
-        grant = held.grant
-        # As `parse_grant` reads it.
-        text = json.dumps(
-            {
-                "access_token": grant.access_token,
-                "refresh_token": grant.refresh_token,
-                "avatar_params": grant.avatar_parameters,
-                "token_type": grant.token_type,
-                "expires_in": grant.expires_in,
-                "life": held.life,
-                "expires": time.time() + held.left(time.monotonic()),
-            }
-        )
+        text = _pack(held)
         if self._sealer is not None:
             text = self._sealer.seal(text, self._key)
         left_ms = int(held.left(time.monotonic()) * 1000)
         if left_ms > 0:
             await self._client.set(self._key, text, px=left_ms)
 
-    def _tell(self, *, away: bool, error: BaseException | None = None) -> None:
+    def _report(self, *, away: bool, error: BaseException | None = None) -> None:
         if away == self._away:
             return
         self._away = away
@@ -171,8 +157,64 @@ class RedisGrants:
             self._log.warning("redis_available", part="shared grants")
 
 
+def _pack(held: HeldGrant) -> str:
+    """A grant in the format that `FORMAT` numbers."""
+    grant = held.grant
+    return json.dumps(
+        {
+            "format": FORMAT,
+            "access_token": grant.access_token,
+            "refresh_token": grant.refresh_token,
+            "parameters": grant.avatar_parameters,
+            "token_type": grant.token_type,
+            "expires_in": grant.expires_in,
+            "life": held.life,
+            "expires": time.time() + held.left(time.monotonic()),
+        }
+    )
+
+
+def _unpack(text: str, left: float) -> HeldGrant:
+    """The grant in a text of `_pack`.
+
+    Args:
+        text: from Redis.
+        left: seconds until Redis drops it.
+
+    Raises:
+        ValueError: the text is in another format. A text that only claims to be in this one may
+            raise `KeyError` or `TypeError` as well.
+    """
+    content: Any = parse_json(text.encode("utf-8"))
+    if content["format"] != FORMAT:
+        raise ValueError
+    life = float(content["life"])
+    # Redis' own clock measures what is left, so that the clocks of processes may differ; but a
+    # value that somebody restored must not live again.
+    rest = float(content["expires"]) + CLOCK_SKEW_SECONDS - time.time()
+    grant = Grant(
+        access_token=_checked(content["access_token"], str),
+        refresh_token=_checked(content["refresh_token"], str),
+        avatar_parameters=_checked(content["parameters"], dict),
+        token_type=_checked(content["token_type"], str, type(None)),
+        expires_in=_checked(content["expires_in"], int, float, type(None)),
+    )
+    return HeldGrant(grant, time.monotonic() + min(left, life, rest) - life, life)
+
+
+def _checked(value: Any, *types: type) -> Any:  # noqa: ANN401 - whatever was stored
+    if not isinstance(value, types):
+        raise TypeError
+    return value
+
+
 def _key(avatar: AvatarSettings) -> str:
-    """A name that changes with everything that a grant depends on, and tells nothing of the key."""
+    """A name that changes with everything that a grant depends on, and reveals nothing of the key.
+
+    It holds the format, so that releases with different ones can share a Redis during an update.
+    """
     parts = json.dumps([avatar.login_url, avatar.avatar_id, avatar.name]).encode("ascii")
     secret = hashlib.blake2b(avatar.api_key.encode("ascii")).digest()
-    return f"sentifyd:grant:{hashlib.blake2b(parts, key=secret, digest_size=16).hexdigest()}"
+    return (
+        f"sentifyd:grant:{FORMAT}:{hashlib.blake2b(parts, key=secret, digest_size=16).hexdigest()}"
+    )

@@ -19,7 +19,7 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles
 
-from edge_service.sandbox.pair import HOST, Pair, address
+from edge_service.sandbox.preview import HOST, Pair, address
 from edge_service.server.serving import AddressUnavailable, bind, serve
 from edge_service.telemetry import configure_logging
 

@@ -18,8 +18,9 @@ import httptools
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from edge_service.errors import JSON, BadRequest, HeadersTooLarge, ServiceError
-from edge_service.web.upgrades import UpgradeWithBody, has_body
+from edge_service.errors import BadRequest, HeadersTooLarge, ServiceError, UpgradeWithBody
+from edge_service.strict_json import JSON
+from edge_service.web.upgrades import has_body
 
 if TYPE_CHECKING:
     from uvicorn._types import ASGI3Application

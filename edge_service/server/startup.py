@@ -9,11 +9,10 @@ from typing import TypeVar
 from edge_service.app import create_app, metrics_app
 from edge_service.server import serving
 from edge_service.settings import Settings, SettingsError
-from edge_service.settings.environment import Environment
-from edge_service.settings.lookalikes import lookalikes
+from edge_service.settings.environment import Environment, near_misses
 from edge_service.settings.variables import Variable, Variables
 from edge_service.telemetry import configure_logging
-from edge_service.telemetry.logs import announce, tell_lookalikes, tell_reload
+from edge_service.telemetry.logs import log_listening, log_near_misses, log_reload
 
 __all__ = ["prepare", "run"]
 
@@ -72,15 +71,15 @@ def run(
         except SettingsError as error:
             problems = error.problems
         app.state.metrics.reloaded(ok=not problems)
-        tell_reload(problems)
+        log_reload(problems)
 
     def tell() -> None:
         port = sockets[0].getsockname()[1]
         if greet is not None:
             greet(port)
         else:
-            tell_lookalikes(lookalikes(environ))
-            announce(settings, port)
+            log_near_misses(near_misses(environ))
+            log_listening(settings, port)
 
     serving.serve(
         apps,

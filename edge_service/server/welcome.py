@@ -10,16 +10,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from edge_service.settings import AvatarSettings, Settings
+from edge_service.settings.policies import POLICIES
 from edge_service.settings.urls import is_loopback
 
 __all__ = ["welcome"]
 
 SHOWN = 5
-_POLICIES = {
-    "direct": "a login at Sentifyd for each request",
-    "pool": "logins ahead of time, each for one visitor",
-    "shared": "one login for everybody until it expires",
-}
 _PLAIN_ID = re.compile(r"avtr_[A-Za-z0-9_-]+")
 
 
@@ -41,7 +37,7 @@ def welcome(settings: Settings, port: int, advice: Iterable[str] = ()) -> list[s
         lines += [
             f"  {base}{_path(name)}",
             f"    for pages of {origins}",
-            f"    policy {avatar.policy}: {_POLICIES[avatar.policy]}",
+            f"    policy {avatar.policy}: {POLICIES[avatar.policy].summary}",
         ]
     lines += [*_and_more(avatars), "", "Mind:"]
     lines += [f"  - {line}" for line in (*_to_mind(settings), *advice)]

@@ -1,19 +1,14 @@
 """What the operator has set: environment variables and files become one frozen `Settings`."""
 
-from edge_service.settings.model import (
-    AvatarSettings,
-    ForwardedRules,
-    JwtRules,
-    Policy,
-    Settings,
-    SettingsError,
-)
+from edge_service.settings.model import Settings, SettingsError
+from edge_service.settings.policies import PolicyName
+from edge_service.settings.rules import AvatarSettings, ForwardedRules, JwtRules
 
 __all__ = [
     "AvatarSettings",
     "ForwardedRules",
     "JwtRules",
-    "Policy",
+    "PolicyName",
     "Settings",
     "SettingsError",
 ]

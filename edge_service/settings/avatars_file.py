@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from edge_service.settings import parsers, urls
 from edge_service.settings.environment import read_text
+from edge_service.settings.policies import parse_policy
 
 __all__ = ["Entry", "read_avatars_file"]
 
@@ -111,7 +112,7 @@ class _Table:
             "backend": self._text("backend", urls.backend),
             "login_path": self._text("login_path", parsers.login_path),
             "allowed_origins": self._origins(allow_any=allow_any),
-            "policy": self._text("policy", parsers.token_policy),
+            "policy": self._text("policy", parse_policy),
         }
         return {name: value for name, value in found.items() if value is not None}
 

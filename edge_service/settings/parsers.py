@@ -1,6 +1,6 @@
-"""How the text of each environment variable is read: a value, or a `ValueError` with the cure.
+"""How the text of each environment variable is read: a value, or an error that says how to fix it.
 
-No message quotes a value: it may be a secret that was put into the wrong variable.
+Each parser raises `ValueError`. No message quotes a value, which may be a misplaced secret.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import re
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from limits import RateLimitItem, parse_many
+if TYPE_CHECKING:
+    from limits import RateLimitItem
 
 _PLACEHOLDER = re.compile(
     r"(?i)^(?:<.*>|\$\{?\w+\}?|x+|\*+"
@@ -20,7 +21,6 @@ _PLACEHOLDER = re.compile(
     r"|(?:default|example|secret|password|api[-_]?key|avatar[-_]api[-_]key|test|none|null))$"
 )
 T = TypeVar("T", bound=str)
-Policy = Literal["direct", "pool", "shared"]
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_KEY_LENGTH = 8
 _DAY = 86_400
@@ -67,14 +67,6 @@ def choice(*choices: T) -> Callable[[str], T]:
         raise ValueError(f"must be one of {', '.join(choices)}")
 
     return parse
-
-
-def token_policy(value: str) -> Policy:
-    """The name of an issuing policy."""
-    return _policy(value)
-
-
-_policy: Callable[[str], Policy] = choice("direct", "pool", "shared")
 
 
 def checked(check: Callable[[str], object]) -> Callable[[str], str]:
@@ -207,15 +199,18 @@ def parse_rate_limits(text: str) -> tuple[RateLimitItem, ...]:
         The limits, the one with the shortest window first.
 
     Raises:
-        ValueError: the cure, without the text.
+        ValueError: says how to fix it, without the text.
     """
+    # Here, so that a command line without the extra `service` can say what it lacks.
+    from limits import parse_many
+
     # The library takes zeros, months and any number of digits, and quotes what it cannot read.
     if not _LIMITS.fullmatch(text):
         raise ValueError(
             "must be limits such as 30/minute or 10/second;500/hour: at most 4, "
             "each of 1 to 999999 requests"
         )
-    limits = sorted(parse_many(text), key=RateLimitItem.get_expiry)
+    limits = sorted(parse_many(text), key=lambda limit: limit.get_expiry())
     windows = [limit.get_expiry() for limit in limits]
     if windows[-1] > _DAY or len(set(windows)) < len(windows):
         raise ValueError("must be limits whose windows differ, none of them longer than a day")

@@ -1,6 +1,6 @@
-"""How URLs and origins in environment variables are read: a value, or a `ValueError` with the cure.
+"""How URLs and origins in environment variables are read.
 
-No message quotes a value: it may be a secret that was put into the wrong variable.
+Each parser raises `ValueError`. No message quotes a value, which may be a misplaced secret.
 """
 
 from __future__ import annotations

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from edge_service.settings import parsers, urls
-from edge_service.settings.parsers import Network, Policy
+from edge_service.settings.parsers import Network
+from edge_service.settings.policies import PolicyName, parse_policy
 
 __all__ = ["Variable", "Variables", "declared"]
 
@@ -20,10 +21,11 @@ class Variable(Generic[T]):
     """How one environment variable is read.
 
     Attributes:
-        parse: makes a value of the text, or raises a `ValueError` that says the cure.
+        parse: makes a value of the text, or raises a `ValueError` that says how to fix it.
         default: the value when it is not set.
         secret: its text may not be shown, and may come from the file that `file_name` names.
-        missing: how to mend its absence; empty when it may be missing.
+        missing: how to fix its absence; empty when it may be missing.
+        summary: for `sentifyd-edge serve --help`, which shows the variables that have one.
         name: as it stands in the environment.
     """
 
@@ -31,6 +33,7 @@ class Variable(Generic[T]):
     default: T
     secret: bool = False
     missing: str = ""
+    summary: str = ""
     name: str = field(init=False, default="")
 
     def __set_name__(self, _: type, name: str) -> None:
@@ -38,7 +41,7 @@ class Variable(Generic[T]):
 
     @property
     def file_name(self) -> str | None:
-        """The variable that names a file with the secret; `None` of what is no secret."""
+        """The variable that names a file with the secret; `None` when this is not a secret."""
         return f"{self.name}_FILE" if self.secret else None
 
 
@@ -55,22 +58,28 @@ class Variables:
         secret=True,
         missing="put the avatar's API key there, or the path of a file that holds it into "
         "AVATAR_API_KEY_FILE",
+        summary="a file that holds the avatar's API key; or the key itself in AVATAR_API_KEY",
     )
     """The avatar's secret key, from the Sentifyd dashboard. Required, unless `AVATARS_FILE` is set.
     A placeholder such as `changeme` is refused."""
-
-    AVATARS_FILE: Variable[Path | None] = Variable(parsers.path, default=None)
-    """Path of a TOML file of [several avatars](../guide/operations.md#several-avatars), read again
-    on SIGHUP."""
 
     ALLOWED_ORIGINS: Variable[frozenset[str]] = Variable(
         urls.origins,
         default=frozenset(),
         missing="list the origins of your site, such as https://docs.example.com",
+        summary="origins of your sites, separated by commas",
     )
     """Origins of your sites, separated by commas; compared exactly. Required, unless every avatar
     of `AVATARS_FILE` has its own. An origin is `scheme://host` or `scheme://host:port`, as browsers
     send it: lower case, no path, no final slash, no default port."""
+
+    AVATARS_FILE: Variable[Path | None] = Variable(
+        parsers.path,
+        default=None,
+        summary="or, in place of both, a TOML file of several avatars",
+    )
+    """Path of a TOML file of [several avatars](../guide/operations.md#several-avatars), read again
+    on SIGHUP."""
 
     ALLOW_ANY_ORIGIN: Variable[bool] = Variable(parsers.boolean, default=False)
     """`true` makes `*` in `ALLOWED_ORIGINS` valid, so that every site may use the avatar."""
@@ -89,7 +98,7 @@ class Variables:
     SENTIFYD_LOGIN_PATH: Variable[str] = Variable(parsers.login_path, default="/api/login")
     """Path of Sentifyd's login call, below `SENTIFYD_BACKEND`."""
 
-    TOKEN_POLICY: Variable[Policy] = Variable(parsers.token_policy, default="direct")
+    TOKEN_POLICY: Variable[PolicyName] = Variable(parse_policy, default="direct")
     """How a visitor's request becomes a token, and so [what a visitor costs](../guide/policies.md):
     `direct`, a login for each request; `pool`, logins ahead of time, each for one visitor; or
     `shared`, one for everybody, which contradicts `VISITOR_AUTH`."""

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Protocol
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -19,15 +19,39 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 from starlette.responses import Response
 
-from edge_service.sealing import HandleMalformed, HandleRefused
-from edge_service.upstream.circuit_breaker import CIRCUIT_STATES, Circuit
+from edge_service.errors import HandleMalformed, HandleRefused
 
-if TYPE_CHECKING:
-    from edge_service.issuing.pool import Pool
-
-__all__ = ["Metrics"]
+__all__ = ["BreakerState", "Metrics", "PoolState"]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+
+
+class PoolState(Protocol):
+    """What a pool of grants reports of itself."""
+
+    @property
+    def size(self) -> int:
+        """Target number of ready grants."""
+
+    @property
+    def level(self) -> int:
+        """Grants that are ready."""
+
+    @property
+    def age(self) -> float:
+        """Age of the oldest of them, in seconds."""
+
+
+class BreakerState(Protocol):
+    """What a circuit breaker reports of itself."""
+
+    @property
+    def states(self) -> Sequence[str]:
+        """Every state that there is."""
+
+    @property
+    def state(self) -> str:
+        """The one that it is in."""
 
 
 class Metrics:
@@ -64,7 +88,7 @@ class Metrics:
         )
         self._fallback = Gauge(
             "sentifyd_edge_redis_fallback",
-            "1 while Redis cannot be reached and this process goes on by itself",
+            "1 while Redis is unavailable and this process works without it",
             ("part",),
             registry=registry,
         )
@@ -89,10 +113,10 @@ class Metrics:
 
     async def page(self) -> Response:
         """All of them in the text format."""
-        # In a thread and one at a time: with many avatars it takes long, and anybody may ask. But
-        # pools change under whoever looks at them from another thread.
+        # Rendering takes long with many avatars, so it runs in a thread, and once at a time. The
+        # states are read here, because pools change in the event loop.
         async with self._rendering:
-            self.states.look()
+            self.states.read()
             text = await asyncio.to_thread(generate_latest, self._registry)
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
@@ -127,7 +151,7 @@ class Metrics:
         self._limited.labels(_label(avatar)).inc()
 
     def redis_fallback(self, part: str, *, away: bool) -> None:
-        """Redis went away, or is back."""
+        """Redis became unavailable, or is available again."""
         self._fallback.labels(part).set(away)
 
     def handle_refused(self, avatar: str, code: str) -> None:
@@ -135,7 +159,7 @@ class Metrics:
         self._handles.labels(_label(avatar), code).inc()
 
     def reloaded(self, *, ok: bool) -> None:
-        """A SIGHUP was heeded."""
+        """The avatars were read again, or could not be."""
         self._reloads.labels("ok" if ok else "failed").inc()
 
     def key_set(self, is_fresh: Callable[[], bool]) -> None:
@@ -148,26 +172,26 @@ class Metrics:
 
 
 class _States(Collector):
-    """What pools and circuits are like when somebody asks, so that no state is an old one.
+    """The states of pools and circuit breakers, read when the metrics are asked for.
 
     Attributes:
-        pools: those that there are now, by avatar.
-        circuits: the same, by login URL.
+        pools: by avatar.
+        breakers: the circuit breakers, by login URL.
     """
 
     def __init__(self) -> None:
-        self.pools: Mapping[str, Pool] = {}
-        self.circuits: Mapping[str, Circuit] = {}
-        self._seen: list[GaugeMetricFamily] = []
+        self.pools: Mapping[str, PoolState] = {}
+        self.breakers: Mapping[str, BreakerState] = {}
+        self._families: list[GaugeMetricFamily] = []
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """What was seen at the last look."""
-        return self._seen
+        """The states as last read."""
+        return self._families
 
-    def look(self) -> None:
-        """Look at them; in the event loop, where they live."""
+    def read(self) -> None:
+        """Read the states; call it in the event loop, where they change."""
         size = GaugeMetricFamily(
-            "sentifyd_edge_pool_size", "Grants that shall be ready", labels=("avatar",)
+            "sentifyd_edge_pool_size", "Target number of ready grants", labels=("avatar",)
         )
         level = GaugeMetricFamily(
             "sentifyd_edge_pool_level", "Grants that are ready", labels=("avatar",)
@@ -184,10 +208,10 @@ class _States(Collector):
             "1 for the state that the circuit of an upstream is in",
             labels=("upstream", "state"),
         )
-        for upstream, circuit in self.circuits.items():
-            for state in CIRCUIT_STATES:
-                circuits.add_metric((upstream, state), circuit.state == state)
-        self._seen = [size, level, age, circuits]
+        for upstream, breaker in self.breakers.items():
+            for state in breaker.states:
+                circuits.add_metric((upstream, state), breaker.state == state)
+        self._families = [size, level, age, circuits]
 
 
 def _label(avatar: str) -> str:

@@ -18,7 +18,7 @@ from opentelemetry.trace import Span, SpanKind, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from edge_service.telemetry.logs import GONE
+from edge_service.telemetry.logs import CLIENT_CLOSED_REQUEST
 
 __all__ = ["RequestSpans", "Tracing"]
 
@@ -89,7 +89,7 @@ class RequestSpans:
 
 
 def _describe(span: Span, method: str, state: dict[str, Any]) -> None:
-    status = state["status"] or GONE
+    status = state["status"] or CLIENT_CLOSED_REQUEST
     if "route" in state:
         span.update_name(f"{method} {state['route']}")
         span.set_attribute("http.route", state["route"])

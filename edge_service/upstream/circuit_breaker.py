@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable
-from typing import Literal, TypeVar, get_args
+from typing import ClassVar, Literal, TypeVar, get_args
 
 from edge_service.errors import (
     CircuitOpen,
@@ -15,27 +15,31 @@ from edge_service.errors import (
     UpstreamUnreachable,
 )
 
-__all__ = ["CIRCUIT_STATES", "Circuit", "CircuitState"]
+__all__ = ["CircuitBreaker", "CircuitState"]
 
 T = TypeVar("T")
 
 CircuitState = Literal["closed", "half-open", "open"]
-CIRCUIT_STATES: tuple[CircuitState, ...] = get_args(CircuitState)
 FAILURES = 5
 OPEN_SECONDS = 5.0
 PROBE_SECONDS = 1.0
 
 
-class Circuit:
+class CircuitBreaker:
     """Opens after five failures in a row, and lets one call probe five seconds later.
 
     A failure is what says that upstream is in trouble: no connection, no answer in time, or a 5xx.
-    A 4xx is an answer, and a full house of our own says nothing about upstream.
+    A 4xx is an answer, and being saturated ourselves says nothing about upstream.
 
     Args:
-        on_change: is told each new state.
+        on_change: is called with each new state.
         clock: monotonic seconds.
+
+    Attributes:
+        states: every state that there is.
     """
+
+    states: ClassVar[tuple[CircuitState, ...]] = get_args(CircuitState)
 
     def __init__(
         self,
@@ -47,7 +51,7 @@ class Circuit:
         self._clock = clock
         self._failures = 0
         self._opened = 0.0
-        self._era = 0
+        self._generation = 0
         self._probing = False
 
     @property
@@ -64,19 +68,19 @@ class Circuit:
             CircuitOpen: upstream was not asked.
             UpstreamError: what the call itself raised.
         """
-        era = self._enter()
+        generation = self._enter()
         failed: bool | None = None
         try:
             result = await call()
         except UpstreamError as error:
-            failed = _tells_of_trouble(error)
+            failed = _is_failure(error)
             raise
         else:
             failed = False
             return result
         finally:
             # In every case, a cancelled one too: else a lost probe would keep it open for ever.
-            self._leave(era, failed)
+            self._leave(generation, failed)
 
     def _enter(self) -> int:
         if self._state == "open":
@@ -87,14 +91,14 @@ class Circuit:
             if self._probing:
                 raise CircuitOpen(PROBE_SECONDS)
             self._probing = True
-        return self._era
+        return self._generation
 
     def _rest(self) -> float:
         return self._opened + OPEN_SECONDS - self._clock()
 
-    def _leave(self, era: int, failed: bool | None) -> None:
-        if era != self._era:
-            # It began before the state changed, and tells of an upstream that was.
+    def _leave(self, generation: int, failed: bool | None) -> None:
+        if generation != self._generation:
+            # It began before the state changed, so its result says nothing about the present.
             return
         self._probing = False
         if failed is None:
@@ -111,13 +115,13 @@ class Circuit:
 
     def _become(self, state: CircuitState) -> None:
         self._state = state
-        self._era += 1
+        self._generation += 1
         self._failures = 0
         self._probing = False
         self._on_change(state)
 
 
-def _tells_of_trouble(error: UpstreamError) -> bool | None:
+def _is_failure(error: UpstreamError) -> bool | None:
     if isinstance(error, UpstreamRejected):
         return error.status >= 500
     if isinstance(error, (UpstreamUnreachable, UpstreamTooSlow)):

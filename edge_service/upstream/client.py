@@ -7,6 +7,7 @@ import http.client
 import ssl
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,14 +21,15 @@ from edge_service.errors import (
     UpstreamTooSlow,
     UpstreamUnreachable,
 )
+from edge_service.strict_json import JSON
 from edge_service.upstream.wire import AbortableAdapter, Exchange
 
-__all__ = ["HEADERS", "Outbound", "fault_of", "read_body"]
+__all__ = ["Client", "fault_of", "get", "read_body"]
 
 T = TypeVar("T")
 
 SLOT_WAIT_SECONDS = 1.0
-HEADERS = {
+_HEADERS = {
     "Accept": "application/json",
     # A compressed answer could expand without limit; one that comes all the same is not JSON.
     "Accept-Encoding": "identity",
@@ -35,7 +37,7 @@ HEADERS = {
 }
 
 
-class Outbound:
+class Client:
     """Sends requests on threads of its own, so that a slow server slows nothing else.
 
     Args:
@@ -48,36 +50,38 @@ class Outbound:
         self._timeout = timeout
         self._concurrency = concurrency
         self._verify = str(ca_file) if ca_file is not None else True
-        self._lines: set[AbortableAdapter] = set()
+        self._pools: set[AbortableAdapter] = set()
         self._slots = asyncio.Semaphore(concurrency)
         self._threads = ThreadPoolExecutor(concurrency, "sentifyd-login")
         self._under_way: set[Exchange] = set()
 
-    def line(self) -> AbortableAdapter:
-        """Connections that no other line uses.
+    @staticmethod
+    def post(url: str, content: JSON) -> requests.PreparedRequest:
+        """A request that posts JSON."""
+        return requests.Request("POST", url, json=content, headers=_HEADERS).prepare()
 
-        A server that answers out of turn must not give one avatar's answer to another.
-        """
-        # Without a session, which would follow redirects, keep cookies and heed the environment.
-        line = AbortableAdapter(pool_connections=1, pool_maxsize=self._concurrency, max_retries=0)
-        self._lines.add(line)
-        return line
+    def connections(self) -> AbortableAdapter:
+        """A connection pool that nothing else uses."""
+        # Without a session, which would follow redirects, keep cookies and obey the environment.
+        pool = AbortableAdapter(pool_connections=1, pool_maxsize=self._concurrency, max_retries=0)
+        self._pools.add(pool)
+        return pool
 
-    def drop(self, line: AbortableAdapter) -> None:
+    def drop(self, connections: AbortableAdapter) -> None:
         """Close connections that are not used any more."""
-        self._lines.discard(line)
-        line.close()
+        self._pools.discard(connections)
+        connections.close()
 
     async def send(
         self,
-        line: AbortableAdapter,
+        connections: AbortableAdapter,
         request: requests.PreparedRequest,
         read: Callable[[requests.Response], T],
     ) -> T:
         """One exchange.
 
         Args:
-            line: what it goes over.
+            connections: the pool that it uses.
             request: sent as it is. It is sent once more when the connection fails before any
                 answer, which happens when a server closes a kept connection just as it is used.
             read: makes a result of the answer, in the thread; may raise `UpstreamError`.
@@ -95,7 +99,7 @@ class Outbound:
                 loop.call_soon_threadsafe(self._free_slot, exchange)
 
         try:
-            future = self._threads.submit(self._exchange, exchange, line, request, read)
+            future = self._threads.submit(self._exchange, exchange, connections, request, read)
         except RuntimeError:
             # No thread could be started; without this the slot would be lost for ever.
             self._free_slot(exchange)
@@ -111,12 +115,12 @@ class Outbound:
             exchange.abort()
 
     def close(self) -> None:
-        """Cut off what is under way and let the threads end."""
+        """Abort what is under way and let the threads end."""
         for exchange in self._under_way:
             exchange.abort()
         self._threads.shutdown(wait=False, cancel_futures=True)
-        for line in self._lines:
-            line.close()
+        for pool in self._pools:
+            pool.close()
 
     async def _take_slot(self) -> None:
         if not self._slots.locked():
@@ -135,7 +139,7 @@ class Outbound:
     def _exchange(
         self,
         exchange: Exchange,
-        line: AbortableAdapter,
+        connections: AbortableAdapter,
         request: requests.PreparedRequest,
         read: Callable[[requests.Response], T],
     ) -> T:
@@ -146,7 +150,7 @@ class Outbound:
             try:
                 with (
                     exchange.in_this_thread(),
-                    line.send(
+                    connections.send(
                         request, stream=True, timeout=self._timeout, verify=self._verify
                     ) as response,
                 ):
@@ -159,6 +163,29 @@ class Outbound:
                 break
         # Outside the handlers, so that no exception of `requests` hangs on: they carry the key.
         raise failure
+
+
+async def get(url: str, timeout: float, most: int, ca_file: Path | None = None) -> bytes:
+    """One GET over a connection of its own, which is closed afterwards.
+
+    Args:
+        url: what to fetch.
+        timeout: seconds for the whole exchange.
+        most: bytes that are read at most.
+        ca_file: certificates to trust in place of the usual ones.
+
+    Raises:
+        UpstreamError: there is no answer of status 200 within the time and size allowed.
+    """
+    request = requests.Request("GET", url, headers=_HEADERS).prepare()
+
+    def read(response: requests.Response) -> bytes:
+        if response.status_code != 200:
+            raise UpstreamMalformed(f"its status is {response.status_code}")
+        return read_body(response, most)
+
+    with closing(Client(timeout, 1, ca_file)) as client:
+        return await client.send(client.connections(), request, read)
 
 
 def read_body(response: requests.Response, most: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Upstreams at work: the connections to a login URL, its circuit, and the logins that go there."""
+"""Logins at Sentifyd: one URL with its connections and circuit breaker, and each avatar's login."""
 
 from __future__ import annotations
 
@@ -9,63 +9,115 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
-from edge_service.errors import ServiceError, UpstreamRejected
+from edge_service.errors import ServiceError, UpstreamMalformed, UpstreamRejected
 from edge_service.settings import AvatarSettings, Settings
 from edge_service.telemetry.metrics import Metrics
-from edge_service.upstream.circuit_breaker import Circuit
+from edge_service.upstream import sentifyd
+from edge_service.upstream.circuit_breaker import CircuitBreaker
 from edge_service.upstream.grant import Grant
 
 if TYPE_CHECKING:
-    from edge_service.upstream.client import Outbound
-    from edge_service.upstream.sentifyd import AvatarLogin
+    import requests
 
-__all__ = ["CountedLogin", "Upstream", "import_client"]
+    from edge_service.upstream.client import Client
+
+__all__ = ["AvatarLogin", "LoginServer", "MeteredLogin", "import_client"]
 
 
-class Upstream:
-    """A login URL: the connections to it, and its circuit.
+class AvatarLogin:
+    """Logs one avatar in to Sentifyd.
+
+    Args:
+        avatar: key and login URL.
+        client: sends the request.
+    """
+
+    def __init__(self, avatar: AvatarSettings, client: Client) -> None:
+        self._key = avatar.api_key
+        self._client = client
+        self._request = client.post(avatar.login_url, sentifyd.login_body(avatar))
+        # A server that answers out of turn must not give one avatar's answer to another.
+        self._connections = client.connections()
+
+    async def login(self, observe: Callable[[requests.Response], None] = lambda _: None) -> Grant:
+        """One upstream login.
+
+        Args:
+            observe: is called with the response before its body is read, in a thread; it must not
+                read the body.
+
+        Raises:
+            UpstreamError: no grant within the time allowed; its subclass says why.
+        """
+
+        def read(response: requests.Response) -> Grant:
+            observe(response)
+            return self._read(response)
+
+        return await self._client.send(self._connections, self._request, read)
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.drop(self._connections)
+
+    def _read(self, response: requests.Response) -> Grant:
+        from edge_service.upstream.client import read_body
+
+        status = response.status_code
+        if status == 200:
+            body = read_body(response, sentifyd.MAX_GRANT_BYTES)
+            return sentifyd.parse_login(body, self._key)
+        try:
+            details = read_body(response, sentifyd.MAX_DETAILS_BYTES)
+        except UpstreamMalformed:
+            details = None
+        retry_after = response.headers.get("Retry-After", "")
+        raise sentifyd.rejection(status, retry_after, details, self._key)
+
+
+class LoginServer:
+    """One login URL: the connections to it, and its circuit breaker.
 
     Args:
         settings: timeout, concurrency and certificates.
-        circuit: opens when logins keep failing.
+        breaker: opens when logins keep failing.
     """
 
-    def __init__(self, settings: Settings, circuit: Circuit) -> None:
-        self.circuit = circuit
+    def __init__(self, settings: Settings, breaker: CircuitBreaker) -> None:
+        self.breaker = breaker
         self._settings = settings
-        self._outbound: Outbound | None = None
+        self._client: Client | None = None
 
-    async def login(self, avatar: AvatarSettings) -> AvatarLogin:
-        """The login of an avatar there."""
+    async def login_of(self, avatar: AvatarSettings) -> AvatarLogin:
+        """The login of an avatar at this URL."""
         await asyncio.to_thread(import_client)
-        from edge_service.upstream.client import Outbound
-        from edge_service.upstream.sentifyd import AvatarLogin
+        from edge_service.upstream.client import Client
 
-        if self._outbound is None:
-            self._outbound = Outbound(
+        if self._client is None:
+            self._client = Client(
                 self._settings.upstream_timeout,
                 self._settings.upstream_concurrency,
                 self._settings.ca_file,
             )
-        return AvatarLogin(avatar, self._outbound)
+        return AvatarLogin(avatar, self._client)
 
     def close(self) -> None:
-        """Cut off the logins that are under way."""
-        if self._outbound is not None:
-            self._outbound.close()
+        """Abort the logins that are under way."""
+        if self._client is not None:
+            self._client.close()
 
 
 def import_client() -> None:
-    """In a thread: it takes as long as all the rest, and a start need not wait for it."""
-    importlib.import_module("edge_service.upstream.sentifyd")
+    """Import the HTTP client; call it in a thread, because that takes as long as a whole start."""
+    importlib.import_module("edge_service.upstream.client")
 
 
-class CountedLogin:
-    """A login behind the circuit of its upstream.
+class MeteredLogin:
+    """A login behind the circuit breaker of its server, with metrics and a span.
 
     Args:
         settings: the avatar.
-        upstream: where it logs in.
+        server: where it logs in.
         metrics: counts logins by outcome.
         span: makes the span of a login.
     """
@@ -73,12 +125,12 @@ class CountedLogin:
     def __init__(
         self,
         settings: AvatarSettings,
-        upstream: Upstream,
+        server: LoginServer,
         metrics: Metrics,
         span: Callable[[], AbstractContextManager[object]],
     ) -> None:
         self._settings = settings
-        self._upstream = upstream
+        self._server = server
         self._span = span
         self._metrics = metrics
         self._login: AvatarLogin | None = None
@@ -89,7 +141,7 @@ class CountedLogin:
         outcome = ServiceError.code
         try:
             with self._span():
-                grant = await self._upstream.circuit.run(self._attempt)
+                grant = await self._server.breaker.run(self._attempt)
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
@@ -112,5 +164,5 @@ class CountedLogin:
 
     async def _attempt(self) -> Grant:
         if self._login is None:
-            self._login = await self._upstream.login(self._settings)
+            self._login = await self._server.login_of(self._settings)
         return await self._login.login()

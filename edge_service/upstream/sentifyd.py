@@ -1,105 +1,160 @@
-"""The upstream client: trades an avatar's API key for a grant."""
+"""Sentifyd's JSON, both ways; no other module knows how it is spelt.
+
+Sources: the vendor's documentation page (the body of a login, the answer to it, and what the web
+component expects) and its WordPress plugin (the hosted v1 API, with a flat answer or camelCase).
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from contextlib import suppress
 
-import requests
-
-from edge_service.errors import UpstreamMalformed, UpstreamRejected
+from edge_service.errors import UpstreamError, UpstreamMalformed, UpstreamRejected
 from edge_service.settings import AvatarSettings
-from edge_service.upstream.client import HEADERS, Outbound, read_body
-from edge_service.upstream.grant import Grant, MalformedGrant, parse_grant, parse_json
+from edge_service.strict_json import JSON, InvalidJson, parse_json
+from edge_service.upstream.grant import Grant
 
-__all__ = ["AvatarLogin"]
+__all__ = [
+    *("MAX_DETAILS_BYTES", "MAX_GRANT_BYTES", "REFRESH_PARAMETER", "TOKENS_SCHEMA"),
+    *("MalformedGrant", "login_body", "parse_grant", "parse_login", "rejection", "tokens_body"),
+]
 
 MAX_GRANT_BYTES = 256 * 1024
 MAX_DETAILS_BYTES = 4 * 1024
 MASK = "[masked]"
+REFRESH_PARAMETER = "refreshToken"
+"""What the component calls the refresh token, in its requests and in our answers."""
+TOKENS_SCHEMA: JSON = {
+    "type": "object",
+    "properties": {
+        "tokens": {
+            "type": "object",
+            "properties": {
+                "accessToken": {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "JWT for the avatar's WebSocket.",
+                },
+                REFRESH_PARAMETER: {
+                    "type": "string",
+                    "minLength": 1,
+                    "description": "To be sent back when the access token has expired.",
+                },
+                "tokenType": {"type": "string", "minLength": 1},
+                "expiresIn": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
+            },
+            "required": ["accessToken", REFRESH_PARAMETER],
+            "additionalProperties": False,
+        },
+        "avatarParameters": {
+            "type": "object",
+            "description": "Sentifyd's settings of the avatar.",
+        },
+    },
+    "required": ["tokens", "avatarParameters"],
+    "additionalProperties": False,
+}
+"""JSON Schema of `tokens_body`."""
 _RETRY_AFTER = re.compile(
     r"[0-9]{1,8}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
 
 
-class AvatarLogin:
-    """Logs one avatar in to Sentifyd.
-
-    Args:
-        avatar: key and login URL.
-        outbound: how it is reached.
-    """
-
-    def __init__(self, avatar: AvatarSettings, outbound: Outbound) -> None:
-        self._key = avatar.api_key
-        self._request = _login_request(avatar)
-        self._outbound = outbound
-        self._line = outbound.line()
-
-    async def login(self, look: Callable[[requests.Response], None] = lambda _: None) -> Grant:
-        """One upstream login.
-
-        Args:
-            look: gets the answer before it is read, in a thread; it must leave the body alone.
-
-        Raises:
-            UpstreamError: no grant within the time allowed; its subclass says why.
-        """
-
-        def read(response: requests.Response) -> Grant:
-            look(response)
-            return self._grant(response)
-
-        return await self._outbound.send(self._line, self._request, read)
-
-    def close(self) -> None:
-        """Close its connections."""
-        self._outbound.drop(self._line)
-
-    def _grant(self, response: requests.Response) -> Grant:
-        try:
-            return self._read(response)
-        except MalformedGrant as error:
-            detail = str(error)
-        # Outside the handler, so that nothing that carries the answer hangs on.
-        raise UpstreamMalformed(detail)
-
-    def _read(self, response: requests.Response) -> Grant:
-        status = response.status_code
-        if status == 200:
-            return parse_grant(_parsed(read_body(response, MAX_GRANT_BYTES), self._key))
-        if not 400 <= status <= 599:
-            raise UpstreamMalformed("its status is no error and not 200")
-        retry_after = response.headers.get("Retry-After", "")
-        raise UpstreamRejected(
-            status,
-            _details(response, self._key),
-            retry_after if _RETRY_AFTER.fullmatch(retry_after) else None,
-        )
+class MalformedGrant(ValueError):
+    """An upstream answer that holds no grant. The text never quotes the answer."""
 
 
-def _login_request(avatar: AvatarSettings) -> requests.PreparedRequest:
+def login_body(avatar: AvatarSettings) -> JSON:
+    """The JSON body of a login."""
     body = {"avatar_api_key": avatar.api_key}
     if avatar.avatar_id is not None:
         body["avatar_id"] = avatar.avatar_id
-    return requests.Request("POST", avatar.login_url, json=body, headers=HEADERS).prepare()
+    return body
 
 
-def _details(response: requests.Response, key: str) -> object:
-    """The JSON of an error answer with the key masked, or `None` when there is none to pass on."""
+def parse_login(body: bytes, key: str) -> Grant:
+    """Read the body of a successful login.
+
+    Args:
+        body: at most `MAX_GRANT_BYTES`.
+        key: the avatar's API key, which is masked wherever the body repeats it.
+
+    Raises:
+        UpstreamMalformed: the body holds no grant.
+    """
     try:
-        return _parsed(read_body(response, MAX_DETAILS_BYTES), key)
-    except (MalformedGrant, UpstreamMalformed):
-        return None
+        return parse_grant(_parse_masked(body, key))
+    except InvalidJson:
+        detail = "the answer is not JSON"
+    except MalformedGrant as error:
+        detail = str(error)
+    # Outside the handler, so that no chained exception carries the answer along.
+    raise UpstreamMalformed(detail)
 
 
-def _parsed(body: bytes, key: str) -> object:
-    """The JSON of an answer, with the key masked wherever it stands."""
+def rejection(status: int, retry_after: str, body: bytes | None, key: str) -> UpstreamError:
+    """The error for an answer other than 200.
+
+    Args:
+        status: HTTP status.
+        retry_after: the `Retry-After` header; passed on only in a form that RFC 9110 allows.
+        body: at most `MAX_DETAILS_BYTES`; `None` when it is larger or cannot be read.
+        key: the avatar's API key, which is masked.
+    """
+    if not 400 <= status <= 599:
+        return UpstreamMalformed("its status is no error and not 200")
+    details = None
+    with suppress(MalformedGrant, InvalidJson):
+        details = _parse_masked(body, key) if body is not None else None
+    return UpstreamRejected(
+        status, details, retry_after if _RETRY_AFTER.fullmatch(retry_after) else None
+    )
+
+
+def tokens_body(grant: Grant, refresh_token: str) -> JSON:
+    """The body that the web component expects (vendor page, "How it works").
+
+    Args:
+        grant: what to hand out.
+        refresh_token: the grant's own, or a handle in its place.
+    """
+    tokens: JSON = {"accessToken": grant.access_token, REFRESH_PARAMETER: refresh_token}
+    if grant.token_type is not None:
+        tokens["tokenType"] = grant.token_type
+    if grant.expires_in is not None:
+        tokens["expiresIn"] = grant.expires_in
+    return {"tokens": tokens, "avatarParameters": grant.avatar_parameters}
+
+
+def parse_grant(answer: object) -> Grant:
+    """Read the JSON answer to a login: wrapped in `data` or flat, snake_case or camelCase.
+
+    Raises:
+        MalformedGrant: it is not an object, or a token or the parameters are missing.
+    """
+    if not isinstance(answer, dict):
+        raise MalformedGrant("the answer is not a JSON object")
+    data = answer["data"] if isinstance(answer.get("data"), dict) else answer
+    parameters = _either(data, "avatar_params", "avatarParameters")
+    if not isinstance(parameters, dict):
+        raise MalformedGrant("avatar_params is missing")
+    token_type = _either(data, "token_type", "tokenType")
+    return Grant(
+        access_token=_token(data, "access_token", "accessToken"),
+        refresh_token=_token(data, "refresh_token", "refreshToken"),
+        avatar_parameters=parameters,
+        token_type=token_type if isinstance(token_type, str) and token_type else None,
+        expires_in=_lifetime(_either(data, "expires_in", "expiresIn")),
+    )
+
+
+def _parse_masked(body: bytes, key: str) -> object:
+    """The JSON of an answer, with the key masked wherever it occurs."""
+    answer = parse_json(body)
+    # A search of the bytes finds the key unless an escape hides its letters, or it is a number.
+    if key.encode("ascii") not in body and b"\\" not in body and not key[0].isdigit():
+        return answer
     try:
-        answer = parse_json(body)
-        # An escape can hide a key of letters, and a number one of digits.
-        if key.encode("ascii") not in body and b"\\" not in body and not key[0].isdigit():
-            return answer
         return _masked(answer, key)
     except RecursionError:
         raise MalformedGrant("the answer is nested too deeply") from None
@@ -114,4 +169,21 @@ def _masked(value: object, key: str) -> object:
         return {name.replace(key, MASK): _masked(item, key) for name, item in value.items()}
     if isinstance(value, (int, float)) and str(value) == key:
         return MASK
+    return value
+
+
+def _either(data: JSON, snake: str, camel: str) -> object:
+    return data[snake] if snake in data else data.get(camel)
+
+
+def _token(data: JSON, snake: str, camel: str) -> str:
+    token = _either(data, snake, camel)
+    if not isinstance(token, str) or not token:
+        raise MalformedGrant(f"{snake} is missing")
+    return token
+
+
+def _lifetime(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+        return None
     return value

@@ -5,14 +5,32 @@ from __future__ import annotations
 import importlib.metadata
 from collections.abc import Iterable, Sequence
 
-from edge_service import errors as answers
-from edge_service.admission.identity import IdentityUnavailable, Unauthenticated
-from edge_service.admission.rate_limits import RateLimited
-from edge_service.errors import JSON, ServiceError, UpstreamRejected
-from edge_service.sealing import HandleMalformed, HandleRefused
+from edge_service.errors import (
+    BadRequest,
+    CircuitOpen,
+    ContentTooLarge,
+    HandleMalformed,
+    HandleRefused,
+    HeadersTooLarge,
+    IdentityUnavailable,
+    MethodNotAllowed,
+    NotFound,
+    OriginNotAllowed,
+    RateLimited,
+    RequestTimeout,
+    ServiceError,
+    Unauthenticated,
+    UnsupportedMediaType,
+    UpstreamBusy,
+    UpstreamMalformed,
+    UpstreamRejected,
+    UpstreamTooSlow,
+    UpstreamUnreachable,
+)
 from edge_service.settings import ForwardedRules, JwtRules, Settings
-from edge_service.web.guards import ROUTE
-from edge_service.web.request_body import PARAMETER
+from edge_service.strict_json import JSON
+from edge_service.upstream.sentifyd import REFRESH_PARAMETER, TOKENS_SCHEMA
+from edge_service.web.cors import ROUTE
 
 __all__ = ["openapi_document"]
 
@@ -25,23 +43,23 @@ _JSON_BODY = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
 # What can befall any request: the first two end it before it is a request at all.
-_ANYWHERE = (answers.BadRequest, answers.HeadersTooLarge, ServiceError)
+_ANYWHERE = (BadRequest, HeadersTooLarge, ServiceError)
 _UPSTREAM = (
-    answers.UpstreamMalformed,
-    answers.UpstreamUnreachable,
-    answers.UpstreamTooSlow,
-    answers.UpstreamBusy,
-    answers.CircuitOpen,
+    UpstreamMalformed,
+    UpstreamUnreachable,
+    UpstreamTooSlow,
+    UpstreamBusy,
+    CircuitOpen,
 )
-_BODY = (answers.RequestTimeout, answers.ContentTooLarge, answers.UnsupportedMediaType)
+_BODY = (RequestTimeout, ContentTooLarge, UnsupportedMediaType)
 _HEADERS_OF: dict[type[ServiceError], tuple[str, ...]] = {
-    answers.CircuitOpen: ("Retry-After",),
+    CircuitOpen: ("Retry-After",),
     HandleRefused: ("WWW-Authenticate",),
     IdentityUnavailable: ("Retry-After",),
-    answers.MethodNotAllowed: ("Allow",),
+    MethodNotAllowed: ("Allow",),
     RateLimited: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     Unauthenticated: ("WWW-Authenticate",),
-    answers.UpstreamBusy: ("Retry-After",),
+    UpstreamBusy: ("Retry-After",),
     UpstreamRejected: ("Retry-After",),
 }
 _ALWAYS = (
@@ -67,11 +85,11 @@ def openapi_document(settings: Settings) -> JSON:
     paths: JSON = {}
     if "" in settings.avatars:
         # Another default may be chosen, or none, when the file is read again.
-        gone = (answers.NotFound,) if settings.avatars_file is not None else ()
+        gone = (NotFound,) if settings.avatars_file is not None else ()
         paths[ROUTE] = _token_route(settings, gone)
     if settings.avatars_file is not None or any(settings.avatars):
         avatar = {"name": "avatar", "in": "path", "required": True, "schema": _NOT_EMPTY}
-        named = _token_route(settings, (answers.NotFound,))
+        named = _token_route(settings, (NotFound,))
         paths[ROUTE + "/{avatar}"] = {"parameters": [avatar], **named}
     status = {name: _object(status={"const": name}) for name in ("alive", "ready", "starting")}
     paths["/livez"] = _plain_route("The process answers.", _answer("alive", status["alive"]))
@@ -85,7 +103,7 @@ def openapi_document(settings: Settings) -> JSON:
     document = _answer("An OpenAPI document.", {"type": "object"})
     paths["/openapi.json"] = _plain_route("This description.", document)
     components: JSON = {
-        "schemas": {"Grant": _GRANT, "UpstreamRejected": _REJECTED},
+        "schemas": {"Grant": TOKENS_SCHEMA, "UpstreamRejected": _REJECTED},
         "responses": _said_once(paths),
         "headers": _HEADERS,
     }
@@ -109,7 +127,7 @@ def openapi_document(settings: Settings) -> JSON:
 
 def _token_route(settings: Settings, gone: Errors) -> JSON:
     rules = settings.visitor_auth
-    errors: list[type[ServiceError]] = [answers.OriginNotAllowed, *gone]
+    errors: list[type[ServiceError]] = [OriginNotAllowed, *gone]
     asked = [*errors, RateLimited, *_UPSTREAM]
     if rules is not None:
         asked.append(Unauthenticated)
@@ -119,7 +137,7 @@ def _token_route(settings: Settings, gone: Errors) -> JSON:
         asked += [HandleMalformed, HandleRefused]
     grant = _answer("Tokens for one visitor.", {"$ref": "#/components/schemas/Grant"})
     in_query = {
-        "name": PARAMETER,
+        "name": REFRESH_PARAMETER,
         "in": "query",
         "description": "On a refresh: what came with the tokens before. At most once a request.",
         "schema": _NOT_EMPTY,
@@ -130,8 +148,8 @@ def _token_route(settings: Settings, gone: Errors) -> JSON:
     body = {
         "description": "At most 4 KiB, and needed only for a refresh.",
         "content": {
-            _JSON_BODY: _schema({PARAMETER: {"type": ["string", "null"], "minLength": 1}}),
-            _FORM: _schema({PARAMETER: _NOT_EMPTY}, maxProperties=16),
+            _JSON_BODY: _schema({REFRESH_PARAMETER: {"type": ["string", "null"], "minLength": 1}}),
+            _FORM: _schema({REFRESH_PARAMETER: _NOT_EMPTY}, maxProperties=16),
         },
     }
     get = {"summary": "Tokens for a visitor.", **common}
@@ -153,7 +171,7 @@ def _plain_route(summary: str, answer: JSON, others: JSON | None = None) -> JSON
     return {
         "get": {"summary": summary, "responses": responses},
         "head": {"summary": "The same without its body.", "responses": {**responses}},
-        "options": _options((answers.OriginNotAllowed, answers.MethodNotAllowed), _PREFLIGHT),
+        "options": _options((OriginNotAllowed, MethodNotAllowed), _PREFLIGHT),
     }
 
 
@@ -193,7 +211,7 @@ def _error(kinds: Errors, *, passed_on: bool) -> JSON:
         schemas[0] if len(schemas) == 1 else {"oneOf": schemas},
         headers=[name for kind in kinds for name in _HEADERS_OF.get(kind, ())],
     )
-    if {answers.BadRequest, answers.HeadersTooLarge}.intersection(kinds):
+    if {BadRequest, HeadersTooLarge}.intersection(kinds):
         # What ends before its head is read has no ID yet.
         answer["headers"]["X-Request-ID"] = {**_HEADERS["X-Request-ID"], "required": False}
     return answer
@@ -255,18 +273,6 @@ def _security_schemes(settings: Settings) -> JSON:
     return schemes
 
 
-_GRANT = _object(
-    tokens={
-        **_object(accessToken=_NOT_EMPTY, refreshToken=_NOT_EMPTY),
-        "properties": {
-            "accessToken": {**_NOT_EMPTY, "description": "JWT for the avatar's WebSocket."},
-            "refreshToken": {**_NOT_EMPTY, "description": "To be sent back when that is over."},
-            "tokenType": _NOT_EMPTY,
-            "expiresIn": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
-        },
-    },
-    avatarParameters={"type": "object", "description": "Sentifyd's settings of the avatar."},
-)
 _REJECTED = _object(error={"const": UpstreamRejected.error}, code={"const": UpstreamRejected.code})
 _REJECTED["description"] = "Sentifyd's own answer, with its status."
 _REJECTED["properties"]["details"] = {"description": "Sentifyd's JSON, if it is at most 4 KiB."}

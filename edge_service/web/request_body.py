@@ -10,13 +10,14 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope
 
 from edge_service.errors import (
-    JSON,
     BadRequest,
     ContentTooLarge,
     RequestTimeout,
     UnsupportedMediaType,
 )
 from edge_service.issuing.policy import GrantRequest
+from edge_service.strict_json import JSON
+from edge_service.upstream.sentifyd import REFRESH_PARAMETER
 
 __all__ = ["read_grant_request"]
 
@@ -25,7 +26,6 @@ MAX_BODY_BYTES = 4 * 1024
 MAX_DIGITS = 19
 MAX_FIELDS = 16
 BODY_SECONDS = 5.0
-PARAMETER = "refreshToken"
 _FIRST = GrantRequest()
 
 
@@ -48,7 +48,7 @@ async def read_grant_request(scope: Scope, receive: Receive) -> GrantRequest:
     if request.method == "POST" and (body := await _body(request)):
         found += _from_body(body, request.headers.get("content-type", ""))
     if len(found) > 1:
-        raise BadRequest(f"{PARAMETER} is given more than once")
+        raise BadRequest(f"{REFRESH_PARAMETER} is given more than once")
     return GrantRequest(refresh_token=found[0] if found else None)
 
 
@@ -85,18 +85,18 @@ def _from_json(body: bytes) -> list[str]:
         raise BadRequest("The body is not JSON") from None
     if not isinstance(content, dict):
         raise BadRequest("The body must be a JSON object")
-    token = content.get(PARAMETER)
+    token = content.get(REFRESH_PARAMETER)
     if token is None:
         return []
     if not isinstance(token, str) or not token:
-        raise BadRequest(f"{PARAMETER} must be a text that is not empty")
+        raise BadRequest(f"{REFRESH_PARAMETER} must be a text that is not empty")
     return [token]
 
 
 def _members(pairs: list[tuple[str, object]]) -> JSON:
     # The parser by itself takes the last, and the server in front may have looked at the first.
-    if [name for name, _ in pairs].count(PARAMETER) > 1:
-        raise BadRequest(f"{PARAMETER} is given more than once")
+    if [name for name, _ in pairs].count(REFRESH_PARAMETER) > 1:
+        raise BadRequest(f"{REFRESH_PARAMETER} is given more than once")
     return dict(pairs)
 
 
@@ -105,7 +105,7 @@ def _from_form(form: bytes) -> list[str]:
         fields = parse_qsl(form.decode("ascii"), keep_blank_values=True, max_num_fields=MAX_FIELDS)
     except ValueError:
         raise BadRequest("The query or the form cannot be read") from None
-    tokens = [value for name, value in fields if name == PARAMETER]
+    tokens = [value for name, value in fields if name == REFRESH_PARAMETER]
     if "" in tokens:
-        raise BadRequest(f"{PARAMETER} must not be empty")
+        raise BadRequest(f"{REFRESH_PARAMETER} must not be empty")
     return tokens

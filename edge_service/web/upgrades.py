@@ -11,9 +11,9 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge_service.errors import BadRequest
+from edge_service.errors import UpgradeWithBody
 
-__all__ = ["REFUSED", "BodyGuard", "LastRequest", "UpgradeWithBody", "has_body", "offers_upgrade"]
+__all__ = ["REFUSED", "BodyGuard", "LastRequest", "has_body", "offers_upgrade"]
 
 # In the state of a request, which a host application may use as well.
 REFUSED = "sentifyd_upgrade_with_body"
@@ -26,15 +26,6 @@ _CONNECTION = (b"connection", b"proxy-connection")
 # HTTP/1.0 ignores the field (RFC 9110, section 7.8), and HTTP/2 has none (RFC 9113, section 8.6).
 # "2.0" is missing on purpose: httptools reads a request line with HTTP/2.0 as HTTP/1.
 _WITHOUT_UPGRADES = ("1.0", "2", "3")
-
-
-class UpgradeWithBody(BadRequest):
-    """A request offers to change the protocol, and has a body."""
-
-    error = (
-        "A request with a body must not offer an upgrade: remove the Upgrade header and the token "
-        "upgrade from Connection; a proxy should add them for WebSocket locations only"
-    )
 
 
 def offers_upgrade(scope: Scope) -> bool:

@@ -22,7 +22,6 @@ from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
 
-SIGNED_IN = {"VISITOR_AUTH": "forwarded", "TRUSTED_PROXIES": "127.0.0.1"}
 CANARY = "canary-refresh-2b70"
 
 
@@ -113,7 +112,7 @@ def test_the_background_begins_with_the_host(load: Load, sandbox: Sandbox) -> No
 
 
 def test_people_whom_the_host_knows(load: Load) -> None:
-    module, client = load("fastapi_app", **SIGNED_IN, RATE_LIMIT="2/day")
+    module, client = load("fastapi_app", RATE_LIMIT="2/day")
     module.sessions.update(one="ada", other="grace")
 
     def ask(session: str, **headers: str) -> int:
@@ -132,24 +131,28 @@ def test_people_whom_the_host_knows(load: Load) -> None:
     assert [ask("unknown", **spoof) for _ in range(2)] == [401, 429]
 
 
-def test_people_are_told_apart_by_the_header_that_is_set(load: Load) -> None:
-    module, client = load("fastapi_app", **SIGNED_IN, FORWARDED_USER_HEADER="X-Remote-User")
-    module.sessions.update(one="ada", line="ada\nlovelace", half="\ud83d")
+def test_a_name_that_cannot_be_counted_is_nobody_s(load: Load) -> None:
+    module, client = load("fastapi_app")
+    module.sessions.update(one="ada", line="ada\nlovelace", half="\ud83d", long="a" * 300)
 
-    def ask(session: str, **headers: str) -> int:
-        return client.get(
-            "/avatar/request_tokens", Cookie=f"session={session}", **headers
-        ).status_code
+    def ask(session: str) -> int:
+        return client.get("/avatar/request_tokens", Cookie=f"session={session}").status_code
 
-    assert ask("one") == 200
-    assert ask("unknown", X_Remote_User="somebody-else") == 401
-    # No header can hold these.
-    assert [ask("line"), ask("half")] == [401, 401]
+    assert [ask(session) for session in ("one", "line", "half", "long")] == [200, 401, 401, 401]
+
+
+def test_a_browser_may_send_the_session_along(load: Load) -> None:
+    """By default an authenticator goes by a cookie, so the answers allow credentials."""
+    module, client = load("fastapi_app")
+    module.sessions["one"] = "ada"
+
+    answer = client.get("/avatar/request_tokens", Origin=ORIGIN, Cookie="session=one")
+    assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
 def test_a_server_that_knows_no_addresses(load: Load) -> None:
     """Such as one on a Unix socket."""
-    module, _ = load("fastapi_app", **SIGNED_IN)
+    module, _ = load("fastapi_app")
     module.sessions["one"] = "ada"
 
     async def without_address(scope: Scope, receive: Receive, send: Send) -> None:
@@ -160,12 +163,26 @@ def test_a_server_that_knows_no_addresses(load: Load) -> None:
     assert answer.status_code == 200
 
 
-def test_people_have_to_be_told_apart(root: Path) -> None:
-    folder, known = str(root / "deploy" / "mounted"), variables("http://127.0.0.1:1")
-    with Command("uvicorn", "--app-dir", folder, "fastapi_app:app", **known) as command:
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY shared gives every visitor the same tokens, "),
+        ({"ALLOWED_ORIGINS": "*", "ALLOW_ANY_ORIGIN": "true"}, "ALLOW_ANY_ORIGIN would let "),
+        (
+            {"VISITOR_AUTH": "forwarded", "TRUSTED_PROXIES": "127.0.0.1"},
+            "VISITOR_AUTH is set, and the application has its own authenticator: ",
+        ),
+    ],
+)
+def test_settings_that_contradict_the_application_stop_it(
+    root: Path, more: dict[str, str], told: str
+) -> None:
+    folder = str(root / "deploy" / "mounted")
+    environ = {**variables("http://127.0.0.1:1"), **more}
+    with Command("uvicorn", "--app-dir", folder, "fastapi_app:app", **environ) as command:
         assert command.wait() == 1
 
-    assert command.output.startswith("VISITOR_AUTH has to be forwarded: ")
+    assert command.output.startswith(told)
     assert command.output.count("\n") == 1
 
 
@@ -188,8 +205,7 @@ def test_in_a_process(root: Path, sandbox_url: str, name: str) -> None:
     assert how[0] == f"{name}:app"
     # Nothing else protects the application's own routes: see tests/service/test_upgrades.py.
     assert how[-2:] == ["--http", "edge_service.http_protocol:BoundedProtocol"]
-    more = SIGNED_IN if name == "fastapi_app" else {"TOKEN_POLICY": "pool"}
-    environ = variables(sandbox_url, **more)
+    environ = variables(sandbox_url, TOKEN_POLICY="pool")
     with Command("uvicorn", *how, "--port", "0", "--app-dir", str(folder), **environ) as command:
         base = command.wait_for(r"running on (http://\S+)")[1]
         status = 401 if name == "fastapi_app" else 200

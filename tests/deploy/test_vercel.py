@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from edge_service.web.guards import ROUTE
+from edge_service.web.cors import ROUTE
 from tests.support.processes import Command
 from tests.support.settings import KEY, ORIGIN
 

@@ -21,7 +21,7 @@ from edge_service.errors import (
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream import circuit_breaker as circuit_module
-from edge_service.upstream.circuit_breaker import Circuit, CircuitState
+from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.service.test_contract import assert_error
 from tests.service.test_issuing import eventually, in_virtual_time, now, rejected
@@ -33,7 +33,7 @@ class Line:
 
     def __init__(self) -> None:
         self.states: list[CircuitState] = []
-        self.circuit = Circuit(self.states.append, now)
+        self.circuit = CircuitBreaker(self.states.append, now)
         self.calls = 0
 
     async def call(self, outcome: Exception | None = None, seconds: float = 0) -> str:

@@ -29,13 +29,9 @@ from starlette.types import Scope
 from structlog.testing import capture_logs
 
 from edge_service.admission.addresses import ClientAddresses
-from edge_service.admission.identity import (
-    ForwardedAuthenticator,
-    IdentityUnavailable,
-    JwtAuthenticator,
-    Unauthenticated,
-)
-from edge_service.errors import ServiceError
+from edge_service.admission.identity import ForwardedAuthenticator
+from edge_service.admission.jwt import JwtAuthenticator
+from edge_service.errors import IdentityUnavailable, ServiceError, Unauthenticated
 from edge_service.settings import ForwardedRules, JwtRules
 from tests.support.servers import serving
 
@@ -784,7 +780,7 @@ def test_keys_over_http() -> None:
 
 
 def test_who_does_not_use_tokens_does_not_load_the_library() -> None:
-    code = "import sys, edge_service.admission.identity; sys.exit('joserfc' in sys.modules)"
+    code = "import sys, edge_service.app; sys.exit('joserfc' in sys.modules)"
 
     subprocess.run([sys.executable, "-c", code], check=True)
 

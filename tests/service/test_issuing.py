@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from edge_service.errors import UpstreamRejected
-from edge_service.issuing.policy import Direct, GrantRequest, Issuer
+from edge_service.issuing.direct import Direct
+from edge_service.issuing.policy import GrantRequest, Policy
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant, HeldGrant, life_of
@@ -123,7 +124,7 @@ def refresh(issued: Grant) -> GrantRequest:
 
 
 @asynccontextmanager
-async def at_work(issuer: Issuer, upstream: FakeUpstream) -> AsyncIterator[None]:
+async def at_work(issuer: Policy, upstream: FakeUpstream) -> AsyncIterator[None]:
     """From start to close, after which nothing may go on."""
     issuer.start()
     try:

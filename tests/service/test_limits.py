@@ -18,8 +18,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_service import redis_client
-from edge_service.admission import rate_limits as limiting
-from edge_service.admission.rate_limits import RateLimited, RateLimiter
+from edge_service.admission import rate_limits
+from edge_service.admission.rate_limits import RateLimiter
+from edge_service.errors import RateLimited
 from edge_service.settings.parsers import parse_rate_limits
 from tests.support.redis import RedisServer
 
@@ -86,14 +87,14 @@ def redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An absent Redis is tried again soon."""
-    monkeypatch.setattr(limiting, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
 def patient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A machine that is busy with other tests does not pass for an absent Redis."""
     monkeypatch.setattr(redis_client, "STEP_SECONDS", 10)
-    monkeypatch.setattr(limiting, "EXCHANGE_SECONDS", 20)
+    monkeypatch.setattr(rate_limits, "EXCHANGE_SECONDS", 20)
 
 
 Answer = Callable[[int], Coroutine[Any, Any, bytes]]
@@ -264,7 +265,7 @@ def test_a_flood_of_addresses_neither_fills_memory_nor_resets_a_count() -> None:
         for number in range(1_000_000):
             refused += not await allowed(limits, f"10.{number}")
 
-        assert counters(limits) <= limiting.MAX_KEYS + limiting.SHARED_COUNTERS
+        assert counters(limits) <= rate_limits.MAX_KEYS + rate_limits.SHARED_COUNTERS
         # Everyone else shares 65,536 counters, of two requests each.
         assert 700_000 < refused < 800_000
         assert not await allowed(limits)
@@ -395,7 +396,7 @@ def test_a_rush_waits_for_few_connections(redis: RedisServer) -> None:
             assert answers.count(True) == 100
             with redis.client() as client:
                 # This client is one more.
-                assert len(client.client_list()) <= limiting.MAX_CONNECTIONS + 1
+                assert len(client.client_list()) <= rate_limits.MAX_CONNECTIONS + 1
 
     with capture_logs() as lines:
         in_a_loop(rush())
@@ -619,7 +620,7 @@ def test_many_slow_answers_are_too_slow_as_well() -> None:
                 assert time.perf_counter() - began < 0.75
 
     with pytest.MonkeyPatch.context() as patch, capture_logs() as lines:
-        patch.setattr(limiting, "EXCHANGE_SECONDS", 0.5)
+        patch.setattr(rate_limits, "EXCHANGE_SECONDS", 0.5)
         in_a_loop(ask())
     assert lines == [{**GONE, "exception": "TimeoutError"}]
 
@@ -663,17 +664,17 @@ def test_connections_that_died_unseen_are_one_outage() -> None:
             limits = limiter("999/minute", url, on_fallback=told.append)
             async with closing(limits):
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
-                assert len(known) == limiting.MAX_CONNECTIONS
+                assert len(known) == rate_limits.MAX_CONNECTIONS
                 dead.update(known)
                 await limits.count("a", "")
                 assert told == [True]
-                await asyncio.sleep(limiting.RETRY_SECONDS)
+                await asyncio.sleep(rate_limits.RETRY_SECONDS)
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
                 assert told == [True, False]
 
     with pytest.MonkeyPatch.context() as patch, capture_logs():
-        patch.setattr(limiting, "RETRY_SECONDS", 0.05)
+        patch.setattr(rate_limits, "RETRY_SECONDS", 0.05)
         in_a_loop(ask())
 
 

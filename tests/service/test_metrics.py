@@ -166,7 +166,7 @@ def test_a_login_that_nobody_foresaw_to_fail(
     async def explode(_: object) -> None:
         raise RuntimeError
 
-    monkeypatch.setattr("edge_service.upstream.sentifyd.AvatarLogin.login", explode)
+    monkeypatch.setattr("edge_service.upstream.logins.AvatarLogin.login", explode)
     assert service.get().status_code == 500
 
     assert Page(service.base).logins("(default)", "internal_error") == 1

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import reduce
+from ipaddress import ip_network
 from pathlib import Path
 
 import jsonschema_rs
@@ -22,13 +23,14 @@ from schemathesis.engine import events, from_schema
 
 import edge_service
 from edge_service.app import create_app
-from edge_service.errors import JSON, ServiceError
+from edge_service.errors import ServiceError
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
 from edge_service.settings import ForwardedRules, JwtRules, Settings
-from edge_service.web import request_body as intake
-from edge_service.web.guards import ROUTE
+from edge_service.strict_json import JSON
+from edge_service.web import request_body
+from edge_service.web.cors import ROUTE
 from edge_service.web.openapi import openapi_document
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.servers import RawUpstream, http_answer
@@ -54,6 +56,7 @@ JWT = {
 RULES = JwtRules(
     jwks_url=f"{NOWHERE}/keys", issuer="https://issuer.example.com", audience="docs", cookie="site"
 )
+PROXIES = (ip_network("10.0.0.0/8"),)
 # Of HTTP itself, and of the server.
 UNSAID = {"connection", "content-length", "content-type", "date", "server", "transfer-encoding"}
 EVERYTHING = replace(
@@ -285,7 +288,7 @@ def test_in_front_of_a_failing_upstream(
 def test_answers_of_ours(
     start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(intake, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(request_body, "BODY_SECONDS", 0.1)
     service = start_service(sandbox_url, AVATAR_ID="avtr_1", RATE_LIMIT="8/day")
     description = Description.of(service)
 
@@ -416,9 +419,9 @@ def test_only_what_the_settings_can_cause_is_described() -> None:
     assert "401" not in Description(openapi_document(plain)).answers(ROUTE, "get")
     assert described(replace(plain, seal_keys=(new_key(),)))[1] - codes == handles
     assert described(replace(plain, visitor_auth=RULES))[1] - codes == auth
-    assert described(replace(plain, visitor_auth=ForwardedRules()))[1] - codes == {
-        "unauthenticated"
-    }
+    assert described(replace(plain, visitor_auth=ForwardedRules(), trusted_proxies=PROXIES))[
+        1
+    ] - codes == {"unauthenticated"}
     assert described(replace(plain, metrics_port=0))[0] == paths - {"/metrics"}
     named = replace(plain, avatars={"docs": avatar_settings(name="docs")})
     assert described(named)[0] == paths - {ROUTE} | {NAMED}
@@ -441,7 +444,9 @@ def test_how_visitors_prove_who_they_are() -> None:
     assert "security" not in document["paths"][ROUTE]["options"]
     assert "security" not in document["paths"]["/livez"]["get"]
     for rules in (None, ForwardedRules()):
-        document = openapi_document(replace(settings_for(), visitor_auth=rules))
+        document = openapi_document(
+            replace(settings_for(), visitor_auth=rules, trusted_proxies=PROXIES)
+        )
         assert "securitySchemes" not in document["components"]
         assert "security" not in document["paths"][ROUTE]["get"]
 

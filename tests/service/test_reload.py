@@ -21,7 +21,7 @@ import requests
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from edge_service.issuing.avatars import MAX_FILLING, Avatars
+from edge_service.issuing.avatars import MAX_PARALLEL_REFILLS, Avatars
 from edge_service.server.http_protocol import MAX_PIPELINED
 from edge_service.settings import Settings
 from edge_service.telemetry.metrics import Metrics
@@ -292,7 +292,7 @@ def test_a_pool_that_is_removed_logs_in_no_more(start: Start, upstream: Upstream
 
     with upstream.holding(SHOP):
         # So that none can still be on its way when they are counted.
-        until(lambda: upstream.held == MAX_FILLING)
+        until(lambda: upstream.held == MAX_PARALLEL_REFILLS)
         count = upstream.keys.count(SHOP)
         service.reload(docs)
         assert owner(service.get("/docs")) == whose(DOCS)
@@ -373,10 +373,9 @@ def test_a_pool_that_is_still_leaving_ends_with_the_service() -> None:
         avatars.start()
         found = avatars.find("")
         assert found is not None
-        leave = found.desk.enter()
-        avatars.replace({})
-        await avatars.close()
-        leave()
+        with found.context.in_use():
+            avatars.replace({})
+            await avatars.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     # In a thread of its own: a browser test may have left a loop running in this one.

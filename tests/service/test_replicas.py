@@ -19,7 +19,7 @@ import requests
 from structlog.testing import capture_logs
 
 from edge_service.errors import UpstreamUnreachable
-from edge_service.issuing import redis_store as replicas_module
+from edge_service.issuing import redis_store
 from edge_service.issuing import shared as shared_module
 from edge_service.issuing.redis_store import RedisGrants, _key, connect
 from edge_service.issuing.shared import Shared
@@ -236,9 +236,11 @@ def test_what_another_key_sealed_is_as_good_as_none(redis: RedisServer) -> None:
 
 
 GOOD: dict[str, Any] = {
+    "format": redis_store.FORMAT,
     "access_token": "stored",
     "refresh_token": "r",
-    "avatar_params": {},
+    "parameters": {},
+    "token_type": None,
     "expires_in": 100,
     "life": 100,
     "expires": time.time() + 10_000,
@@ -270,7 +272,12 @@ def _like(**changes: object) -> bytes:
         (_like(access_token=7), "access-1"),
         (_like(access_token=None), "access-1"),
         (_like(refresh_token=[]), "access-1"),
-        (_like(avatar_params="x"), "access-1"),
+        (_like(parameters="x"), "access-1"),
+        (_like(token_type=7), "access-1"),
+        (_like(expires_in="100"), "access-1"),
+        # Another release's.
+        (_like(format=redis_store.FORMAT + 1), "access-1"),
+        (json.dumps({k: v for k, v in GOOD.items() if k != "format"}).encode(), "access-1"),
         (_like(expires=None), "access-1"),
         (_like(expires="never"), "access-1"),
         (_like(expires=10**400), "access-1"),
@@ -279,7 +286,7 @@ def _like(**changes: object) -> bytes:
         (_like(expires=0), "access-1"),
         (_like(expires=-(10**300)), "access-1"),
     ],
-    ids=range(24),
+    ids=range(28),
 )
 def test_garbage_in_redis_is_as_good_as_none(redis: RedisServer, stored: bytes, token: str) -> None:
     async def visit() -> None:
@@ -291,6 +298,30 @@ def test_garbage_in_redis_is_as_good_as_none(redis: RedisServer, stored: bytes, 
             assert await there.ask() == token
             assert upstream.logins == (token != "stored")
             assert here.fallbacks == []
+
+    in_a_loop(visit())
+
+
+def test_a_rolling_update_from_a_release_with_another_format(redis: RedisServer) -> None:
+    """Old and new processes run side by side, each with a grant of its own, and none waits."""
+
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        new = Replica(redis.url, upstream, lock_seconds=30)
+        # As the first format was: under a key without a number, in the vendor's spelling.
+        old_key = new.store._key.replace(f":{redis_store.FORMAT}:", ":")
+        old = {"access_token": "old", "refresh_token": "r", "avatar_params": {}, "expires_in": 100,
+               "token_type": None, "life": 100, "expires": time.time() + 100}  # fmt: skip
+        stored = json.dumps(old).encode()
+        async with working(new), asyncio.timeout(10):
+            await new.client.set(old_key, stored, px=100_000)
+            # An old process is just logging in.
+            await new.client.set(f"{old_key}:lock", "theirs", px=100_000)
+            assert await new.ask() == "access-1"
+            assert await new.renewed() == "access-2"
+            assert await new.client.get(old_key) == stored
+            assert await new.client.get(f"{old_key}:lock") == b"theirs"
+        assert upstream.logins == 2
 
     in_a_loop(visit())
 
@@ -314,7 +345,7 @@ def test_a_grant_that_is_put_back_does_not_live_again(
             assert (await late.shared.issue(FIRST)).expires_in in (98, 99, 100)
 
             clock = SimpleNamespace(time=lambda: time.time() + 200, monotonic=time.monotonic)
-            monkeypatch.setattr(replicas_module, "time", clock)
+            monkeypatch.setattr(redis_store, "time", clock)
             new = Replica(redis.url, upstream, sealer)
             async with working(new), asyncio.timeout(3):
                 assert await new.ask() == "access-2"

@@ -22,7 +22,7 @@ from edge_service.app import create_app
 from edge_service.sealing import new_key
 from edge_service.settings import ForwardedRules, Settings
 from edge_service.upstream.grant import Grant
-from edge_service.upstream.sentifyd import AvatarLogin
+from edge_service.upstream.logins import AvatarLogin
 from tests.support.settings import ORIGIN, avatar_settings, settings_for
 
 Headers = list[tuple[bytes, bytes]]

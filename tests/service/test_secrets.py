@@ -20,7 +20,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
 from edge_service.telemetry import configure_logging
 from edge_service.upstream.grant import Grant
-from edge_service.upstream.sentifyd import AvatarLogin
+from edge_service.upstream.logins import AvatarLogin
 from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving

@@ -15,9 +15,9 @@ import pytest
 import requests
 
 from edge_service.errors import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
-from edge_service.upstream.client import Outbound
+from edge_service.upstream.client import Client
 from edge_service.upstream.grant import Grant
-from edge_service.upstream.sentifyd import AvatarLogin
+from edge_service.upstream.logins import AvatarLogin
 from tests.service.tls import TLSUpstream
 from tests.support.certificates import self_signed
 from tests.support.processes import Command
@@ -38,7 +38,7 @@ def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | Upstre
     """What logins bring, one after the other, with one slot and 0.6 s for each."""
 
     async def collect() -> list[Grant | UpstreamError]:
-        outbound = Outbound(0.6, 1)
+        outbound = Client(0.6, 1)
         client = AvatarLogin(avatar_settings(api_key=KEY, login_url=url), outbound)
         if verify is not None:
             outbound._verify = str(verify)

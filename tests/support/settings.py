@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge_service.settings import AvatarSettings, Settings
-from edge_service.upstream.client import Outbound
-from edge_service.upstream.sentifyd import AvatarLogin
+from edge_service.upstream.client import Client
+from edge_service.upstream.logins import AvatarLogin
 
 KEY = "canary-key-7f3a91"
 ORIGIN = "https://docs.example.com"
@@ -22,14 +22,14 @@ def avatar_settings(upstream: str = "http://127.0.0.1:1", **changes: object) -> 
     return AvatarSettings(**{**fields, **changes})
 
 
-def settings_for(upstream: str = "http://127.0.0.1:1", **changes: object) -> Settings:
-    """Settings of a service with the default avatar alone."""
-    return Settings(avatars={"": avatar_settings(upstream)}, **changes)  # type: ignore[arg-type]
+def settings_for(upstream: str = "http://127.0.0.1:1", **changes: Any) -> Settings:  # noqa: ANN401
+    """Settings of a service with the default avatar alone, unless they name others."""
+    return Settings(**{"avatars": {"": avatar_settings(upstream)}, **changes})
 
 
 def login_to(
     upstream: str, *, timeout: float = 5, concurrency: int = 4
-) -> tuple[AvatarLogin, Outbound]:
+) -> tuple[AvatarLogin, Client]:
     """A login of the default avatar, and what it sends with; the latter must be closed."""
-    outbound = Outbound(timeout, concurrency)
+    outbound = Client(timeout, concurrency)
     return AvatarLogin(avatar_settings(upstream), outbound), outbound

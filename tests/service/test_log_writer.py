@@ -21,7 +21,7 @@ MANY = 3 * MAX_WAITING // 100
 
 BEGIN = """
 import os, sys
-from edge_service.log_output import ThreadOutput
+from edge_service.telemetry.log_writer import ThreadOutput
 
 output = ThreadOutput()
 

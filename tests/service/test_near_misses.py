@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from edge_service.settings.lookalikes import advice, lookalikes
+from edge_service.settings.environment import advice, near_misses
 from edge_service.settings.variables import declared
 from tests.support.processes import Command
 
@@ -53,42 +53,44 @@ SENTIFYD_TOKEN_ENDPOINT SENTIFYD_LOADER_URL FORWARDED_ALLOW_IPS K_SERVICE FLY_RE
     ],
 )
 def test_a_name_that_is_nearly_ours(name: str, meant: str) -> None:
-    assert lookalikes({name: "canary-value"}) == {name: meant}
+    assert near_misses({name: "canary-value"}) == {name: meant}
     [line] = advice({name: "canary-value"})
     assert line == f"{name} is not a variable of this service: did you mean {meant}?"
 
 
 def test_what_is_set_is_not_meant_again() -> None:
-    assert lookalikes({"API_KEY": "x", "AVATAR_API_KEY": "x"}) == {}
-    assert lookalikes({"API_KEY": "x", "AVATAR_API_KEY_FILE": "x"}) == {}
+    assert near_misses({"API_KEY": "x", "AVATAR_API_KEY": "x"}) == {}
+    assert near_misses({"API_KEY": "x", "AVATAR_API_KEY_FILE": "x"}) == {}
 
 
 def test_what_another_variable_excludes_is_not_meant() -> None:
-    assert lookalikes({"API_KEY": "x", "AVATARS_FILE": "x"}) == {}
+    assert near_misses({"API_KEY": "x", "AVATARS_FILE": "x"}) == {}
     for name in ("JWT_JWKS_URI", "JWKS_URL", "JWT_ISSUERS"):
-        assert lookalikes({name: "x", "VISITOR_AUTH": "forwarded"}) == lookalikes({name: "x"}) == {}
-    assert lookalikes({"JWT_JWKS_URI": "x", "VISITOR_AUTH": " JWT "}) == {
+        assert (
+            near_misses({name: "x", "VISITOR_AUTH": "forwarded"}) == near_misses({name: "x"}) == {}
+        )
+    assert near_misses({"JWT_JWKS_URI": "x", "VISITOR_AUTH": " JWT "}) == {
         "JWT_JWKS_URI": "JWT_JWKS_URL"
     }
     for name in ("JWT_SECRET", "JWT_SECRET_KEY", "JWT_ALGORITHM", "JWT_EXPIRES_IN"):
-        assert lookalikes({name: "x", "VISITOR_AUTH": "jwt"}) == {}
+        assert near_misses({name: "x", "VISITOR_AUTH": "jwt"}) == {}
 
 
 @pytest.mark.parametrize("name", ["ALLOWED\x1b[31mORIGINS", "ALLOWED_ORIGIN\n", "ALLOWED_ORIGİNS"])
 def test_a_name_that_no_variable_has_never_reaches_a_terminal(name: str) -> None:
-    assert lookalikes({name: "x"}) == {}
+    assert near_misses({name: "x"}) == {}
 
 
 def test_an_ordinary_environment_raises_no_alarm() -> None:
     names = ORDINARY.split()
     assert len(names) > 80
-    assert lookalikes(dict.fromkeys(names, "x")) == {}
+    assert near_misses(dict.fromkeys(names, "x")) == {}
 
 
 def test_our_own_variables_raise_no_alarm() -> None:
     for variable in declared():
         for name in filter(None, (variable.name, variable.file_name)):
-            assert lookalikes({name: "x"}) == {}
+            assert near_misses({name: "x"}) == {}
 
 
 @pytest.mark.parametrize("server", [("sentifyd-edge", "serve", "--port", "0"), ("uvicorn",)])

@@ -1,0 +1,125 @@
+"""Identifies visitors by JSON Web Tokens (RFC 7519), from `Authorization` or from a cookie.
+
+Import it only when the settings ask for it: joserfc takes a good part of a process' start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+
+from joserfc.jwt import JWTClaimsRegistry
+from starlette.types import Scope
+
+from edge_service.admission.headers import header_values
+from edge_service.admission.identity import Authenticator, user_name
+from edge_service.admission.jwks import KeySet, SignedToken
+from edge_service.errors import IdentityUnavailable, Unauthenticated
+from edge_service.settings import JwtRules
+from edge_service.strict_json import JSON
+
+__all__ = ["JwtAuthenticator"]
+
+LEEWAY_SECONDS = 30
+
+
+class JwtAuthenticator(Authenticator):
+    """Identifies visitors by JWTs that an issuer signed with one of the keys it publishes.
+
+    Args:
+        rules: which tokens are accepted.
+        fetch: gets the issuer's JWKS document, and raises when it cannot. It must come to an end,
+            and bound the size.
+        clock: monotonic seconds.
+        sleep: waits between refreshes of the key set.
+    """
+
+    def __init__(
+        self,
+        rules: JwtRules,
+        fetch: Callable[[], Awaitable[bytes]],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self.by_cookie = rules.by_cookie
+        self._cookie = rules.cookie.encode("latin-1") if rules.cookie else None
+        self._keys = KeySet(fetch, clock=clock, sleep=sleep)
+        self._claims = JWTClaimsRegistry(
+            leeway=LEEWAY_SECONDS,
+            iss={"essential": True, "value": rules.issuer},
+            aud={"essential": True, "value": rules.audience},
+            exp={"essential": True},
+        )
+
+    @property
+    def ready(self) -> bool:
+        """Whether a key set was loaded."""
+        return self._keys.ready
+
+    @property
+    def is_fresh(self) -> bool:
+        """Whether the last fetch of the key set succeeded."""
+        return self._keys.ready and not self._keys.failing
+
+    def start(self) -> None:
+        """Load the key set in the background, and keep it fresh."""
+        self._keys.start()
+
+    async def close(self) -> None:
+        """End the background loading."""
+        await self._keys.close()
+
+    async def identify(self, scope: Scope) -> str:
+        """The `sub` of the request's token.
+
+        Raises:
+            Unauthenticated: there is no token, or it is not valid.
+            IdentityUnavailable: no key set could be loaded yet.
+        """
+        token = SignedToken.read(self._credentials(scope))
+        if token is None:
+            raise Unauthenticated(rejected=True)
+        if not await self._keys.load_on_demand():
+            raise IdentityUnavailable
+        key = await self._keys.key_for(token)
+        claims = token.claims(key) if key is not None else None
+        user = self._user(claims) if claims is not None else None
+        if user is None:
+            raise Unauthenticated(rejected=True)
+        return user
+
+    def _credentials(self, scope: Scope) -> bytes:
+        authorizations = header_values(scope, b"authorization")
+        if authorizations:
+            # With several credentials, some may have been added by somebody else.
+            scheme, _, token = authorizations[0].partition(b" ")
+            if len(authorizations) != 1 or scheme.lower() != b"bearer":
+                raise Unauthenticated(rejected=True)
+            return token.strip(b" ")
+        cookies = _cookies(scope, self._cookie) if self._cookie else []
+        if not cookies:
+            raise Unauthenticated
+        if len(cookies) != 1:
+            # A subdomain of the site can plant a second one (RFC 6265, section 8.6).
+            raise Unauthenticated(rejected=True)
+        return cookies[0]
+
+    def _user(self, claims: JSON) -> str | None:
+        # Claims are signed but may hold anything: on any error, nobody is identified.
+        with suppress(Exception):
+            self._claims.validate(claims)
+            return user_name(claims.get("sub"))
+        return None
+
+
+def _cookies(scope: Scope, name: bytes) -> list[bytes]:
+    """The values of a cookie, which HTTP/2 may spread over several headers."""
+    pairs = (
+        pair.partition(b"=")
+        for line in header_values(scope, b"cookie")
+        for pair in line.split(b";")
+    )
+    return [value.strip() for key, _, value in pairs if key.strip() == name]

@@ -1,0 +1,66 @@
+"""Counts requests by visitor: by user where one is known, else by address."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+
+import structlog
+from starlette.types import Scope
+
+from edge_service.admission.addresses import ClientAddresses
+from edge_service.admission.headers import header_values
+from edge_service.admission.rate_limits import RateLimiter
+from edge_service.errors import RateLimited
+from edge_service.telemetry.metrics import Metrics
+
+__all__ = ["VisitorLimit"]
+
+
+class VisitorLimit:
+    """The rate limit of the token routes.
+
+    Args:
+        limiter: keeps the counts.
+        addresses: tells addresses apart.
+        metrics: counts those who are over the limit.
+    """
+
+    def __init__(self, limiter: RateLimiter, addresses: ClientAddresses, metrics: Metrics) -> None:
+        self._limiter = limiter
+        self._addresses = addresses
+        self._metrics = metrics
+        self._has_hinted = False
+
+    async def count(self, scope: Scope, avatar: str, user: str | None) -> None:
+        """Count one request.
+
+        Args:
+            scope: of the request.
+            avatar: name of the avatar that it is for; each has counts of its own.
+            user: who sent it; `None` counts it under its address.
+
+        Raises:
+            RateLimited: the visitor is over a limit.
+        """
+        if user is None:
+            subject = self._addresses.key(scope)
+        else:
+            # Redis need not know who the site's users are.
+            subject = "user:" + blake2b(user.encode("utf-8"), digest_size=16).hexdigest()
+        try:
+            await self._limiter.count(subject, avatar)
+        except RateLimited:
+            self._metrics.limited(avatar)
+            self._hint(scope)
+            raise
+
+    def _hint(self, scope: Scope) -> None:
+        """Log once the usual reason why everybody is over the limit at the same time."""
+        if self._has_hinted or not header_values(scope, b"x-forwarded-for"):
+            return
+        if not self._addresses.comes_from_proxy(scope):
+            self._has_hinted = True
+            structlog.get_logger("service").warning(
+                "forwarded_for_ignored",
+                cure="if that peer is your proxy, put its network into TRUSTED_PROXIES",
+            )

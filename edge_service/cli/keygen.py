@@ -1,0 +1,30 @@
+"""`sentifyd-edge keygen`: print a key for `SEAL_KEYS`."""
+
+from __future__ import annotations
+
+import argparse
+
+from edge_service.cli.parsing import Group, add_command, epilog
+from edge_service.cli.terminal import say
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(group: Group) -> argparse.ArgumentParser:
+    """Add the command to the group."""
+    return add_command(
+        group,
+        "keygen",
+        "print a key for SEAL_KEYS",
+        "Print a new key for SEAL_KEYS. To rotate, append it to the keys that are there, move\n"
+        "it to the front once every process knows it, and take the old one away a day later.",
+        epilog("sentifyd-edge keygen > seal-keys", statuses={0: "it printed a key"}),
+    )
+
+
+def run(_: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
+    from edge_service.sealing import new_key
+
+    say(new_key())
+    return 0

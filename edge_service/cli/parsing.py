@@ -1,0 +1,79 @@
+"""What the parsers of the commands share: help in sections, and types of arguments."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from typing import TypeAlias
+
+__all__ = ["STATUSES", "Group", "add_command", "add_token_life", "epilog", "port"]
+
+# A class without another name, and generic in type stubs only.
+Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
+STATUSES = {
+    0: "it ended as asked",
+    2: "something must be fixed first: one line for each mistake, on standard error",
+    130: "Ctrl-C came before it was ready",
+}
+
+
+def add_command(
+    group: Group, name: str, summary: str, description: str, epilog: str
+) -> argparse.ArgumentParser:
+    """A parser for one command.
+
+    Args:
+        group: of all commands.
+        name: what to type.
+        summary: its line in the list of commands.
+        description: what it does, in lines of at most 80 characters.
+        epilog: from `epilog`.
+    """
+    return group.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=epilog,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+
+
+def epilog(
+    *examples: str, statuses: Mapping[int, str], variables: Mapping[str, str] | None = None
+) -> str:
+    """The end of a help text: examples, environment variables and exit statuses, in sections."""
+    sections = {"examples": list(examples)}
+    if variables:
+        width = max(map(len, variables))
+        sections["environment"] = [f"{name:{width}}  {text}" for name, text in variables.items()]
+    sections["exit status"] = [f"{number:<3}  {text}" for number, text in statuses.items()]
+    return "\n\n".join(
+        "\n".join([f"{title}:", *(f"  {line}" for line in lines)])
+        for title, lines in sections.items()
+    )
+
+
+def add_token_life(parser: argparse.ArgumentParser) -> None:
+    """Add `--token-life`."""
+    parser.add_argument(
+        "--token-life",
+        type=_seconds,
+        default=30,
+        metavar="SECONDS",
+        help="how long an access token lives, 1 to 3600 (30)",
+    )
+
+
+def port(text: str) -> int:
+    """A TCP port, or 0 for any free one."""
+    return _whole_number(text, 0, 65535)
+
+
+def _seconds(text: str) -> int:
+    return _whole_number(text, 1, 3600)
+
+
+def _whole_number(text: str, least: int, most: int) -> int:
+    if not text.isascii() or not text.isdigit() or not least <= int(text) <= most:
+        raise argparse.ArgumentTypeError(f"must be a whole number from {least} to {most}")
+    return int(text)

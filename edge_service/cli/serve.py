@@ -1,0 +1,80 @@
+"""`sentifyd-edge serve`: serve the token endpoint."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+from edge_service.cli.parsing import STATUSES, Group, add_command, epilog
+from edge_service.cli.terminal import complain, note
+
+__all__ = ["add_parser", "run"]
+
+
+def add_parser(group: Group) -> argparse.ArgumentParser:
+    """Add the command to the group."""
+    from edge_service.settings.variables import Variables, declared
+
+    parser = add_command(
+        group,
+        "serve",
+        "serve the token endpoint",
+        "Serve the token endpoint. Environment variables hold its settings, two of which it\n"
+        "needs. At a terminal it prints what to paste into mkdocs.yml; else it writes JSON\n"
+        "lines. SIGTERM and Ctrl-C end it after what is under way; SIGHUP reads AVATARS_FILE\n"
+        "again.",
+        epilog(
+            "AVATAR_API_KEY_FILE=key.txt ALLOWED_ORIGINS=https://docs.example.com "
+            "sentifyd-edge serve",
+            "AVATARS_FILE=avatars.toml sentifyd-edge serve --host 0.0.0.0 --port 8080",
+            variables={one.file_name or one.name: one.summary for one in declared() if one.summary},
+            statuses=STATUSES,
+        ),
+    )
+    parser.add_argument("--host", help=f"address to listen on (HOST, {Variables.HOST.default})")
+    # Checked with the variables, so that all mistakes are reported at once.
+    parser.add_argument(
+        "--port", help=f"port to listen on, 0 for any free one (PORT, {Variables.PORT.default})"
+    )
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the command; returns its exit status."""
+    from edge_service.server import startup
+    from edge_service.settings import SettingsError
+    from edge_service.settings.environment import advice
+
+    environ, shown = dict(os.environ), {}
+    for name, argument in (("HOST", options.host), ("PORT", options.port)):
+        if argument is not None:
+            environ[name] = argument
+            shown[name] = f"--{name.lower()}"
+    # A person at a terminal reads words; whatever collects lines gets JSON, and so do people who
+    # ask for it.
+    wants_json = environ.get("LOG_FORMAT", "").strip().lower() == "json"
+    # Where a log is collected, a line that went to a terminal instead would be missing from it.
+    for_people = sys.stderr.isatty() and sys.stdout.isatty() and not wants_json
+    if sys.stdout.isatty():
+        environ.setdefault("LOG_FORMAT", "console")
+    try:
+        settings, sockets = startup.prepare(environ, shown)
+    except SettingsError as error:
+        lines = [*error.problems, *advice(environ)]
+        if sys.stderr.isatty() and any(
+            line.startswith("AVATAR_API_KEY is not set") for line in lines
+        ):
+            lines.append(
+                "an example is in sentifyd-edge serve --help; to try it without an account, run "
+                "sentifyd-edge sandbox, and do what it prints"
+            )
+        return complain(*lines)
+
+    def greet(port: int) -> None:
+        from edge_service.server.welcome import welcome
+
+        note(*welcome(settings, port, advice(environ)))
+
+    startup.run(settings, sockets, environ, greet if for_people else None)
+    return 0

@@ -1,0 +1,77 @@
+"""The access log: one line a request, never with a query, a header or a body."""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+
+import structlog
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from edge_service.telemetry.logs import ACCESS, CLIENT_CLOSED_REQUEST
+from edge_service.telemetry.metrics import Metrics
+
+__all__ = ["AccessLog"]
+
+MAX_LOGGED_PATH = 200
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+
+
+class AccessLog:
+    """One line a request: method, path without query, status, duration and request id.
+
+    The request id comes from `X-Request-ID` when that is harmless, and goes out in it.
+    """
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._log = structlog.get_logger("access")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Time the request and write its line."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        began = time.perf_counter()
+        request_id = _request_id(scope)
+        state = scope.setdefault("state", {})
+        state.update(request_id=request_id, status=None)
+        header = (b"x-request-id", request_id.encode("ascii"))
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                state["status"] = message["status"]
+                message["headers"] = [*message["headers"], header]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_with_id)
+        finally:
+            seconds = time.perf_counter() - began
+            status = state["status"] or CLIENT_CLOSED_REQUEST
+            code = state.get("code")
+            self._metrics.request(state.get("route", "other"), status, code or "", seconds)
+            self._log.info(
+                ACCESS,
+                method=scope["method"],
+                path=_path(scope),
+                status=status,
+                duration_ms=round(seconds * 1000, 1),
+                request_id=request_id,
+                **({"code": code} if code else {}),
+            )
+
+
+def _request_id(scope: Scope) -> str:
+    for name, value in scope["headers"]:
+        if name == b"x-request-id" and _REQUEST_ID.fullmatch(value):
+            return str(value, "ascii")
+    return f"{random.getrandbits(128):032x}"
+
+
+def _path(scope: Scope) -> str:
+    # The raw path is still percent-encoded: no line break can forge a second line.
+    raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
+    return raw.split(b"?")[0].decode("latin-1")[:MAX_LOGGED_PATH]
