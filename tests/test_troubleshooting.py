@@ -32,18 +32,21 @@ ALL_IS_WELL = {
     *("ask it something about this site", "type a message", "A page that is left out"),
     *("(the key that you chose)", "A Sentifyd sandbox for …. Stop with Ctrl-C."),
     "sentifyd-edge …, a token service for Sentifyd avatars. Stop with Ctrl-C.",
-    *("a login at Sentifyd for each request", "logins ahead of time, each for one visitor"),
-    *("one login for everybody until it expires", "for pages of …"),
+    *("one Sentifyd login for each request", "logins ahead of time, each for one visitor"),
+    *("one login for all visitors until it expires", "for pages of …"),
     "avtr_... # put your avatar's ID here, from the Sentifyd dashboard",
     "avtr_sandbox # the sandbox takes any",
+    # Parts of another message, and an error whose text nobody sees.
+    *("its own authenticator", "it is not JSON"),
 }
 # Names of the second half of a message, whose first half is looked for.
-CURES = {"missing", "cure", "cures", "advice", "example", "examples", "why"}
+CURES = {"missing", "cure", "cures", "fix", "fixes", "advice", "example", "examples", "why"}
 CURES |= {"leads", "paths", "trust", "variable"}
 HELP = {"help", "summary", "description", "epilog", "metavar", "usage"}
 # Calls whose texts are for machines, go no further than this code, or tell that all is well.
 QUIET = {"compile", "render", "cast", "say", "_say", "AttributeError"}
 QUIET |= {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily"}
+QUIET |= {"add_command", "epilog", "print_result", "print_note"}
 SCHEMA = re.compile(r"^ *//.*|action\(\"[\w.]+\", \".+?\"|description: [\"`].+?[\"`]", re.MULTILINE)
 CODE = re.compile("[a-z]+(?:-[a-z]+)*")
 PROGRAMS = re.compile(r"redis\.call|customElements")
@@ -96,6 +99,10 @@ def no_message(node: ast.AST) -> Sequence[ast.AST]:
         # Exit statuses, for the help of a command.
         case ast.Dict(keys=keys, values=values) if keys and all(map(is_number, keys)):
             return values
+        # Texts of a JSON Schema.
+        case ast.Dict(keys=keys, values=values):
+            pairs = zip(keys, values, strict=True)
+            return [value for key, value in pairs if key and written(key) == "description"]
         # A code, what was found, and a cure.
         case ast.Tuple(elts=[ast.Constant(value=str(code)), _, cure]) if CODE.fullmatch(code):
             return [cure]

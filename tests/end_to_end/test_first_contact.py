@@ -147,7 +147,7 @@ def test_what_is_told_once_it_listens() -> None:
         assert shown.stop() == 0
 
     assert "for pages of https://docs.example.com" in text
-    assert "policy direct: a login at Sentifyd for each request" in text
+    assert "policy direct: one Sentifyd login for each request" in text
     mind = text.partition("Mind:\n")[2].partition("\n\n")[0]
     assert "only this machine reaches it" in mind
     assert "TRUSTED_PROXIES is not set" in mind

@@ -276,8 +276,8 @@ def test_a_preview_for_other_origins() -> None:
 @pytest.mark.parametrize(
     ("origin", "complaint"),
     [
-        ("http://127.0.0.1:8000/", "holds an origin with a path, a final slash or credentials"),
-        ("docs", "holds something that is not an origin"),
+        ("http://127.0.0.1:8000/", "contains an origin with a path, a final slash or credentials"),
+        ("docs", "contains something that is not an origin"),
         ("*", "holds *: name each origin, such as http://127.0.0.1:8000"),
         ("", "lists no origin"),
     ],

@@ -145,12 +145,12 @@ def test_every_kind_of_mistake_is_told_at_once(tmp_path: Path) -> None:
         "AVATARS_FILE",
         "AVATARS_FILE",
         "ALLOWED_ORIGINS is not set",
-        "TRUSTED_PROXIES trusts the whole internet, so that anyone could forge an address",
+        "TRUSTED_PROXIES trusts the whole internet, so anyone could forge an address",
         "FORWARDED_USER_HEADER is set, but VISITOR_AUTH is not forwarded",
         "JWT_ISSUER is not set",
         "SEAL_KEYS_FILE",
-        "TOKEN_POLICY shared gives every visitor the same tokens, and VISITOR_AUTH tells visitors "
-        "apart",
+        "TOKEN_POLICY shared gives every visitor the same tokens, but VISITOR_AUTH distinguishes "
+        "visitors",
         "METRICS_PORT is the same as PORT",
     ]
 
@@ -181,8 +181,8 @@ def test_the_key_is_no_id() -> None:
     [told] = problems(AVATAR_ID=GOOD["AVATAR_API_KEY"])
 
     assert told == (
-        "AVATAR_ID is the same as the API key, and an ID is public: put the avatar's ID there, and "
-        "have the key replaced if it was published"
+        "AVATAR_ID is the same as the API key, and an ID is public: set it to the avatar's ID, and "
+        "replace the key if it was published"
     )
 
 
