@@ -87,7 +87,7 @@ def redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An absent Redis is tried again soon."""
-    monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -265,7 +265,7 @@ def test_a_flood_of_addresses_neither_fills_memory_nor_resets_a_count() -> None:
         for number in range(1_000_000):
             refused += not await allowed(limits, f"10.{number}")
 
-        assert counters(limits) <= rate_limits.MAX_KEYS + rate_limits.SHARED_COUNTERS
+        assert counters(limits) <= rate_limits.MAX_COUNTERS + rate_limits.SHARED_COUNTERS
         # Everyone else shares 65,536 counters, of two requests each.
         assert 700_000 < refused < 800_000
         assert not await allowed(limits)
@@ -668,13 +668,13 @@ def test_connections_that_died_unseen_are_one_outage() -> None:
                 dead.update(known)
                 await limits.count("a", "")
                 assert told == [True]
-                await asyncio.sleep(rate_limits.RETRY_SECONDS)
+                await asyncio.sleep(rate_limits.REDIS_RETRY_SECONDS)
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
                 assert told == [True, False]
 
     with pytest.MonkeyPatch.context() as patch, capture_logs():
-        patch.setattr(rate_limits, "RETRY_SECONDS", 0.05)
+        patch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
         in_a_loop(ask())
 
 

@@ -143,7 +143,11 @@ def test_a_key_file_is_read_again(start: Start, tmp_path: Path) -> None:
         (f'default = ["{NEW}"]\n{avatar("docs", NEW)}', ["AVATARS_FILE: default must be the id"]),
         (
             avatar("docs", NEW, policy=NEW) + avatar("docs", ""),
-            ["avatar 1: policy must be", "avatar 2: key_file is missing", "avatar 2: id is taken"],
+            [
+                "avatar 1: policy must be",
+                "avatar 2: key_file is missing",
+                "avatar 2: id is already used",
+            ],
         ),
     ],
 )
