@@ -70,7 +70,7 @@ def found(backend: str, **variables: str) -> dict[str, Told]:
     verdicts = {verdict["where"]: verdict for verdict in answer["verdicts"]}
     assert answer["ok"] is (status == 0) is all(verdict["ok"] for verdict in verdicts.values())
     for verdict in verdicts.values():
-        assert verdict["ok"] is (verdict["code"] == "ok") is not verdict["cure"]
+        assert verdict["ok"] is (verdict["code"] == "ok") is not verdict["fix"]
     return verdicts
 
 
@@ -83,7 +83,7 @@ def test_a_service_that_works(sandbox_url: str, sandbox: Sandbox) -> None:
     verdicts = found(sandbox_url)
 
     assert list(verdicts) == ["/request_tokens", "clock"]
-    assert "lives 3" in verdicts["/request_tokens"]["what"]
+    assert "expires after 3" in verdicts["/request_tokens"]["what"]
     assert "a refresh token and 4 avatar parameters" in verdicts["/request_tokens"]["what"]
     assert sandbox.logins == 1
 
@@ -97,7 +97,7 @@ def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
         "FAIL  /request_tokens: Sentifyd has no login call at this path (404): set"
     )
     assert clock == "ok    clock: it agrees with Sentifyd's"
-    assert last == "1 to mend"
+    assert last == "1 problem"
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
         (Fault("garbage"), "malformed", "not JSON"),
         (Fault("oversized"), "oversized", "more than"),
         (Fault("bomb"), "malformed", "not JSON"),
-        (Fault("reset"), "broken-off", "breaks the connection off"),
-        (Fault("drip", seconds=0.5), "timeout", "no answer in the time"),
+        (Fault("reset"), "broken-off", "closed the connection"),
+        (Fault("drip", seconds=0.5), "timeout", "did not answer in time"),
         (
             Fault("redirect", location=f"https://a.example/{KEY}"),
             "redirect",
@@ -174,7 +174,7 @@ def token(issued: float, expires: float) -> str:
             (
                 http_answer(status, b"<p>x", "Content-Type: text/html"),
                 "web-page",
-                "refuses the login",
+                "refused the login",
             )
             for status in ("401 No", "403 No", "407 No")
         ),
@@ -186,7 +186,11 @@ def token(issued: float, expires: float) -> str:
         (http_answer("200 OK", b'{"avatar_params": {}}'), "malformed", "access_token is missing"),
         (http_answer("204 No Content", b""), "malformed", "not 200"),
         (f"{KEY}\r\n\r\n".encode(), "malformed", "not HTTP"),
-        (http_answer("429 No", b"", f"Retry-After: {KEY}"), "too-many", "fewer logins (429)"),
+        (
+            http_answer("429 No", b"", f"Retry-After: {KEY}"),
+            "too-many",
+            "limits the number of logins (429)",
+        ),
         (http_answer("429 No", b"", "Retry-After: 12345678"), "too-many", "more than a day"),
     ],
 )
@@ -227,7 +231,7 @@ def test_a_token_that_does_not_tell_its_life(claims: dict[str, object]) -> None:
         verdict = login(upstream.url)
 
     assert verdict["code"] == "ok"
-    assert "a token whose life it does not tell (55 s is supposed), a refresh" in verdict["what"]
+    assert "a token of unknown lifetime (55 s is assumed), a refresh" in verdict["what"]
 
 
 @pytest.mark.parametrize(
@@ -344,7 +348,7 @@ def closed_port() -> Iterator[int]:
 def test_no_connection(closed_port: int) -> None:
     refused = login(f"http://127.0.0.1:{closed_port}")
     assert refused["code"] == "refused"
-    assert "SENTIFYD_BACKEND" in refused["cure"]
+    assert "SENTIFYD_BACKEND" in refused["fix"]
 
     unknown = login("https://canary-body.invalid", UPSTREAM_TIMEOUT="30")
     assert unknown["code"] == "name-unknown"
@@ -353,8 +357,8 @@ def test_no_connection(closed_port: int) -> None:
 def test_a_proxy_that_the_service_does_not_use(closed_port: int) -> None:
     backend = f"http://127.0.0.1:{closed_port}"
 
-    assert "HTTPS_PROXY is set, but" in login(backend, HTTPS_PROXY="http://canary-proxy:1")["cure"]
-    assert "PROXY" not in login(backend, HTTPS_PROXY="")["cure"]
+    assert "HTTPS_PROXY is set, but" in login(backend, HTTPS_PROXY="http://canary-proxy:1")["fix"]
+    assert "PROXY" not in login(backend, HTTPS_PROXY="")["fix"]
 
 
 def test_a_server_that_hangs() -> None:
@@ -384,20 +388,20 @@ def test_tls_at_a_port_that_is_asked_without(tmp_path: Path, sandbox_url: str) -
     certificate, _ = self_signed(tmp_path)
     with TLSUpstream(certificate, answer_well) as upstream:
         verdict = login(upstream.url.removesuffix("/api/login").replace("https:", "http:"))
-    assert "https://" in verdict["cure"]
+    assert "https://" in verdict["fix"]
 
     with TLSUpstream(certificate, answer_well) as upstream:
         url = upstream.url.removesuffix("/api/login").replace("https:", "redis:")
-        assert "rediss://" in found(sandbox_url, REDIS_URL=url)["redis"]["cure"]
+        assert "rediss://" in found(sandbox_url, REDIS_URL=url)["redis"]["fix"]
 
 
 def test_no_certificate_is_to_be_trusted_blindly(tmp_path: Path) -> None:
     certificate, _ = self_signed(tmp_path)
     with TLSUpstream(certificate, answer_well) as upstream:
-        cure = login(upstream.url.removesuffix("/api/login"))["cure"]
+        fix = login(upstream.url.removesuffix("/api/login"))["fix"]
 
-    assert cure.startswith("if you know who issued it")
-    assert cure.endswith("else somebody stands in between: do not trust it")
+    assert fix.startswith("if you know the issuer")
+    assert fix.endswith("otherwise do not trust it: somebody may intercept the connection")
 
 
 def answer_well(connection: ssl.SSLSocket) -> None:
@@ -451,7 +455,7 @@ def test_faults_that_cannot_be_had_on_one_machine(
     verdict = judge_network(Peer("here", "Sentifyd", "SENTIFYD_BACKEND"), error)
 
     assert verdict.code == code
-    assert verdict.cure
+    assert verdict.fix
 
 
 AVATARS = """
@@ -582,14 +586,14 @@ def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
         return found(sandbox_url, **JWT, JWT_JWKS_URL=url)["issuer"]
 
     with serving(Starlette(routes=routes)) as url:
-        assert issuer(f"{url}/keys")["what"] == "its key set holds 1 usable key"
+        assert issuer(f"{url}/keys")["what"] == "its key set contains 1 usable key"
         assert issuer(f"{url}/secret")["code"] == "key-set-unusable"
         assert issuer(f"{url}/text")["code"] == "key-set-unusable"
         missing = issuer(f"{url}/nowhere")
         assert (missing["code"], "404" in missing["what"]) == ("malformed", True)
     refused = issuer(f"http://127.0.0.1:{closed_port}")
     assert refused["code"] == "refused"
-    assert "JWT_JWKS_URL" in refused["cure"]
+    assert "JWT_JWKS_URL" in refused["fix"]
 
 
 def test_wrong_settings_are_told_as_serve_tells_them() -> None:
