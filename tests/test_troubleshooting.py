@@ -29,13 +29,14 @@ OTHER_TEXTS = {
 }
 # Neither wrong nor in need of a cure.
 ALL_IS_WELL = {
-    *("ask it something about this site", "type a message", "A page that is left out"),
+    *("ask it something about this site", "type a message", "A page that you exclude"),
     *("(the key that you chose)", "A Sentifyd sandbox for …. Stop with Ctrl-C."),
     "sentifyd-edge …, a token service for Sentifyd avatars. Stop with Ctrl-C.",
     *("one Sentifyd login for each request", "logins ahead of time, each for one visitor"),
     *("one login for all visitors until it expires", "for pages of …"),
-    "avtr_... # put your avatar's ID here, from the Sentifyd dashboard",
-    "avtr_sandbox # the sandbox takes any",
+    "Add to mkdocs.yml, under plugins:",
+    "avtr_... # your avatar's ID, from the Sentifyd dashboard",
+    "avtr_sandbox # the sandbox accepts any ID",
     # Parts of another message, and an error whose text nobody sees.
     *("its own authenticator", "it is not JSON"),
 }
@@ -46,7 +47,7 @@ HELP = {"help", "summary", "description", "epilog", "metavar", "usage"}
 # Calls whose texts are for machines, go no further than this code, or tell that all is well.
 QUIET = {"compile", "render", "cast", "say", "_say", "AttributeError"}
 QUIET |= {"Counter", "Gauge", "Histogram", "CounterMetricFamily", "GaugeMetricFamily"}
-QUIET |= {"add_command", "epilog", "print_result", "print_note"}
+QUIET |= {"add_command", "epilog", "output", "print_result", "print_note"}
 SCHEMA = re.compile(r"^ *//.*|action\(\"[\w.]+\", \".+?\"|description: [\"`].+?[\"`]", re.MULTILINE)
 CODE = re.compile("[a-z]+(?:-[a-z]+)*")
 PROGRAMS = re.compile(r"redis\.call|customElements")
