@@ -236,7 +236,7 @@ FINE = avatar("docs", CANARY)
         (f"[default]\n{FINE}", "default must be the id"),
         # IDs.
         (f'[[avatars]]\nkey = "{CANARY}"', "avatar 1: id is missing"),
-        (FINE + avatar("docs", CANARY), "avatar 2: id is already used by another avatar: choose another"),
+        (FINE + avatar("docs", CANARY), "avatar 2: id is already used by another avatar: choose"),
         (FINE + avatar("", CANARY), "avatar 2: id is missing"),
         (FINE + f'[[avatars]]\nid = ""\nkey = "{CANARY}"', "avatar 2: id must be a string that is"),
         (FINE + f'[[avatars]]\nid = 7\nkey = "{CANARY}"', "avatar 2: id must be a string"),
@@ -276,7 +276,7 @@ FINE = avatar("docs", CANARY)
         (avatar("docs", CANARY, allowed_origins=[7]), "allowed_origins must be a list"),
         (avatar("docs", CANARY, allowed_origins=[]), "allowed_origins lists no origin: add one"),
         (avatar("docs", CANARY, allowed_origins=[" "]), "allowed_origins lists no origin"),
-        (avatar("docs", CANARY, allowed_origins=[CANARY]), "contains something that is not an origin"),
+        (avatar("docs", CANARY, allowed_origins=[CANARY]), "contains something that is not an"),
         (avatar("docs", CANARY, allowed_origins=["*"]), "contains *, which lets every site"),
         (avatar("docs", CANARY, allowed_origins=["null"]), "contains null"),
     ],
