@@ -291,14 +291,14 @@ def test_events_of_a_load_balancer_are_refused(function: Function) -> None:
     del event["resource"]
     event["requestContext"] = {"elb": {"targetGroupArn": "arn"}}
 
-    assert function(event)["raised"].startswith("a load balancer tells a visitor's address only in")
+    assert function(event)["raised"].startswith("a load balancer sends a visitor's address only in")
 
 
 def test_what_is_no_request_is_told_in_a_line(function: Function) -> None:
     events: list[dict[str, Any]] = [{}, {"source": "aws.events"}, {"Records": []}]
     for event in events:
         raised = function(event)["raised"]
-        assert raised.startswith("this event is no request: call the function by its URL")
+        assert raised.startswith("this event is not an HTTP request: call the function by its URL")
         assert "\n" not in raised
 
 

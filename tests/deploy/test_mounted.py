@@ -69,7 +69,7 @@ def load(root: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_under_a_path(load: Load) -> None:
     _, client = load("starlette_app")
 
-    assert client.get("/").text == "An application of your own"
+    assert client.get("/").text == "Your own application"
     answer = client.get("/avatar/request_tokens", Origin=ORIGIN)
     assert answer.status_code == 200
     assert answer.json()["tokens"]["accessToken"]
@@ -119,7 +119,7 @@ def test_people_whom_the_host_knows(load: Load) -> None:
         sent = {"Origin": ORIGIN, "Cookie": f"session={session}", **headers}
         return client.get("/avatar/request_tokens", **sent).status_code
 
-    assert client.get("/").json() == {"message": "An application of your own"}
+    assert client.get("/").json() == {"message": "Your own application"}
     assert [ask("one") for _ in range(3)] == [200, 200, 429]
     spoof = {"X_Forwarded_User": "somebody-else", "X_Forwarded_For": "203.0.113.9"}
     assert ask("one", **spoof) == 429

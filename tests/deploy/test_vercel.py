@@ -55,8 +55,8 @@ def test_tokens_come_and_visitors_are_told_apart(folder: Path, sandbox_url: str)
 @pytest.mark.parametrize(
     ("variables", "line"),
     [
-        ({"TOKEN_POLICY": "pool"}, "TOKEN_POLICY pool and shared log in when nobody waits"),
-        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY pool and shared log in when nobody waits"),
+        ({"TOKEN_POLICY": "pool"}, "TOKEN_POLICY pool and shared log in after a response"),
+        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY pool and shared log in after a response"),
         ({"ALLOWED_ORIGINS": ""}, "ALLOWED_ORIGINS is "),
     ],
 )
