@@ -384,7 +384,7 @@ def test_removing_the_element_closes_the_connection(
 def test_a_refused_token_is_renewed_a_few_times_only(
     stage: Callable[..., Stage], visit: Visit
 ) -> None:
-    """An upstream whose tokens open nothing must not be asked for ever more of them."""
+    """The component stops requesting tokens if every token is refused."""
     set_up = stage()
     set_up.embed()
     issued = set_up.sandbox.mint.refresh_token

@@ -190,7 +190,7 @@ def test_the_greeting_follows_what_the_page_can_do(talk: Callable[..., Talk]) ->
     visitor.hear("found these pages")
 
 
-def test_what_has_been_said_outlives_the_greeting(talk: Callable[..., Talk]) -> None:
+def test_a_conversation_outlives_the_greeting(talk: Callable[..., Talk]) -> None:
     visitor = talk("window.register = () => {", SEARCH, "};")
     visitor.say("Hi")
     visitor.hear("You wrote: “Hi”")

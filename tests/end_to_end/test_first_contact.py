@@ -138,7 +138,7 @@ def test_who_does_what_the_sandbox_prints_gets_tokens() -> None:
     assert "tokens are for the sandbox's component" in shown.text
 
 
-def test_what_is_told_once_it_listens() -> None:
+def test_what_is_printed_once_it_listens() -> None:
     with terminal("serve", "--port", "0", **GOOD, TRUSTED_PROXY="canary") as shown:
         text = shown.read_until("token_endpoint: .*\n\n")
         assert SERVES in text
@@ -208,7 +208,7 @@ def test_several_avatars(tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("word", ["json", " JSON "])
-def test_whoever_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> None:
+def test_a_user_who_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> None:
     with terminal("serve", "--port", "0", **GOOD, LOG_FORMAT=word) as shown:
         shown.read_until("listening.*\n")
         shown.stop()

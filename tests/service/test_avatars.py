@@ -213,7 +213,7 @@ FINE = avatar("docs", CANARY)
 
 
 @pytest.mark.parametrize(
-    ("content", "cure"),
+    ("content", "fix"),
     [
         # The file as a whole.
         (f'key = = "{CANARY}"', "the file is not TOML (at line 1, column 7)"),
@@ -281,15 +281,15 @@ FINE = avatar("docs", CANARY)
         (avatar("docs", CANARY, allowed_origins=["null"]), "contains null"),
     ],
 )  # fmt: skip
-def test_each_mistake_is_a_line_with_the_cure(tmp_path: Path, content: str, cure: str) -> None:
+def test_each_mistake_is_a_line_with_its_fix(tmp_path: Path, content: str, fix: str) -> None:
     (tmp_path / "latin").write_bytes(b"canary-k\xe9y")
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "example").write_text("your-avatar-api-key-here\n")
 
-    (told,) = problems(written(tmp_path, content))
+    (reported,) = problems(written(tmp_path, content))
 
-    assert told.startswith("AVATARS_FILE: ")
-    assert cure in told
+    assert reported.startswith("AVATARS_FILE: ")
+    assert fix in reported
 
 
 def problems(path: Path, **variables: str) -> tuple[str, ...]:
@@ -319,15 +319,15 @@ def test_the_file_itself_cannot_be_read(tmp_path: Path) -> None:
 def test_rules_hold_for_the_file_as_for_the_variables(tmp_path: Path) -> None:
     proxies = {"TRUSTED_PROXIES": "10.0.0.0/8", "VISITOR_AUTH": "forwarded"}
     shared = written(tmp_path, FINE + avatar("shop", SHOP, policy="shared"))
-    (told,) = problems(shared, **proxies)
-    assert told.startswith("TOKEN_POLICY shared gives every visitor the same tokens")
+    (reported,) = problems(shared, **proxies)
+    assert reported.startswith("TOKEN_POLICY shared gives every visitor the same tokens")
 
     everybody = written(tmp_path, FINE + avatar("shop", SHOP, allowed_origins=["*"]))
-    (told,) = problems(everybody, ALLOW_ANY_ORIGIN="true", **proxies)
-    assert told.startswith("ALLOW_ANY_ORIGIN would let every site request")
+    (reported,) = problems(everybody, ALLOW_ANY_ORIGIN="true", **proxies)
+    assert reported.startswith("ALLOW_ANY_ORIGIN would let every site request")
 
 
-def test_all_mistakes_are_told_at_once_and_stop_the_start(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_stop_the_start(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         f'default = "{CANARY}"\nsecret = "{CANARY}"\n'

@@ -101,7 +101,7 @@ def test_a_log_that_nobody_reads_costs_no_request() -> None:
     assert codes == [200, 502, 200]
 
 
-def test_serve_tells_every_mistake_in_a_line() -> None:
+def test_serve_reports_every_mistake_in_a_line() -> None:
     status, lines = run("sentifyd-edge", "serve", ALLOWED_ORIGINS="*", PORT="many")
 
     assert status == 2
@@ -126,7 +126,7 @@ def test_a_taken_port(command: str, fix: str) -> None:
     ]
 
 
-def test_taken_ports_are_told_together_with_all_the_rest() -> None:
+def test_taken_ports_are_reported_with_all_other_problems() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,
@@ -236,7 +236,7 @@ ORIGINS = ("http://127.0.0.1:8000", "http://localhost:8000")
 
 
 def previewed(command: Command) -> dict[str, Any]:
-    """The addresses that a preview tells in its first line."""
+    """The URLs in the first line of a preview."""
     addresses: dict[str, Any] = json.loads(command.wait_for(".*")[0])
     return addresses
 
@@ -434,7 +434,7 @@ def test_no_method_of_the_server_is_replaced_unseen() -> None:
     assert replaced == set(http_protocol._REPLACED)
 
 
-# What `BoundedProtocol` calls or takes for granted, beside the methods that it replaces.
+# What `BoundedProtocol` uses of uvicorn, besides the methods that it overrides.
 RELIED_ON = (
     *("__init__", "_get_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required"),
     *("on_url", "on_body", "timeout_keep_alive_handler"),

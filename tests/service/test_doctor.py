@@ -1,4 +1,4 @@
-"""`sentifyd-edge doctor`: it names each reason why there are no tokens, and tells no secret."""
+"""`sentifyd-edge doctor`: it names each reason why there are no tokens, and prints no secret."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PASSWORD = "canary-password-9z"
 CANARIES = (KEY, PASSWORD, "canary-proxy", "canary-body", "eyJ")
 JWT = {"VISITOR_AUTH": "jwt", "JWT_ISSUER": "canary-body", "JWT_AUDIENCE": "canary-body"}
 
-Told = dict[str, Any]
+VerdictJson = dict[str, Any]
 
 
 def examined(backend: str, **variables: str) -> tuple[int, str]:
@@ -63,7 +63,7 @@ def examined(backend: str, **variables: str) -> tuple[int, str]:
     return status, text
 
 
-def found(backend: str, **variables: str) -> dict[str, Told]:
+def found(backend: str, **variables: str) -> dict[str, VerdictJson]:
     """The verdicts by what they are about."""
     status, text = examined(backend, **variables)
     answer = json.loads(text)
@@ -74,7 +74,7 @@ def found(backend: str, **variables: str) -> dict[str, Told]:
     return verdicts
 
 
-def login(backend: str, **variables: str) -> Told:
+def login(backend: str, **variables: str) -> VerdictJson:
     """The verdict about the only avatar."""
     return found(backend, **variables)["/request_tokens"]
 
@@ -225,7 +225,7 @@ def test_the_times_of_a_token(issued: float, expires: float, code: str) -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"exp": True}, {"exp": "soon", "iat": True}])
-def test_a_token_that_does_not_tell_its_life(claims: dict[str, object]) -> None:
+def test_a_token_that_does_not_state_its_life(claims: dict[str, object]) -> None:
     silent = jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
     with RawUpstream(lambda c: c.sendall(http_answer("200 OK", grant(silent)))) as upstream:
         verdict = login(upstream.url)
@@ -332,7 +332,7 @@ def test_the_worst_difference_of_clocks_counts(tmp_path: Path, skews: tuple[int,
         assert examined_file(tmp_path, one.url, other.url)["clock"] == "clock-wrong"
 
 
-def test_nothing_is_said_of_a_clock_that_cannot_be_compared() -> None:
+def test_nothing_is_reported_about_a_clock_that_cannot_be_compared() -> None:
     with RawUpstream(lambda c: c.sendall(http_answer("401 No", b"{}", "Date: soon"))) as upstream:
         assert list(found(upstream.url)) == ["/request_tokens"]
 
@@ -477,7 +477,7 @@ backend = "http://127.0.0.1:{port}"
 """
 
 
-def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_away(
+def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_unavailable(
     tmp_path: Path, sandbox: Sandbox, sandbox_url: str, closed_port: int
 ) -> None:
     file = tmp_path / "avatars.toml"
@@ -521,7 +521,7 @@ def test_redis(sandbox_url: str, closed_port: int) -> None:
 def test_a_redis_that_takes_no_keys(sandbox_url: str) -> None:
     with RedisServer() as server, server.client() as client:
 
-        def verdict(user: str = "") -> Told:
+        def verdict(user: str = "") -> VerdictJson:
             url = server.url.replace("redis://", f"redis://{user}")
             return found(sandbox_url, REDIS_URL=url)["redis"]
 
@@ -582,7 +582,7 @@ def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
         Route("/text", lambda _: PlainTextResponse("canary-body")),
     ]
 
-    def issuer(url: str) -> Told:
+    def issuer(url: str) -> VerdictJson:
         return found(sandbox_url, **JWT, JWT_JWKS_URL=url)["issuer"]
 
     with serving(Starlette(routes=routes)) as url:
@@ -596,7 +596,7 @@ def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
     assert "JWT_JWKS_URL" in refused["fix"]
 
 
-def test_wrong_settings_are_told_as_serve_tells_them() -> None:
+def test_wrong_settings_are_reported_as_serve_reports_them() -> None:
     with Command("sentifyd-edge", "doctor", AVATAR_KEY=KEY, PORT="x") as command:
         status = command.wait()
 
