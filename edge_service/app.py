@@ -44,21 +44,21 @@ MAX_KEY_SET_BYTES = 256 * 1024
 
 
 def create_app(settings: Settings, *, authenticator: Authenticator | None = None) -> Starlette:
-    """The token service.
+    """Create the token service.
 
     Args:
-        settings: from `Settings.from_env`, or made in code.
-        authenticator: identifies visitors in place of `settings.visitor_auth`, for an application
-            that mounts the service and knows its visitors already.
+        settings: from `Settings.from_env`, or created in code.
+        authenticator: identifies visitors instead of `settings.visitor_auth`, for an application
+            that mounts the service and already knows its visitors.
 
     Returns:
-        An ASGI application that can be served or mounted. It does not configure logging. Its
-        `state.avatars.replace` takes other avatars at run time, and `state.metrics` has what it
-        counts.
+        An ASGI application to serve or mount. It does not configure logging. Call
+        `state.avatars.replace` to change the avatars at run time; `state.metrics` is the `Metrics`
+        of this application.
 
     Raises:
-        SettingsError: the authenticator contradicts the settings.
-        ValueError: `rate_limit` or `redis_url` cannot be used.
+        SettingsError: the authenticator conflicts with the settings.
+        ValueError: `rate_limit` or `redis_url` is invalid.
     """
     if authenticator is not None:
         settings.check_authenticator(by_cookie=authenticator.by_cookie)
@@ -70,14 +70,14 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
     limiter = RateLimiter(
         parse_rate_limits(settings.rate_limit),
         settings.redis_url,
-        on_fallback=lambda away: metrics.redis_fallback("rate limits", away=away),
+        on_fallback=lambda active: metrics.redis_fallback("rate limits", active=active),
     )
     authenticator = authenticator or _authenticator(settings, addresses, metrics)
     limit = VisitorLimit(limiter, addresses, metrics)
     tokens = TokenEndpoint(limit, authenticator, sealer, metrics)
     if settings.redis_url is not None:
         for part in ("rate limits", "shared grants"):
-            metrics.redis_fallback(part, away=False)
+            metrics.redis_fallback(part, active=False)
 
     async def alive(_: Request) -> Response:
         return json_response({"status": "alive"})
@@ -89,7 +89,7 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
 
     @cache
     def description() -> Response:
-        # Imported on first use, because a start should not wait for a route that is rarely asked.
+        # Imported on first use, because this route is rare and should not delay the start.
         from edge_service.web.openapi import openapi_document
 
         return json_response(openapi_document(settings))
@@ -120,16 +120,16 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         _Route("/openapi.json", describe),
     ]
     if settings.metrics_port is None:
-        routes.append(_Route("/metrics", _show(metrics)))
+        routes.append(_Route("/metrics", _metrics_endpoint(metrics)))
     app = Starlette(
         routes=routes,
         middleware=[
-            # Outside everything that answers, so that no answer leaves the connection open.
+            # Outermost, so that every response to an upgrade request closes the connection.
             Middleware(LastRequest),
-            # The log records every request with its final status, those refused by CORS included.
+            # Outside CORS, so that refused preflights are logged too.
             Middleware(AccessLog, metrics=metrics),
             *_spans(tracing),
-            # Outside everything that can fail, so that a page may read the error.
+            # Outside everything that can fail, so that pages can read error responses.
             Middleware(
                 CrossOrigin,
                 avatars=avatars,
@@ -141,21 +141,21 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,
     )
-    # A redirect would be a second way to write one address, and lose a POST's body on the way.
+    # A redirect would lose the body of a POST.
     app.router.redirect_slashes = False
     app.state.avatars = avatars
     app.state.metrics = metrics
-    # `BoundedProtocol` leaves these to `BodyGuard`, whose answer has CORS headers and a log line.
+    # Tells `BoundedProtocol` that `BodyGuard` refuses upgrades, with CORS headers and a log line.
     app.state.refuses_upgrades = True
     return app
 
 
 def metrics_app(app: Starlette) -> Starlette:
-    """An application for a port of its own, with nothing but the metrics of another."""
-    return Starlette(routes=[Route("/metrics", _show(app.state.metrics))])
+    """An application that serves only `/metrics` of another application, for a separate port."""
+    return Starlette(routes=[Route("/metrics", _metrics_endpoint(app.state.metrics))])
 
 
-def _show(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
+def _metrics_endpoint(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
     async def show(_: Request) -> Response:
         return await metrics.page()
 
@@ -163,10 +163,10 @@ def _show(metrics: Metrics) -> Callable[[Request], Awaitable[Response]]:
 
 
 class _Route(Route):
-    """A route that metrics and traces know by its pattern, because strangers choose the path."""
+    """A route that metrics and traces name by its pattern, because clients choose the path."""
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Keep the pattern in the state of the request."""
+        """Store the pattern in the request state."""
         scope["state"]["route"] = self.path
         await super().handle(scope, receive, send)
 
@@ -195,7 +195,7 @@ def _authenticator(
         return None
     if isinstance(rules, ForwardedRules):
         return ForwardedAuthenticator(rules, addresses)
-    # Imported here, so that a service without it does not load joserfc.
+    # Imported here, so that other configurations do not load joserfc.
     from edge_service.admission.jwt import JwtAuthenticator
 
     jwt = JwtAuthenticator(rules, partial(fetch_key_set, rules.jwks_url, settings))
@@ -206,8 +206,11 @@ def _authenticator(
 async def fetch_key_set(url: str, settings: Settings) -> bytes:
     """Fetch an issuer's key set (RFC 7517).
 
+    Returns:
+        The document as it was sent, at most 256 KiB.
+
     Raises:
-        UpstreamError: it cannot be fetched within the time and size allowed.
+        UpstreamError: it cannot be fetched within `upstream_timeout`, or is too large.
     """
     from edge_service.upstream.client import get
 
@@ -215,13 +218,13 @@ async def fetch_key_set(url: str, settings: Settings) -> bytes:
 
 
 async def _http_error(_: Request, error: Exception) -> Response:
-    # The router itself raises these two, and no other.
+    # The router raises only 404 and 405.
     kind = MethodNotAllowed if getattr(error, "status_code", 404) == 405 else NotFound
     return kind(headers=getattr(error, "headers", None)).answer()
 
 
 def __getattr__(name: str) -> Starlette:
-    # Made on first use: importing `create_app` must not need a configured environment.
+    # Created on first use, because importing `create_app` must not need a configured environment.
     if name != "app":
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     problems: list[str] = []
@@ -232,8 +235,8 @@ def __getattr__(name: str) -> Starlette:
         problems += error.problems
     if os.environ.get("METRICS_PORT"):
         problems.append(
-            "METRICS_PORT needs sentifyd-edge serve: unset it, and keep /metrics from the public "
-            "in the server in front"
+            "METRICS_PORT needs sentifyd-edge serve: unset it, and block /metrics in the proxy in "
+            "front"
         )
     if settings is None or problems:
         lines = [*problems, *advice(os.environ)]

@@ -1,4 +1,4 @@
-"""Every error that is an answer of the service: one class each, with status, code and text."""
+"""Error responses of the service: one class for each, with status, code and message."""
 
 from __future__ import annotations
 
@@ -42,14 +42,14 @@ __all__ = [
 
 
 class ServiceError(Exception):
-    """An answer other than 200, with a text for people and a code for programs.
+    """An error response, with a message for people and a code for programs.
 
     Attributes:
         status: HTTP status.
         code: stable identifier; clients may depend on it.
-        error: what went wrong, fit for a visitor's browser.
+        error: what went wrong; visitors can read it.
         fix: how to fix it, for the table in the documentation.
-        log_level: of the line in the log; `None` where the access log is enough.
+        log_level: level of its log line; `None` if the access log is enough.
     """
 
     status: int = 500
@@ -66,7 +66,7 @@ class ServiceError(Exception):
 
     @property
     def retry_after(self) -> float:
-        """Seconds that its `Retry-After` asks for; 0 without one."""
+        """Seconds to wait according to `Retry-After`; 0 without that header."""
         text = (self.headers or {}).get("Retry-After", "")
         if text.isdigit():
             return float(text)
@@ -80,7 +80,7 @@ class ServiceError(Exception):
         return {"error": str(self), "code": self.code}
 
     def log_fields(self) -> dict[str, object]:
-        """What the log may hold beside the code; never anything of the request or its answer."""
+        """Fields to log with the code; they never contain data of the request or the response."""
         return {}
 
     def answer(self) -> Response:
@@ -89,7 +89,7 @@ class ServiceError(Exception):
 
 
 class ClientError(ServiceError):
-    """What is answered to a request that is at fault itself."""
+    """The request itself is wrong."""
 
     log_level = None
 
@@ -104,17 +104,17 @@ class BadRequest(ClientError):
 
 
 class UpgradeWithBody(BadRequest):
-    """A request offers to change the protocol, and has a body."""
+    """A request with a body offers a protocol upgrade."""
 
     error = (
         "A request with a body must not offer an upgrade: remove the Upgrade header and the token "
         "upgrade from Connection; a proxy should add them for WebSocket locations only"
     )
-    fix = "Let the proxy in front add Upgrade and Connection for WebSocket locations only."
+    fix = "Configure the proxy in front to add Upgrade and Connection for WebSocket locations only."
 
 
 class OriginNotAllowed(ClientError):
-    """The page that asks is not one that may use this avatar."""
+    """Pages of this origin may not use this avatar."""
 
     status = 403
     code = "origin_not_allowed"
@@ -150,7 +150,7 @@ class RequestTimeout(ClientError):
 
 
 class ContentTooLarge(ClientError):
-    """The body is larger than any honest one."""
+    """The body is larger than any valid one."""
 
     status = 413
     code = "content_too_large"
@@ -168,7 +168,7 @@ class UnsupportedMediaType(ClientError):
 
 
 class HeadersTooLarge(ClientError):
-    """The head of the request is larger than any honest one."""
+    """The request head is larger than any valid one."""
 
     status = 431
     code = "headers_too_large"
@@ -177,7 +177,7 @@ class HeadersTooLarge(ClientError):
 
 
 class RateLimited(ClientError):
-    """The visitor has asked too often."""
+    """The visitor has sent too many requests."""
 
     status = 429
     code = "rate_limited"
@@ -189,7 +189,7 @@ class RateLimited(ClientError):
 
 
 class HandleMalformed(ClientError):
-    """The refresh handle is nothing that this service could have made."""
+    """The refresh handle does not have the form of one that this service creates."""
 
     status = 400
     code = "malformed_handle"
@@ -198,7 +198,7 @@ class HandleMalformed(ClientError):
 
 
 class HandleRefused(ClientError):
-    """The refresh handle is forged or too old, or was made for another avatar, page or visitor."""
+    """The refresh handle is forged, expired, or for another avatar, page or visitor."""
 
     status = 401
     code = "handle_refused"
@@ -213,8 +213,8 @@ class Unauthenticated(ClientError):
     """The request does not prove who sent it.
 
     Args:
-        rejected: credentials were sent, but are no good. Which of the many reasons it was would
-            help nobody but a forger, so the answer does not say.
+        rejected: credentials were sent, but are invalid. The response does not give the reason,
+            which would help an attacker.
     """
 
     status = 401
@@ -233,43 +233,44 @@ class Unauthenticated(ClientError):
 
 
 class IdentityUnavailable(ServiceError):
-    """Nobody can be identified, because no key set could be loaded yet."""
+    """Visitors cannot be identified, because no key set is loaded yet."""
 
     status = 503
     code = "identity_unavailable"
     error = "Visitors cannot be identified at the moment"
-    fix = "Check JWT_JWKS_URL from where the service runs; the log says key_set_unavailable."
-    # The key set has logged it already.
+    fix = "Check JWT_JWKS_URL from the machine of the service; the log has key_set_unavailable."
+    # The key set has already logged it.
     log_level = None
 
     def __init__(self) -> None:
-        seconds = random.randint(1, 5)  # noqa: S311 - so that not all come back at once
+        seconds = random.randint(1, 5)  # noqa: S311 - so that not all clients retry at once
         super().__init__(headers={"Retry-After": str(seconds)})
 
 
 class UpstreamError(ServiceError):
-    """Another server, as a rule Sentifyd, gave no usable answer.
+    """Another server, usually Sentifyd, gave no usable answer.
 
     Attributes:
-        cause: the class of the exception behind it, such as `gaierror`; its text may hold the key.
-        detail: more of it, such as OpenSSL's number of a fault; never what the other server said.
+        cause: class name of the original exception, such as `gaierror`. Its message is not kept,
+            because it may contain the key.
+        detail: more about the cause, such as OpenSSL's error number; never text from the server.
     """
 
     cause: str | None = None
     detail: str | None = None
 
     def log_fields(self) -> dict[str, object]:
-        """The cause, where there is one."""
+        """The cause, if there is one."""
         return {} if self.cause is None else {"cause": self.cause}
 
 
 class UpstreamRejected(UpstreamError):
-    """Sentifyd answered the login with an error of its own, which is passed on.
+    """Sentifyd answered the login with an error, which is passed on.
 
     Args:
-        status: its status, 400 to 599.
-        details: its JSON, or `None`.
-        retry_after: its `Retry-After` header.
+        status: Sentifyd's HTTP status, 400 to 599.
+        details: Sentifyd's JSON body, or `None`.
+        retry_after: Sentifyd's `Retry-After` header, or `None`.
     """
 
     code = "upstream_rejected"
@@ -283,24 +284,24 @@ class UpstreamRejected(UpstreamError):
         super().__init__(headers={"Retry-After": retry_after} if retry_after else None)
         self.status = status
         self.details = details
-        # As a rule the key is wrong, which no visitor can fix.
+        # Usually the key is wrong, which only an operator can fix.
         self.log_level = "ERROR" if status >= 500 else "WARNING"
 
     def log_fields(self) -> dict[str, object]:
-        """Sentifyd's own status."""
+        """Sentifyd's status."""
         return {"status": self.status}
 
     def body(self) -> JSON:
-        """The documented error body; without `details` when upstream gave none worth passing on."""
+        """The documented error body; `details` is missing when Sentifyd sent no usable JSON."""
         body = super().body()
         return body if self.details is None else {**body, "details": self.details}
 
 
 class UpstreamMalformed(UpstreamError):
-    """Sentifyd answered with something that is not a grant: a redirect, garbage, too much.
+    """Sentifyd's response is not a grant: a redirect, malformed or too large.
 
     Args:
-        detail: what is wrong with it, without a word of it.
+        detail: what is wrong with it; never quotes it.
     """
 
     status = 502
@@ -314,7 +315,7 @@ class UpstreamMalformed(UpstreamError):
 
 
 class UpstreamUnreachable(UpstreamError):
-    """No connection to Sentifyd, or it broke."""
+    """The connection to Sentifyd failed."""
 
     status = 502
     code = "upstream_unreachable"
@@ -335,7 +336,7 @@ class UpstreamTooSlow(UpstreamError):
 
 
 class UpstreamBusy(UpstreamError):
-    """Every login slot stayed taken."""
+    """The service is saturated: no login slot became free in time."""
 
     status = 503
     code = "upstream_busy"
@@ -347,17 +348,17 @@ class UpstreamBusy(UpstreamError):
 
 
 class CircuitOpen(UpstreamError):
-    """Sentifyd has failed repeatedly and is left alone for a while.
+    """Sentifyd has failed repeatedly, so no logins are sent for some seconds.
 
     Args:
-        seconds: until it is tried again.
+        seconds: time until the next attempt.
     """
 
     status = 503
     code = "circuit_open"
     error = "Sentifyd does not answer at the moment"
     fix = "Wait: Sentifyd is tried again every few seconds, and the log says why it failed before."
-    # The circuit breaker has logged it already, and an outage must not fill the disk.
+    # The circuit breaker has already logged it, and an outage must not fill the disk.
     log_level = None
 
     def __init__(self, seconds: float) -> None:
@@ -367,6 +368,6 @@ class CircuitOpen(UpstreamError):
 def json_response(
     content: JSON, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
-    """A JSON response in pure ASCII, so that lone surrogates from upstream cannot break it."""
+    """A JSON response in ASCII, so that lone surrogates from Sentifyd cannot break it."""
     body = json.dumps(content, separators=(",", ":"), allow_nan=False).encode("ascii")
     return Response(body, status, headers, media_type="application/json")

@@ -1,4 +1,4 @@
-"""The documented path of `BoundedProtocol`, for `uvicorn --http`."""
+"""The documented import path of `BoundedProtocol`, for `uvicorn --http`."""
 
 from edge_service.server.http_protocol import BoundedProtocol
 

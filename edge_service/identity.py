@@ -1,4 +1,4 @@
-"""The documented path of the rules for `Settings.visitor_auth`."""
+"""The documented import path of the rules for `Settings.visitor_auth`."""
 
 from edge_service.settings import ForwardedRules, JwtRules
 

@@ -1,4 +1,4 @@
-"""Connections to Redis that give up soon, so that no visitor waits for one that is away."""
+"""Connections to Redis with short timeouts, so that an outage does not delay visitors."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ STEP_SECONDS = 0.25
 
 
 def connection_pool(url: str, most: int) -> ConnectionPool:
-    """A pool of connections; none is opened before it is used.
+    """A connection pool; it connects on first use.
 
     Args:
-        url: of the server; it may hold a password.
-        most: connections at once.
+        url: URL of the server; it may contain a password.
+        most: maximum number of connections.
 
     Raises:
-        ValueError: the URL cannot be used; says the cure, without the URL.
+        ValueError: the URL cannot be used. The message says how to fix it, without the URL.
     """
     from redis.asyncio import ConnectionPool
     from redis.asyncio.retry import Retry
@@ -34,18 +34,18 @@ def connection_pool(url: str, most: int) -> ConnectionPool:
             max_connections=most,
             socket_timeout=STEP_SECONDS,
             socket_connect_timeout=STEP_SECONDS,
-            # At once, for a connection that an idle server has closed; never after a timeout.
+            # One retry, for an idle connection that the server has closed; none after a timeout.
             retry=Retry(NoBackoff(), 1, (ConnectionLost,)),
-            # Version 3 costs a round trip more, and takes a closed connection for a live one.
+            # Version 3 needs one more round trip, and does not notice a closed connection.
             protocol=2,
             driver_info=None,
-            # Lone surrogates in somebody's text must not look like an outage.
+            # Lone surrogates in a user's name must not look like an outage.
             encoding_errors="surrogatepass",
         )
-        # Options in the URL's query are not looked at before that.
+        # Only this validates the options in the URL's query.
         pool.make_connection()  # type: ignore[no-untyped-call]
     except (TypeError, ValueError, RedisError):
-        # Their texts quote parts of the URL, which may be the password.
+        # Their messages quote parts of the URL, which may be the password.
         raise ValueError(
             "must be a URL such as redis://:password@redis.example.com:6379/0"
         ) from None

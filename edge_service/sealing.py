@@ -1,4 +1,4 @@
-"""Sealed texts: what leaves the service encrypted, authentic and for a while only."""
+"""Encryption of refresh handles and of grants in Redis, with a limited lifetime."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ if TYPE_CHECKING:
 
 __all__ = ["Sealer", "new_key"]
 
-# A visitor's tab may sleep for a night; the vendor's component forgets its tokens with the tab.
+# Long enough for a tab that stays open overnight; Sentifyd's component keeps tokens per tab.
 HANDLE_SECONDS = 24 * 3600
 _TOKEN = re.compile(r"gAAAAA[A-Za-z0-9_-]{90,}={0,2}")
 
 
 class Sealer:
-    """Seals with the first key and opens with any, so that keys can be rotated.
+    """Encrypts with the first key and decrypts with any, so that keys can be rotated.
 
-    Fernet (AES-128-CBC and HMAC-SHA256) from the library `cryptography`; what a text is bound to
-    is sealed with it, so that it opens nowhere else.
+    It uses Fernet (AES-128-CBC and HMAC-SHA256) from the library `cryptography`. A text can be
+    bound to other strings, such as an avatar's name; it opens only with the same strings.
 
     Args:
-        keys: Fernet keys, as `new_key` makes them.
-        life: seconds for which a handle opens.
+        keys: Fernet keys, from `new_key`.
+        life: lifetime of a sealed text in seconds.
     """
 
     def __init__(self, keys: Sequence[str], life: int = HANDLE_SECONDS) -> None:
@@ -38,24 +38,23 @@ class Sealer:
         self._life = life
 
     def seal(self, secret: str, *bound_to: str) -> str:
-        """An encrypted text of URL-safe characters."""
+        """Encrypt a text; the result has URL-safe characters only."""
         content = json.dumps([secret, *bound_to]).encode("ascii")
         return self._fernet.encrypt(content).decode("ascii")
 
     def open(self, sealed: str, *bound_to: str) -> str:
-        """The text that was sealed, for as long as a handle lives.
+        """The text that was sealed.
 
         Raises:
-            HandleMalformed: it cannot have come from `seal`.
-            HandleRefused: it was not sealed with one of the keys and bound to just this, or it is
-                too old.
+            HandleMalformed: it does not have the form of a result of `seal`.
+            HandleRefused: it was sealed with another key, bound to other strings, or has expired.
         """
         if not _TOKEN.fullmatch(sealed):
             raise HandleMalformed
         try:
             content = json.loads(self._fernet.decrypt(sealed, ttl=self._life))
         except (self._refused, ValueError):
-            # Another program's texts, sealed with the same key, need not be JSON.
+            # Another program may use the same key for texts that are not JSON.
             content = None
         if not isinstance(content, list) or content[1:] != list(bound_to):
             raise HandleRefused
@@ -64,7 +63,7 @@ class Sealer:
 
 
 def new_key() -> str:
-    """A key for `SEAL_KEYS`."""
+    """A new random Fernet key for `SEAL_KEYS`."""
     from cryptography.fernet import Fernet
 
     return Fernet.generate_key().decode("ascii")

@@ -1,4 +1,4 @@
-"""JSON as RFC 8259 defines it, and no more: what another server sends is parsed strictly."""
+"""A strict JSON parser (RFC 8259) for responses of other servers."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ JSON = dict[str, Any]
 
 
 class InvalidJson(ValueError):
-    """A body that is not strict JSON. The text never quotes the body, which may hold a secret."""
+    """The body is not strict JSON. The message never quotes it, because it may contain a secret."""
 
 
 def parse_json(body: bytes) -> object:
@@ -27,7 +27,7 @@ def parse_json(body: bytes) -> object:
     try:
         parsed: object = json.loads(body, parse_constant=_no_constant, parse_float=_finite)
     except (ValueError, RecursionError):
-        # Raised below, outside the handler: a chained ValueError would carry the body along.
+        # Raised below, outside the handler, because a chained ValueError contains the body.
         pass
     else:
         return parsed

@@ -1,8 +1,7 @@
-"""Exit with 0 when the service in this container is ready, else with 1 and a line that says why.
+"""Exits with 0 if the service in this container is ready, otherwise with 1 and a reason.
 
-It asks `/readyz`, so that whoever waits for a healthy container gets one that can hand out
-tokens. Once ready, that route stays so, whatever becomes of Sentifyd: no container is ever
-replaced for a fault that is not its own.
+It requests `/readyz`, so that a healthy container can issue tokens. Once ready, that route stays
+ready even if Sentifyd fails, so an outage of Sentifyd does not replace containers.
 """
 
 import http.client

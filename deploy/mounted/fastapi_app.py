@@ -1,6 +1,6 @@
-r"""A FastAPI application of your own that signs people in, with the token service for them alone.
+r"""Your own FastAPI application that signs users in, with the token service for signed-in users.
 
-The service asks the application who the visitor is, so `VISITOR_AUTH` stays unset. Run it with
+The application identifies visitors, so leave `VISITOR_AUTH` unset. Run it with
 
     uvicorn fastapi_app:app --no-access-log --no-proxy-headers \
         --http edge_service.http_protocol:BoundedProtocol
@@ -18,15 +18,15 @@ from edge_service.app import create_app
 from edge_service.errors import Unauthenticated
 from edge_service.settings import Settings, SettingsError
 
-# Where yours come from: a name for each session.
+# Replace it by your session store: user names by session.
 sessions: dict[str, str] = {}
 
 
 class SignedIn(Authenticator):
-    """Identifies visitors by the application's own session."""
+    """Identifies visitors by the application's session."""
 
     async def identify(self, scope: Scope) -> str:
-        """The name of who is signed in; put your own way to find it in its place."""
+        """The name of the signed-in user; replace it by your own lookup."""
         session = Request(scope).cookies.get("session", "")
         user = user_name(sessions.get(session))
         if user is None:
@@ -42,7 +42,7 @@ except SettingsError as error:
 
 @asynccontextmanager
 async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-    """Start and stop the service's background work: a mounted application is not told."""
+    """Start and stop the service's background work; mounted applications get no lifespan events."""
     async with tokens.router.lifespan_context(tokens):
         yield
 
@@ -53,5 +53,5 @@ app.mount("/avatar", tokens)
 
 @app.get("/")
 async def home() -> dict[str, str]:
-    """A route of yours."""
-    return {"message": "An application of your own"}
+    """One of your routes."""
+    return {"message": "Your own application"}

@@ -1,6 +1,6 @@
-r"""A Starlette application of your own, with the token service under /avatar.
+r"""Your own Starlette application, with the token service under /avatar.
 
-The page's endpoint is then `/avatar/request_tokens`. Run it with
+The token endpoint is then `/avatar/request_tokens`. Run it with
 
     uvicorn starlette_app:app --no-access-log --no-proxy-headers \
         --http edge_service.http_protocol:BoundedProtocol
@@ -25,14 +25,14 @@ except SettingsError as error:
 
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[None]:
-    """Start and end what the service does in the background: a mounted one is not told."""
+    """Start and stop the service's background work; mounted applications get no lifespan events."""
     async with tokens.router.lifespan_context(tokens):
         yield
 
 
 async def home(_: Request) -> PlainTextResponse:
-    """A page of yours."""
-    return PlainTextResponse("An application of your own")
+    """One of your pages."""
+    return PlainTextResponse("Your own application")
 
 
 app = Starlette(routes=[Route("/", home), Mount("/avatar", tokens)], lifespan=lifespan)

@@ -1,1 +1,1 @@
-"""Whether a request may ask for tokens: its origin, address, identity and rate."""
+"""Decides whether a request may get tokens: origin, address, identity and rate limit."""

@@ -1,4 +1,4 @@
-"""Which address a request is counted under, when there may be proxies in between."""
+"""Finds the client address of a request, also behind trusted proxies."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from edge_service.settings.parsers import Network
 __all__ = ["ClientAddresses"]
 
 UNKNOWN = "unknown"
-# Honest chains have a handful of entries. Whoever sends more could only make us work.
+# Real proxy chains are short; longer lists would only cost CPU time.
 MAX_ENTRIES = 32
 MAX_LIST_BYTES = 4096
 MAX_ENTRY_BYTES = 64
-# The texts come from strangers: this bounds what they can make us keep to some 200 KiB.
+# Clients choose the cached strings: this bounds the memory they can use to about 200 KiB.
 CACHE_SIZE = 1024
 _MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
-# A zone id (RFC 4007) means nothing beyond the machine that wrote it, so `%` has no place here.
+# `%` is not allowed: a zone ID (RFC 4007) has a meaning only on the machine that wrote it.
 _ENTRY = re.compile(
     r"(?P<v4>[0-9.]+)(?::[0-9]{1,5})?"
     r"|\[(?P<bracketed>[0-9A-Fa-f:.]+)\](?::[0-9]{1,5})?"
@@ -31,59 +31,59 @@ _ENTRY = re.compile(
 )
 
 
-class _Place(NamedTuple):
+class _Located(NamedTuple):
     key: str
     trusted: bool
 
 
 class ClientAddresses:
-    """Tells visitors apart by their addresses.
+    """Distinguishes visitors by their addresses.
 
     Args:
-        trusted: networks of the proxies whose `X-Forwarded-For` counts.
+        trusted: networks of the proxies whose `X-Forwarded-For` is trusted.
     """
 
     def __init__(self, trusted: Sequence[Network]) -> None:
         self._trusted = tuple(_unmapped(network) for network in trusted)
-        self._place = lru_cache(CACHE_SIZE)(self._locate)
+        self._located = lru_cache(CACHE_SIZE)(self._locate)
 
     def key(self, scope: Scope) -> str:
-        """What a request is counted under: an IPv4 address, the /64 of an IPv6 one, or `unknown`.
+        """The client's IPv4 address, the /64 network of its IPv6 address, or `unknown`.
 
-        Behind trusted proxies that is the nearest address of `X-Forwarded-For` that is not one of
-        theirs. A /64, because a single visitor has all the addresses in it.
+        Behind trusted proxies, this is the last address in `X-Forwarded-For` that is not a trusted
+        proxy. IPv6 counts by /64, because one visitor usually owns all addresses in it.
         """
         peer = _peer(scope)
         if not self._trusted and ":" not in peer:
             return peer or UNKNOWN
-        place = self._place(peer)
-        if place is None:
+        client = self._located(peer)
+        if client is None:
             return peer or UNKNOWN
-        if place.trusted:
+        if client.trusted:
             for entry in _forwarded_for(scope):
-                before = self._place(entry) if len(entry) <= MAX_ENTRY_BYTES else None
+                before = self._located(entry) if len(entry) <= MAX_ENTRY_BYTES else None
                 if before is None:
                     break
-                place = before
-                if not place.trusted:
+                client = before
+                if not client.trusted:
                     break
-        return place.key
+        return client.key
 
     def comes_from_proxy(self, scope: Scope) -> bool:
-        """Whether the peer itself is a trusted proxy."""
+        """Whether a trusted proxy sent the request."""
         if not self._trusted:
             return False
-        place = self._place(_peer(scope))
-        return place is not None and place.trusted
+        peer = self._located(_peer(scope))
+        return peer is not None and peer.trusted
 
-    def _locate(self, text: str) -> _Place | None:
+    def _locate(self, text: str) -> _Located | None:
         address = _address(text)
         if address is None:
             return None
         trusted = any(address in network for network in self._trusted)
         if isinstance(address, ipaddress.IPv4Address):
-            return _Place(str(address), trusted)
-        return _Place(str(ipaddress.IPv6Network((address, 64), strict=False)), trusted)
+            return _Located(str(address), trusted)
+        return _Located(str(ipaddress.IPv6Network((address, 64), strict=False)), trusted)
 
 
 def _peer(scope: Scope) -> str:
@@ -93,14 +93,14 @@ def _peer(scope: Scope) -> str:
 
 
 def _forwarded_for(scope: Scope) -> list[str]:
-    """The entries of `X-Forwarded-For`, the nearest first."""
+    """The entries of `X-Forwarded-For`, the nearest proxy first."""
     lines = header_values(scope, b"x-forwarded-for")
     if not lines:
         return []
     listed: bytes = b",".join(lines)
     entries = listed[-MAX_LIST_BYTES:].decode("latin-1").rsplit(",", MAX_ENTRIES)
     if len(listed) > MAX_LIST_BYTES or len(entries) > MAX_ENTRIES:
-        # Cut in two, an address could read as somebody else's.
+        # A truncated address could look like the address of another client.
         del entries[0]
     return [entry.strip(" \t") for entry in reversed(entries)]
 
@@ -119,7 +119,7 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
 
 
 def _unmapped(network: Network) -> Network:
-    """A network in the family in which addresses are compared with it."""
+    """An IPv4-mapped IPv6 network as IPv4; addresses are compared in this form."""
     if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
         last_bits = int(network.network_address) & 0xFFFFFFFF
         return ipaddress.IPv4Network((last_bits, network.prefixlen - 96))

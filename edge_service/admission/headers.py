@@ -1,4 +1,4 @@
-"""Request headers, as ASGI has them."""
+"""Access to request headers in an ASGI scope."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Who the visitor is: the interface, and the way that trusts a proxy in front.
+"""Visitor identity: the `Authenticator` interface, and one that trusts a proxy in front.
 
-An application that mounts the service can bring its own `Authenticator`.
+An application that mounts the service can provide its own `Authenticator`.
 """
 
 from __future__ import annotations
@@ -20,48 +20,48 @@ MAX_USER_LENGTH = 256
 
 
 class Authenticator(ABC):
-    """A way to identify the visitor.
+    """Identifies the visitor who sent a request.
 
     Attributes:
-        by_cookie: a browser identifies its visitor without the page's doing, as a rule by a
-            cookie: answers then allow credentials (CORS), and no other site may ask.
+        by_cookie: the browser sends the credentials by itself, usually as a cookie. CORS responses
+            then allow credentials, and `ALLOW_ANY_ORIGIN` is refused.
     """
 
     by_cookie: bool = True
 
     @property
     def ready(self) -> bool:
-        """Whether visitors can be identified; until then `/readyz` is 503."""
+        """Whether visitors can be identified; until then `/readyz` answers 503."""
         return True
 
     def start(self) -> None:  # noqa: B027 - most have nothing to load
-        """Begin to load in the background; needs a running loop. A second call changes nothing."""
+        """Start background work; needs a running event loop. May be called more than once."""
 
     async def close(self) -> None:  # noqa: B027
-        """End what `start` began."""
+        """Stop the background work."""
 
     @abstractmethod
     async def identify(self, scope: Scope) -> str:
-        """The name of the user who sent a request; limits and sealed handles are bound to it.
+        """The name of the user who sent a request; rate limits and refresh handles depend on it.
 
         Args:
-            scope: of the request (ASGI, `http`).
+            scope: ASGI scope of the request, type `http`.
 
         Returns:
-            At most 256 printable characters; `user_name` checks that.
+            At most 256 printable characters; `user_name` validates that.
 
         Raises:
-            Unauthenticated: the request does not prove who sent it.
-            IdentityUnavailable: nobody can be identified now.
+            Unauthenticated: the request has no valid credentials.
+            IdentityUnavailable: visitors cannot be identified at the moment.
         """
 
 
 class ForwardedAuthenticator(Authenticator):
-    """Trusts a header that names the user, when a trusted proxy sends it.
+    """Trusts a header that names the user, if a trusted proxy sends it.
 
     Args:
-        rules: which header.
-        addresses: knows which proxies are trusted.
+        rules: name of the header.
+        addresses: decides which proxies are trusted.
     """
 
     def __init__(self, rules: ForwardedRules, addresses: ClientAddresses) -> None:
@@ -72,7 +72,8 @@ class ForwardedAuthenticator(Authenticator):
         """The user that the proxy names.
 
         Raises:
-            Unauthenticated: no trusted proxy sent the request, or it does not name one user.
+            Unauthenticated: no trusted proxy sent the request, or it does not name exactly one
+                user.
         """
         values = (
             header_values(scope, self._header) if self._addresses.comes_from_proxy(scope) else []
@@ -86,11 +87,10 @@ class ForwardedAuthenticator(Authenticator):
 
 
 def user_name(value: object) -> str | None:
-    """A name to count requests under, or `None` of what cannot be one.
+    """The value if it is a valid user name, else `None`.
 
-    Args:
-        value: at most 256 printable characters; a lone surrogate is refused, because no store
-            accepts it.
+    A valid name has 1 to 256 printable characters. A lone surrogate is invalid, because no store
+    accepts it.
     """
     if isinstance(value, str) and value.strip() and len(value) <= MAX_USER_LENGTH:
         return value if value.isprintable() else None

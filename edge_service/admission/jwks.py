@@ -1,6 +1,6 @@
-"""The keys that sign visitors' tokens (RFC 7517), kept fresh, and the tokens signed with them.
+"""The issuer's key set (RFC 7517), refreshed in the background, and the tokens it verifies.
 
-Import it only for visitor authentication with JWTs: joserfc takes a good part of a process' start.
+Import it only for visitor authentication with JWTs, because importing joserfc is slow.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from edge_service.strict_json import JSON, InvalidJson, parse_json
 
 __all__ = ["KeySet", "SignedToken", "UnusableKeySet", "VerificationKey", "parse_key_set"]
 
-REFRESH_SECONDS = 600.0
+KEY_SET_REFRESH_SECONDS = 600.0
 FIRST_RETRY_SECONDS = 0.5
 MAX_RETRY_SECONDS = 30.0
-SEARCH_SECONDS = 10.0
+# Minimum time between two fetches for an unknown key name, and while there are no keys at all.
+UNKNOWN_KEY_SECONDS = 10.0
 ON_DEMAND_SECONDS = 1.0
-MAX_KEYS = 100
+MAX_PUBLIC_KEYS = 100
 MAX_TOKEN_BYTES = 8 * 1024
 MIN_RSA_BITS = 2048  # RFC 7518, section 3.3
 
-# By key type and curve. No symmetric algorithm, so that a public key can never serve as a secret.
+# By key type and curve. No symmetric algorithm: with one, a public key would work as the secret.
 _ALGORITHMS = {
     ("RSA", None): frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
     ("EC", "P-256"): frozenset({"ES256"}),
@@ -44,15 +45,15 @@ _ALL_ALGORITHMS = frozenset[str]().union(*_ALGORITHMS.values())
 
 
 class UnusableKeySet(ValueError):
-    """A document that is no JWKS, or one without a key that could have signed a token."""
+    """The document is not a JWKS, or contains no key that can verify a token."""
 
 
 class SignedToken:
-    """A JWT as it arrived: nothing in it is true before `claims` has checked its signature.
+    """A JWT as received. Trust nothing in it until `claims` has verified the signature.
 
     Attributes:
-        algorithm: the asymmetric algorithm that it says it is signed with.
-        kid: which key it says it is signed with, if it says.
+        algorithm: the asymmetric algorithm that its header names.
+        kid: the key that its header names, or `None`.
     """
 
     __slots__ = ("_jws", "algorithm", "kid")
@@ -64,10 +65,10 @@ class SignedToken:
 
     @classmethod
     def read(cls, token: bytes) -> SignedToken | None:
-        """Take a token apart; `None` when it is not one that could be accepted."""
+        """Parse a token; `None` when it is malformed or its algorithm is not accepted."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
-        # Garbage raises far more than joserfc's own errors: TypeError, RecursionError, ...
+        # Malformed input raises more than joserfc's own errors: TypeError, RecursionError, ...
         with suppress(Exception):
             jws = extract_compact(token, registry=_REGISTRY)
             header = jws.headers()
@@ -77,7 +78,7 @@ class SignedToken:
         return None
 
     def claims(self, key: Key) -> JSON | None:
-        """The claims, when this key did sign them."""
+        """The claims, or `None` when this key did not sign them."""
         with suppress(Exception):
             if validate_compact(self._jws, key, registry=_REGISTRY):
                 claims = parse_json(self._jws.payload)
@@ -86,12 +87,12 @@ class SignedToken:
 
 
 class KeySet:
-    """A JWKS that loads itself, and stays in use when its source fails.
+    """A JWKS that is refreshed in the background. Old keys stay in use when a refresh fails.
 
     Args:
-        fetch: gets the document, and raises when it cannot.
-        clock: monotonic seconds.
-        sleep: waits between refreshes.
+        fetch: fetches the document; raises when it cannot.
+        clock: monotonic clock, in seconds.
+        sleep: waits between refreshes; takes seconds.
     """
 
     def __init__(
@@ -108,7 +109,7 @@ class KeySet:
         self.failing = False
         self._loading: asyncio.Task[None] | None = None
         self._refreshing: asyncio.Task[None] | None = None
-        self._next_search = self._next_on_demand = float("-inf")
+        self._next_unknown = self._next_on_demand = float("-inf")
         self._log = structlog.get_logger("service")
 
     @property
@@ -117,12 +118,12 @@ class KeySet:
         return bool(self._keys)
 
     def start(self) -> None:
-        """Load and refresh in the background, unless that goes on already."""
+        """Start to load and refresh in the background, unless that is already running."""
         if not _runs(self._refreshing):
             self._refreshing = asyncio.get_running_loop().create_task(self._keep_fresh())
 
     async def close(self) -> None:
-        """Stop what goes on in the background."""
+        """Stop the background work."""
         tasks = [task for task in (self._refreshing, self._loading) if task is not None]
         for task in tasks:
             task.cancel()
@@ -130,37 +131,37 @@ class KeySet:
             await asyncio.wait(tasks)
 
     async def load_on_demand(self) -> bool:
-        """Whether there are keys, after an attempt to get some if there were none."""
-        # A mounted application gets no lifespan, so this may be the first call ever.
+        """Load the keys if there are none yet, and return whether there are keys."""
+        # A mounted application gets no lifespan events, so this may be the first call.
         self.start()
         if not self._keys and (_runs(self._loading) or self._clock() >= self._next_on_demand):
             await self._load()
         return self.ready
 
     async def key_for(self, token: SignedToken) -> Key | None:
-        """The key that a token names, if it is one of these and fit for the token's algorithm.
+        """The key that a token names, or `None` when it is unknown or of another algorithm.
 
-        An unknown name may be that of a new key, so it is worth a look at the source, but not so
-        often that anybody could have us flood it.
+        An unknown name may belong to a new key, so the key set is fetched again. The rate is
+        limited, so that forged tokens cannot flood the issuer.
         """
-        if token.kid is not None and not self._named(token.kid) and self._may_search():
+        if token.kid is not None and not self._named(token.kid) and self._may_fetch_unknown():
             await self._load()
         candidates = self._named(token.kid)
         return next((key.key for key in candidates if token.algorithm in key.algorithms), None)
 
     def _named(self, kid: str | None) -> tuple[VerificationKey, ...]:
-        """The keys of a name; without one the only key there is, for nothing may be guessed."""
+        """The keys with this name; without a name, the key of a set that has exactly one."""
         if kid is None:
             return self._keys if len(self._keys) == 1 else ()
         return tuple(key for key in self._keys if key.kid == kid)
 
-    def _may_search(self) -> bool:
+    def _may_fetch_unknown(self) -> bool:
         if _runs(self._loading):
             return True
         now = self._clock()
-        if now < self._next_search:
+        if now < self._next_unknown:
             return False
-        self._next_search = now + SEARCH_SECONDS
+        self._next_unknown = now + UNKNOWN_KEY_SECONDS
         return True
 
     async def _keep_fresh(self) -> None:
@@ -170,25 +171,25 @@ class KeySet:
             if self.failing:
                 pause, retry = retry, min(2 * retry, MAX_RETRY_SECONDS)
             else:
-                pause, retry = REFRESH_SECONDS, FIRST_RETRY_SECONDS
-            # Jitter, so that replicas that started together do not ask together.
+                pause, retry = KEY_SET_REFRESH_SECONDS, FIRST_RETRY_SECONDS
+            # Jitter, so that replicas that started together do not fetch together.
             await self._sleep(pause * random.uniform(0.8, 1))  # noqa: S311 - no secret
 
     async def _load(self) -> None:
-        """Wait for the fetch that is under way, or for a new one."""
+        """Wait for the current fetch, or start one."""
         task = self._loading
         if task is None or task.done():
             task = self._loading = asyncio.get_running_loop().create_task(self._load_now())
-        # Waiting does not tie their fates: a visitor who leaves must not end it for the others,
-        # and when `close` ends it, the others have not been cancelled.
+        # `wait` neither cancels the fetch when one visitor disconnects, nor raises in the others
+        # when `close` cancels it.
         await asyncio.wait([task])
 
     async def _load_now(self) -> None:
         try:
             self._keys = parse_key_set(await self._fetch())
-        except Exception as error:  # noqa: BLE001 - whatever it is, the old keys stay in use
+        except Exception as error:  # noqa: BLE001 - the old keys stay in use after any error
             if not self.failing:
-                # Its text may quote the address or the answer, so only the class is logged.
+                # The message may contain the URL or the response, so only the class is logged.
                 self._log.warning(
                     "key_set_unavailable", exception=type(error).__name__, keys=len(self._keys)
                 )
@@ -205,9 +206,9 @@ class VerificationKey:
     """A public key of an issuer.
 
     Attributes:
-        kid: its name, if it has one.
-        algorithms: those that it may verify.
-        key: itself.
+        kid: its name, or `None`.
+        algorithms: algorithms that it may verify.
+        key: the key itself.
     """
 
     kid: str | None
@@ -216,12 +217,12 @@ class VerificationKey:
 
 
 class _Registry(JWSRegistry):
-    """Asymmetric algorithms only, and unknown header parameters are ignored (RFC 7515, 4)."""
+    """Asymmetric algorithms only; unknown header parameters are ignored (RFC 7515, section 4)."""
 
     max_header_length = max_payload_length = max_signature_length = MAX_TOKEN_BYTES
 
     def get_alg(self, name: str) -> JWSAlgModel:
-        # Unlike the original, without a warning about EdDSA: most issuers know no newer name.
+        # joserfc warns about EdDSA, but most issuers do not use its newer names yet.
         if name not in _ALL_ALGORITHMS:
             raise UnsupportedAlgorithmError
         return self.algorithms[name]
@@ -235,7 +236,7 @@ def _runs(task: asyncio.Task[None] | None) -> bool:
 
 
 def parse_key_set(document: bytes) -> tuple[VerificationKey, ...]:
-    """The keys of a JWKS document that can verify visitors' tokens.
+    """The keys of a JWKS document (RFC 7517) that can verify visitors' tokens.
 
     Raises:
         UnusableKeySet: there are none.
@@ -245,7 +246,7 @@ def parse_key_set(document: bytes) -> tuple[VerificationKey, ...]:
     except InvalidJson:
         parsed = None
     entries = parsed.get("keys") if isinstance(parsed, dict) else None
-    if not isinstance(entries, list) or len(entries) > MAX_KEYS:
+    if not isinstance(entries, list) or len(entries) > MAX_PUBLIC_KEYS:
         raise UnusableKeySet
     keys = tuple(key for key in map(_verification_key, entries) if key is not None)
     if not keys:
@@ -254,8 +255,8 @@ def parse_key_set(document: bytes) -> tuple[VerificationKey, ...]:
 
 
 def _verification_key(entry: object) -> VerificationKey | None:
-    """One key of a set; `None` when it cannot verify, which is no fault (RFC 7517, section 5)."""
-    # A key whose private half is published proves nothing about who signed.
+    """One key; `None` if it cannot verify, which is not an error (RFC 7517, section 5)."""
+    # With a published private key, anybody could sign.
     if not isinstance(entry, dict) or "d" in entry:
         return None
     with suppress(Exception):

@@ -1,6 +1,6 @@
 """Identifies visitors by JSON Web Tokens (RFC 7519), from `Authorization` or from a cookie.
 
-Import it only when the settings ask for it: joserfc takes a good part of a process' start.
+Import it only for `VISITOR_AUTH=jwt`, because importing joserfc is slow.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ LEEWAY_SECONDS = 30
 
 
 class JwtAuthenticator(Authenticator):
-    """Identifies visitors by JWTs that an issuer signed with one of the keys it publishes.
+    """Identifies visitors by JWTs that an issuer signed with one of its published keys.
 
     Args:
         rules: which tokens are accepted.
-        fetch: gets the issuer's JWKS document, and raises when it cannot. It must come to an end,
-            and bound the size.
-        clock: monotonic seconds.
-        sleep: waits between refreshes of the key set.
+        fetch: fetches the issuer's JWKS document; raises when it cannot. It must limit the time and
+            the size.
+        clock: monotonic clock, in seconds.
+        sleep: waits between refreshes of the key set; takes seconds.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class JwtAuthenticator(Authenticator):
 
     @property
     def ready(self) -> bool:
-        """Whether a key set was loaded."""
+        """Whether a key set is loaded."""
         return self._keys.ready
 
     @property
@@ -65,19 +65,19 @@ class JwtAuthenticator(Authenticator):
         return self._keys.ready and not self._keys.failing
 
     def start(self) -> None:
-        """Load the key set in the background, and keep it fresh."""
+        """Load the key set in the background, and refresh it."""
         self._keys.start()
 
     async def close(self) -> None:
-        """End the background loading."""
+        """Stop the background work."""
         await self._keys.close()
 
     async def identify(self, scope: Scope) -> str:
-        """The `sub` of the request's token.
+        """The claim `sub` of the request's token.
 
         Raises:
-            Unauthenticated: there is no token, or it is not valid.
-            IdentityUnavailable: no key set could be loaded yet.
+            Unauthenticated: there is no token, or it is invalid.
+            IdentityUnavailable: no key set is loaded yet.
         """
         token = SignedToken.read(self._credentials(scope))
         if token is None:
@@ -94,7 +94,7 @@ class JwtAuthenticator(Authenticator):
     def _credentials(self, scope: Scope) -> bytes:
         authorizations = header_values(scope, b"authorization")
         if authorizations:
-            # With several credentials, some may have been added by somebody else.
+            # With several credentials, an attacker may have added one.
             scheme, _, token = authorizations[0].partition(b" ")
             if len(authorizations) != 1 or scheme.lower() != b"bearer":
                 raise Unauthenticated(rejected=True)
@@ -103,12 +103,12 @@ class JwtAuthenticator(Authenticator):
         if not cookies:
             raise Unauthenticated
         if len(cookies) != 1:
-            # A subdomain of the site can plant a second one (RFC 6265, section 8.6).
+            # A subdomain of the site can set a second cookie (RFC 6265, section 8.6).
             raise Unauthenticated(rejected=True)
         return cookies[0]
 
     def _user(self, claims: JSON) -> str | None:
-        # Claims are signed but may hold anything: on any error, nobody is identified.
+        # Signed claims can still be malformed in any way; every error means "not identified".
         with suppress(Exception):
             self._claims.validate(claims)
             return user_name(claims.get("sub"))
@@ -116,7 +116,7 @@ class JwtAuthenticator(Authenticator):
 
 
 def _cookies(scope: Scope, name: bytes) -> list[bytes]:
-    """The values of a cookie, which HTTP/2 may spread over several headers."""
+    """All values of a cookie; HTTP/2 may split cookies over several headers."""
     pairs = (
         pair.partition(b"=")
         for line in header_values(scope, b"cookie")

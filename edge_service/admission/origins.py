@@ -1,4 +1,4 @@
-"""Which pages may ask for tokens, as browsers tell it with `Origin` and `Sec-Fetch-Site`."""
+"""Decides by `Origin` and `Sec-Fetch-Site` which pages may request tokens."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ _FOREIGN_SITES = frozenset({b"cross-site", b"same-site"})
 
 @dataclass(frozen=True, slots=True)
 class OriginPolicy:
-    """Which pages may ask for tokens.
+    """Which pages may request tokens.
 
     Attributes:
         allowed: origins, compared byte for byte (RFC 6454, section 6.2).
-        any_origin: every origin but `null` may ask.
+        any_origin: every origin except `null` is allowed.
         required: refuse callers that send neither `Origin` nor `Sec-Fetch-Site`.
     """
 
@@ -40,18 +40,18 @@ class OriginPolicy:
         )
 
     def allows(self, origin: bytes) -> bool:
-        """Whether a page of this origin may ask."""
+        """Whether a page of this origin may request tokens."""
         if origin in self.allowed:
             return True
-        # It is sent back as it came, so it must look like one.
+        # The response repeats the value in a header, so it must be printable and short.
         return self.any_origin and origin != b"null" and _PRINTABLE.fullmatch(origin) is not None
 
     def admits(self, scope: Scope) -> bool:
-        """Whether this request may go on: by its origin, or because no browser sent it."""
+        """Whether to accept this request: its origin is allowed, or no browser sent it."""
         origins = header_values(scope, b"origin")
         if origins:
             return len(origins) == 1 and self.allows(origins[0])
-        # A browser leaves Origin out of some requests but not Sec-Fetch-Site (Fetch Metadata).
+        # Browsers omit Origin in some requests, but never Sec-Fetch-Site (Fetch Metadata).
         sites = header_values(scope, b"sec-fetch-site")
         if sites:
             return not _FOREIGN_SITES.intersection(sites)

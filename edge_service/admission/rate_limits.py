@@ -1,4 +1,4 @@
-"""How often a visitor may ask: limits over windows, in memory or in a Redis for all replicas."""
+"""Rate limits over fixed windows, counted in memory or in a Redis that replicas share."""
 
 from __future__ import annotations
 
@@ -21,29 +21,30 @@ __all__ = ["RateLimiter"]
 
 T = TypeVar("T")
 
-MAX_KEYS = 100_000
+MAX_COUNTERS = 100_000
 SHARED_COUNTERS = 65_536
 MAX_CONNECTIONS = 16
 EXCHANGE_SECONDS = 1.0
-RETRY_SECONDS = 1.0
+REDIS_RETRY_SECONDS = 1.0
 
 
 class RateLimiter:
     """Counts requests, and refuses those over a limit.
 
-    Windows are aligned to the clock, so memory, Redis and all replicas mean the same ones, and
-    when a window ends is known without asking. While Redis is away the limits go on in this
-    process' memory.
+    Windows are aligned to the clock, so memory, Redis and all replicas use the same ones, and the
+    end of a window is known without a query. While Redis is unavailable, each process counts in
+    its own memory.
 
     Args:
-        limits: from `parse_rate_limits`; a request is counted on each until one refuses it.
-        redis_url: the Redis that replicas share; without it each process counts for itself.
-        prefix: begins the name of each key in Redis.
-        on_fallback: called with `True` when Redis goes away, and with `False` when it is back.
+        limits: from `parse_rate_limits`. A request counts against each limit until one refuses it.
+        redis_url: the Redis that replicas share; `None` counts in this process only.
+        prefix: prefix of every key in Redis.
+        on_fallback: called with `True` when Redis becomes unavailable, and with `False` when it is
+            available again.
         clock: seconds since the epoch.
 
     Raises:
-        ValueError: the URL cannot be used; says the cure, without the URL.
+        ValueError: the URL cannot be used. The message says how to fix it, without the URL.
     """
 
     def __init__(
@@ -65,24 +66,24 @@ class RateLimiter:
         """Count one request.
 
         Args:
-            subject: who asks, such as an address.
-            avatar: ID of the avatar that is asked for; empty for the default one.
+            subject: identifies the visitor, such as an address.
+            avatar: name of the requested avatar; empty for the default one.
 
         Raises:
             RateLimited: a limit is exhausted.
         """
-        # Only the length keeps one pair's texts from reading as another's: both may hold slashes.
+        # Both strings may contain slashes; the length makes the combination unambiguous.
         key = f"{len(avatar)}/{avatar}/{subject}"
         if self._redis is not None:
-            with suppress(_RedisAway):
-                refusal = await self._redis.ask(
+            with suppress(_RedisUnavailable):
+                refusal = await self._redis.run(
                     lambda redis: self._refusal([redis] * len(self._limits), key)
                 )
                 return _raise(refusal)
         return _raise(await self._refusal(self._memory, key))
 
     async def close(self) -> None:
-        """Close the connections; nothing may be counted afterwards."""
+        """Close the connections. Do not count afterwards."""
         if self._redis is not None:
             await self._redis.close()
 
@@ -95,7 +96,7 @@ class RateLimiter:
                 break
         else:
             return None
-        # A retry succeeds only when the last of the exhausted windows is over.
+        # Retry-After must cover every exhausted window, so the one that ends last decides.
         for other, counter in zip(self._limits, counters, strict=True):
             if other.end(now) > limit.end(now) and not await counter.test(
                 other.item, key, other.window(now)
@@ -112,13 +113,13 @@ class RateLimiter:
 
 
 class WindowCounters:
-    """Counters of one limit in memory, for the window that runs now.
+    """Counters of one limit in memory, for the current window.
 
-    It has the two methods of the library's strategy that are used here. The library's own memory
-    storage starts a task at each hit that walks all keys, and keeps a lock for each key: with
-    100,000 addresses a request costs milliseconds. This one drops a window whole, and has a bound.
-    When that is reached further keys share counters by their hash, whose seed nobody outside knows,
-    so that a flood can neither fill memory nor reset a visitor's count.
+    It implements the two methods of the library's strategy that are used here. The library's own
+    memory storage walks all keys after each hit and keeps a lock for each key: with 100,000
+    addresses, a request takes milliseconds. This class drops a window as a whole, and limits the
+    number of counters. Above the limit, keys share counters by their hash, which has a secret seed.
+    A flood can therefore neither fill the memory nor reset a visitor's counter.
     """
 
     def __init__(self) -> None:
@@ -126,8 +127,8 @@ class WindowCounters:
         self._counters: dict[int, int] = {}
 
     async def hit(self, item: RateLimitItem, key: str, window: str) -> bool:
-        """Count a request in a window, and tell whether it is within the limit."""
-        # Not only a later one: after the clock was set back nobody may wait for the old time.
+        """Count a request in a window, and return whether it is within the limit."""
+        # Any other window, not only a later one: the clock may have been set back.
         if window != self._window:
             self._window, self._counters = window, {}
         slot = self._slot(key)
@@ -139,16 +140,16 @@ class WindowCounters:
         return window != self._window or self._counters.get(self._slot(key), 0) < item.amount
 
     def _slot(self, key: str) -> int:
-        # A third of the memory of the text, and 64 bits of it do not meet by chance.
+        # A hash needs a third of the string's memory, and 64 bits make collisions negligible.
         slot = hash(key)
-        if slot in self._counters or len(self._counters) < MAX_KEYS:
+        if slot in self._counters or len(self._counters) < MAX_COUNTERS:
             return slot
         return slot % SHARED_COUNTERS
 
 
 @dataclass(frozen=True, slots=True)
 class _Limit:
-    """A limit, with what would else be computed at each request."""
+    """A limit with values that would otherwise be computed for each request."""
 
     item: RateLimitItem
     seconds: int
@@ -171,21 +172,21 @@ class _Limit:
         return (int(now // self.seconds) + 1) * self.seconds
 
 
-class _RedisAway(Exception):
-    """Nothing is known from Redis now."""
+class _RedisUnavailable(Exception):
+    """Redis gave no answer, or is known to be unavailable."""
 
 
 class _Redis:
-    """Counters in Redis, and whether it can be reached."""
+    """Counters in Redis, and whether Redis is available."""
 
     def __init__(self, url: str, prefix: str, on_fallback: Callable[[bool], None]) -> None:
-        # Here, so that a service without Redis never loads its client.
+        # Imported here, so that a service without Redis does not load its client.
         from limits.aio.storage import RedisStorage
 
         self._pool = connection_pool(url, MAX_CONNECTIONS)
         self._counters = FixedWindowRateLimiter(
             RedisStorage(
-                "async+redis://",  # the pool has the real one: the library's errors quote theirs
+                "async+redis://",  # not the real URL, because the library's errors quote it
                 implementation="redispy",
                 key_prefix=prefix,
                 connection_pool=self._pool,  # type: ignore[arg-type]
@@ -193,67 +194,67 @@ class _Redis:
         )
         self._on_fallback = on_fallback
         self._log = structlog.get_logger("service")
-        # In place of a pool that blocks: whoever waits must see when Redis goes away meanwhile.
+        # A blocking pool would not notice when Redis becomes unavailable while a request waits.
         self._slots = asyncio.Semaphore(self._pool.max_connections)
         self._retry_at: float | None = None
 
-    async def ask(self, question: Callable[[FixedWindowRateLimiter], Awaitable[T]]) -> T:
-        """Ask Redis, unless it is known to be away.
+    async def run(self, query: Callable[[FixedWindowRateLimiter], Awaitable[T]]) -> T:
+        """Query Redis, unless it is known to be unavailable.
 
         Raises:
-            _RedisAway: there is no answer.
+            _RedisUnavailable: there is no answer.
         """
         probing = self._retry_at is not None
         if self._retry_at is not None:
             if time.monotonic() < self._retry_at:
-                raise _RedisAway
-            # Claims this turn: no other request waits for a Redis that may still hang.
-            self._retry_at = time.monotonic() + RETRY_SECONDS
+                raise _RedisUnavailable
+            # Only this request probes: others must not wait for a Redis that may still hang.
+            self._retry_at = time.monotonic() + REDIS_RETRY_SECONDS
         await self._take_slot()
         try:
             if self._retry_at is not None and not probing:
-                raise _RedisAway
+                raise _RedisUnavailable
             async with asyncio.timeout(EXCHANGE_SECONDS):
-                answer = await question(self._counters)
-        except _RedisAway:
+                answer = await query(self._counters)
+        except _RedisUnavailable:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
-            await self._gone(error)
-            raise _RedisAway from None
+        except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
+            await self._became_unavailable(error)
+            raise _RedisUnavailable from None
         finally:
             self._slots.release()
-        # Answers that were under way when Redis went do not tell that it is back.
+        # Only a probe counts: other answers may have been sent before Redis failed.
         if probing:
-            self._back()
+            self._became_available()
         return answer
 
     async def _take_slot(self) -> None:
         if not self._slots.locked():
             await self._slots.acquire()
             return
-        # A Redis that is merely slow must not make a queue without end.
+        # A slow Redis must not make an endless queue of requests.
         try:
             async with asyncio.timeout(EXCHANGE_SECONDS):
                 await self._slots.acquire()
         except TimeoutError:
-            raise _RedisAway from None
+            raise _RedisUnavailable from None
 
     async def close(self) -> None:
         with suppress(Exception):
             await self._pool.aclose()
 
-    async def _gone(self, error: Exception) -> None:
-        first, self._retry_at = self._retry_at is None, time.monotonic() + RETRY_SECONDS
+    async def _became_unavailable(self, error: Exception) -> None:
+        first, self._retry_at = self._retry_at is None, time.monotonic() + REDIS_RETRY_SECONDS
         if first:
             self._log.warning(
                 "redis_unavailable", part="rate limits", exception=type(error).__name__
             )
             self._on_fallback(True)
-        # Others may be half-open as well, and each would cost a probe once Redis is back.
+        # Other idle connections may be broken too, and each would make a later probe fail.
         with suppress(Exception):
             await self._pool.disconnect(inuse_connections=False)
 
-    def _back(self) -> None:
+    def _became_available(self) -> None:
         self._retry_at = None
         self._log.warning("redis_available", part="rate limits")
         self._on_fallback(False)

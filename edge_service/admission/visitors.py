@@ -1,4 +1,4 @@
-"""Counts requests by visitor: by user where one is known, else by address."""
+"""Rate limit by visitor: by user if visitors are identified, else by address."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class VisitorLimit:
     """The rate limit of the token routes.
 
     Args:
-        limiter: keeps the counts.
-        addresses: tells addresses apart.
-        metrics: counts those who are over the limit.
+        limiter: counts the requests.
+        addresses: finds the client address.
+        metrics: counts refused requests.
     """
 
     def __init__(self, limiter: RateLimiter, addresses: ClientAddresses, metrics: Metrics) -> None:
@@ -35,9 +35,9 @@ class VisitorLimit:
         """Count one request.
 
         Args:
-            scope: of the request.
-            avatar: name of the avatar that it is for; each has counts of its own.
-            user: who sent it; `None` counts it under its address.
+            scope: ASGI scope of the request.
+            avatar: name of the requested avatar; each avatar has its own counters.
+            user: name of the user; `None` counts by address.
 
         Raises:
             RateLimited: the visitor is over a limit.
@@ -45,7 +45,7 @@ class VisitorLimit:
         if user is None:
             subject = self._addresses.key(scope)
         else:
-            # Redis need not know who the site's users are.
+            # Hashed, because Redis must not contain names of users.
             subject = "user:" + blake2b(user.encode("utf-8"), digest_size=16).hexdigest()
         try:
             await self._limiter.count(subject, avatar)
@@ -55,12 +55,12 @@ class VisitorLimit:
             raise
 
     def _hint(self, scope: Scope) -> None:
-        """Log once the usual reason why everybody is over the limit at the same time."""
+        """Log once the usual reason why all visitors are over the limit at the same time."""
         if self._has_hinted or not header_values(scope, b"x-forwarded-for"):
             return
         if not self._addresses.comes_from_proxy(scope):
             self._has_hinted = True
             structlog.get_logger("service").warning(
                 "forwarded_for_ignored",
-                cure="if that peer is your proxy, put its network into TRUSTED_PROXIES",
+                fix="if the peer is your proxy, add its network to TRUSTED_PROXIES",
             )

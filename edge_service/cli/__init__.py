@@ -1,4 +1,4 @@
-"""`sentifyd-edge`: one table of commands, and one module a command."""
+"""The command line `sentifyd-edge`; each command has its own module."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from edge_service.cli import demo, doctor, keygen, preview, sandbox, serve
 from edge_service.cli.parsing import STATUSES, epilog
-from edge_service.cli.terminal import complain
+from edge_service.cli.terminal import print_problems
 
 __all__ = ["main", "parser"]
 
@@ -30,37 +30,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the command line; the process' own when not given.
 
     Returns:
-        The exit status: 0; 1 when `doctor` found something, or the reader of the output has gone;
-        2 when something must be fixed first (one line a mistake on stderr); 130 after Ctrl-C.
+        The exit status: 0; 1 if `doctor` found problems, or the output pipe was closed; 2 if
+        something must be fixed first (one line for each mistake on stderr); 130 after Ctrl-C.
     """
     options = parser().parse_args(arguments)
     missing = [name for name in _EXTRA if importlib.util.find_spec(name) is None]
     if missing:
-        return complain(f"needs {', '.join(missing)}: run pip install 'mkdocs-sentifyd[service]'")
+        return print_problems(
+            f"needs {', '.join(missing)}: run pip install 'mkdocs-sentifyd[service]'"
+        )
     run: Callable[[argparse.Namespace], int] = options.run
     try:
         return run(options)
     except ImportError as error:
         if error.name is None or error.name.partition(".")[0] != "uvicorn":
             raise
-        return complain(str(error))
+        return print_problems(str(error))
     except BrokenPipeError:
         # Without this, Python would report the closed pipe once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except KeyboardInterrupt:
-        # A service that listens has its own handler for the signal.
+        # Only before the service listens; after that it handles the signal itself.
         return 130
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line; documentation and completion read it too.
+    """The parser of the command line; documentation and completion use it too.
 
-    Its result has `run`, which takes the result and returns the exit status.
+    The parsed options have an attribute `run`, which takes the options and returns the exit status.
     """
     whole = argparse.ArgumentParser(
         prog="sentifyd-edge",
-        description="A token endpoint for Sentifyd avatars, and a sandbox to try it against.",
+        description="A token endpoint for Sentifyd avatars, and a sandbox to try it with.",
         epilog=epilog(
             "sentifyd-edge serve --help",
             "sentifyd-edge sandbox",

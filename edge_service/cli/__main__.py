@@ -1,4 +1,4 @@
-"""`python -m edge_service.cli`, for where the console script is not on the path."""
+"""`python -m edge_service.cli`, if the console script is not on the path."""
 
 import sys
 

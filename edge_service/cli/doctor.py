@@ -1,4 +1,4 @@
-"""`sentifyd-edge doctor`: find out why there are no tokens."""
+"""`sentifyd-edge doctor`: find out why visitors get no tokens."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 
 from edge_service.cli.parsing import Group, add_command, epilog
-from edge_service.cli.terminal import complain, say
+from edge_service.cli.terminal import print_problems, print_result
 
 __all__ = ["add_parser", "run"]
 
@@ -16,20 +16,20 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
     parser = add_command(
         group,
         "doctor",
-        "find out why there are no tokens",
-        "Read the variables that serve reads, log each avatar in to Sentifyd once as the\n"
-        "service would, and tell what came back and how to mend it. Redis, the issuer's keys\n"
-        "and the certificates are tried too where they are set, and the clock is compared.\n"
-        "No key, token or value is printed.",
+        "find out why visitors get no tokens",
+        "Check the settings of serve, log each avatar in to Sentifyd once, and report problems\n"
+        "and how to fix them. It also checks Redis, the issuer's key set and the certificates,\n"
+        "if they are configured, and compares the clock. It prints no key, token or value.",
         epilog(
             "AVATAR_API_KEY_FILE=key.txt ALLOWED_ORIGINS=https://docs.example.com "
             "sentifyd-edge doctor",
             "sentifyd-edge doctor --json",
             statuses={
-                0: "all is well",
-                1: "there is something to mend",
-                2: "the settings are wrong: a line for each mistake, on standard error or as JSON",
-                130: "Ctrl-C ended it",
+                0: "no problems",
+                1: "problems were found",
+                2: "the settings are invalid: one line for each mistake, on standard error or as "
+                "JSON",
+                130: "stopped by Ctrl-C",
             },
         ),
     )
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     except SettingsError as error:
         lines = [*error.problems, *advice(os.environ)]
         if not options.json:
-            return complain(*lines)
-        refuse(lines, say)
+            return print_problems(*lines)
+        refuse(lines, print_result)
         return 2
-    return examine(settings, os.environ, say, as_json=options.json)
+    return examine(settings, os.environ, print_result, as_json=options.json)

@@ -1,4 +1,4 @@
-"""What the parsers of the commands share: help in sections, and types of arguments."""
+"""Shared code of the commands' parsers: help in sections, and types of arguments."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ from typing import TypeAlias
 
 __all__ = ["STATUSES", "Group", "add_command", "add_token_life", "epilog", "port"]
 
-# A class without another name, and generic in type stubs only.
+# argparse has no public name for this class, which is generic in type stubs only.
 Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 STATUSES = {
-    0: "it ended as asked",
+    0: "stopped by a signal or Ctrl-C",
     2: "something must be fixed first: one line for each mistake, on standard error",
-    130: "Ctrl-C came before it was ready",
+    130: "Ctrl-C before it was ready",
 }
 
 
 def add_command(
     group: Group, name: str, summary: str, description: str, epilog: str
 ) -> argparse.ArgumentParser:
-    """A parser for one command.
+    """Add a command, and return its parser.
 
     Args:
-        group: of all commands.
-        name: what to type.
+        group: the group of all commands.
+        name: its name on the command line.
         summary: its line in the list of commands.
-        description: what it does, in lines of at most 80 characters.
+        description: what it does, in lines of at most 88 characters.
         epilog: from `epilog`.
     """
     return group.add_parser(
@@ -60,7 +60,7 @@ def add_token_life(parser: argparse.ArgumentParser) -> None:
         type=_seconds,
         default=30,
         metavar="SECONDS",
-        help="how long an access token lives, 1 to 3600 (30)",
+        help="lifetime of access tokens in seconds, 1 to 3600 (30)",
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from edge_service.cli.parsing import STATUSES, Group, add_command, epilog
-from edge_service.cli.terminal import complain, note, say
+from edge_service.cli.terminal import print_note, print_problems, print_result
 
 __all__ = ["add_parser", "run"]
 
@@ -17,8 +17,7 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
         "preview",
         "run sandbox and token service for a site under development",
         "Run a sandbox and a token service on two free ports of 127.0.0.1, for a site that is\n"
-        "served on this machine. The first line on standard output is JSON and tells the\n"
-        "addresses.",
+        "served on this machine. The first line on standard output is JSON with their URLs.",
         epilog(
             "sentifyd-edge preview",
             "sentifyd-edge preview --origin http://127.0.0.1:8000 --origin http://localhost:8000",
@@ -29,13 +28,13 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
         "--origin",
         action="append",
         metavar="URL",
-        help="whose pages get tokens; may be repeated (http://127.0.0.1:8000 and "
+        help="origin whose pages get tokens; may be repeated (http://127.0.0.1:8000 and "
         "http://localhost:8000)",
     )
     parser.add_argument(
         "--with-parent",
         action="store_true",
-        help="stop when standard input is closed, and so with the program that started it",
+        help="stop when standard input is closed, that is, with the program that started it",
     )
     return parser
 
@@ -48,18 +47,20 @@ def run(options: argparse.Namespace) -> int:
 
     listed = ",".join(options.origin or ("http://127.0.0.1:8000", "http://localhost:8000"))
     if "*" in listed:
-        return complain("--origin holds *: name each origin, such as http://127.0.0.1:8000")
+        return print_problems(
+            "--origin contains *: list each origin, such as http://127.0.0.1:8000"
+        )
     try:
         origins = urls.origins(listed, allow_any=False)
     except ValueError as error:
-        return complain(f"--origin {error}")
+        return print_problems(f"--origin {error}")
 
     def announce(addresses: str) -> None:
-        say(addresses)
-        note(f"A Sentifyd sandbox for {', '.join(sorted(origins))}. Stop with Ctrl-C.")
+        print_result(addresses)
+        print_note(f"A Sentifyd sandbox for {', '.join(sorted(origins))}. Stop with Ctrl-C.")
 
     try:
         run_preview(origins, announce, with_parent=options.with_parent)
     except AddressUnavailable as error:
-        return complain(str(error))
+        return print_problems(str(error))
     return 0

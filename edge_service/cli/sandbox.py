@@ -6,7 +6,7 @@ import argparse
 import os
 
 from edge_service.cli.parsing import STATUSES, Group, add_command, add_token_life, epilog, port
-from edge_service.cli.terminal import complain, say
+from edge_service.cli.terminal import print_problems, print_result
 
 __all__ = ["add_parser", "run"]
 
@@ -18,7 +18,7 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
         "sandbox",
         "run a local stand-in for Sentifyd",
         "Run a local stand-in for Sentifyd: login API, web component and WebSocket. It listens\n"
-        "on 127.0.0.1 only, and prints what points a token service and the plugin at it.",
+        "on 127.0.0.1 only, and prints the settings for a token service and the plugin.",
         epilog(
             "sentifyd-edge sandbox",
             "sentifyd-edge sandbox --port 8090 --token-life 30 --api-key sandbox-only-key",
@@ -28,15 +28,14 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
     parser.add_argument(
         "--port",
         type=port,
-        # argparse parses a default that is text, so that a malformed variable is told like an
-        # argument.
+        # argparse also parses a default that is a string, so it reports a malformed variable.
         default=os.environ.get("SANDBOX_PORT", "8090"),
         help="port to listen on, 0 for any free one (SANDBOX_PORT, 8090)",
     )
     parser.add_argument(
         "--api-key",
         metavar="KEY",
-        help="key that its login accepts (SANDBOX_API_KEY, sandbox-only-key)",
+        help="API key that its login accepts (SANDBOX_API_KEY, sandbox-only-key)",
     )
     add_token_life(parser)
     return parser
@@ -51,19 +50,20 @@ def run(options: argparse.Namespace) -> int:
     try:
         sock = serving.bind("127.0.0.1", options.port, "--port or SANDBOX_PORT")
     except serving.AddressUnavailable as error:
-        return complain(str(error))
+        return print_problems(str(error))
     base = f"http://127.0.0.1:{sock.getsockname()[1]}"
     shown = api_key if api_key == "sandbox-only-key" else "(the key that you chose)"
 
     def announce() -> None:
-        say(
-            f"Sentifyd sandbox on {base}; tokens live {options.token_life} s. Stop with Ctrl-C.",
+        print_result(
+            f"Sentifyd sandbox on {base}; tokens expire after {options.token_life} s. Stop with "
+            "Ctrl-C.",
             "",
-            "A token service that logs in here, to start in another terminal:",
+            "To start a token service that logs in here, run in another terminal:",
             f"  SENTIFYD_BACKEND={base} AVATAR_API_KEY={shown} \\",
             "  ALLOWED_ORIGINS=http://127.0.0.1:8000,http://localhost:8000 sentifyd-edge serve",
             "",
-            "The component for the plugin, in the sentifyd section of mkdocs.yml:",
+            "To use the sandbox's component, add to the sentifyd section of mkdocs.yml:",
             f"  loader: {{url: {base}/sentifyd-bot/main.js}}",
         )
 

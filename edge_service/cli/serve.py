@@ -7,7 +7,7 @@ import os
 import sys
 
 from edge_service.cli.parsing import STATUSES, Group, add_command, epilog
-from edge_service.cli.terminal import complain, note
+from edge_service.cli.terminal import print_note, print_problems
 
 __all__ = ["add_parser", "run"]
 
@@ -20,10 +20,9 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
         group,
         "serve",
         "serve the token endpoint",
-        "Serve the token endpoint. Environment variables hold its settings, two of which it\n"
-        "needs. At a terminal it prints what to paste into mkdocs.yml; else it writes JSON\n"
-        "lines. SIGTERM and Ctrl-C end it after what is under way; SIGHUP reads AVATARS_FILE\n"
-        "again.",
+        "Serve the token endpoint. Environment variables configure it; two of them are\n"
+        "required. At a terminal it prints the lines for mkdocs.yml, otherwise it logs JSON\n"
+        "lines. SIGTERM and Ctrl-C shut it down gracefully; SIGHUP reloads AVATARS_FILE.",
         epilog(
             "AVATAR_API_KEY_FILE=key.txt ALLOWED_ORIGINS=https://docs.example.com "
             "sentifyd-edge serve",
@@ -33,7 +32,7 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument("--host", help=f"address to listen on (HOST, {Variables.HOST.default})")
-    # Checked with the variables, so that all mistakes are reported at once.
+    # Validated together with the variables, so that all mistakes are reported at once.
     parser.add_argument(
         "--port", help=f"port to listen on, 0 for any free one (PORT, {Variables.PORT.default})"
     )
@@ -51,10 +50,8 @@ def run(options: argparse.Namespace) -> int:
         if argument is not None:
             environ[name] = argument
             shown[name] = f"--{name.lower()}"
-    # A person at a terminal reads words; whatever collects lines gets JSON, and so do people who
-    # ask for it.
     wants_json = environ.get("LOG_FORMAT", "").strip().lower() == "json"
-    # Where a log is collected, a line that went to a terminal instead would be missing from it.
+    # Greet only if both streams are terminals: a redirected log must contain the line `listening`.
     for_people = sys.stderr.isatty() and sys.stdout.isatty() and not wants_json
     if sys.stdout.isatty():
         environ.setdefault("LOG_FORMAT", "console")
@@ -66,15 +63,15 @@ def run(options: argparse.Namespace) -> int:
             line.startswith("AVATAR_API_KEY is not set") for line in lines
         ):
             lines.append(
-                "an example is in sentifyd-edge serve --help; to try it without an account, run "
-                "sentifyd-edge sandbox, and do what it prints"
+                "for an example, see sentifyd-edge serve --help; to try it without an account, run "
+                "sentifyd-edge sandbox and follow its output"
             )
-        return complain(*lines)
+        return print_problems(*lines)
 
     def greet(port: int) -> None:
         from edge_service.server.welcome import welcome
 
-        note(*welcome(settings, port, advice(environ)))
+        print_note(*welcome(settings, port, advice(environ)))
 
     startup.run(settings, sockets, environ, greet if for_people else None)
     return 0

@@ -1,23 +1,23 @@
-"""What the commands print: results on standard output, everything else on standard error."""
+"""Output of the commands: results on standard output, everything else on standard error."""
 
 from __future__ import annotations
 
 import sys
 
-__all__ = ["complain", "note", "say"]
+__all__ = ["print_note", "print_problems", "print_result"]
 
 
-def say(*lines: str) -> None:
+def print_result(*lines: str) -> None:
     """Print a result."""
     print(*lines, sep="\n", flush=True)  # noqa: T201 - this is the command line
 
 
-def note(*lines: str) -> None:
-    """Print for the person at the terminal, and not for a program that reads the result."""
+def print_note(*lines: str) -> None:
+    """Print for a person at the terminal, separate from the result."""
     print(*lines, sep="\n", file=sys.stderr, flush=True)  # noqa: T201 - the same
 
 
-def complain(*problems: str) -> int:
-    """Print what must be fixed, a line each; returns the exit status for that."""
-    note(*(f"sentifyd-edge: {problem}" for problem in problems))
+def print_problems(*problems: str) -> int:
+    """Print one line for each problem, and return the exit status 2."""
+    print_note(*(f"sentifyd-edge: {problem}" for problem in problems))
     return 2

@@ -1,1 +1,1 @@
-"""`sentifyd-edge doctor`: tries what a login needs, and reports what is wrong."""
+"""`sentifyd-edge doctor`: checks everything that a login needs, and reports problems."""

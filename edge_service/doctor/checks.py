@@ -1,8 +1,8 @@
-"""Why there are no tokens: what a login needs is tried once, as the service would.
+"""The checks of the doctor: each does once what the service would do.
 
-Neither the ports to listen on nor a collector of traces are.
+It does not check the ports to listen on and the collector of traces.
 
-No key, token, body or value of a variable is ever part of what is told.
+No output contains a key, a token, a body or the value of a variable.
 """
 
 from __future__ import annotations
@@ -26,35 +26,36 @@ from edge_service.doctor.diagnosis import (
     judge_login,
     judge_network,
 )
-from edge_service.doctor.response_head import Seen
+from edge_service.doctor.response_head import ResponseHead
 from edge_service.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
 from edge_service.settings import AvatarSettings, JwtRules, Settings
-from edge_service.upstream.client import Client, fault_of
+from edge_service.upstream.client import Client, root_cause
 from edge_service.upstream.logins import AvatarLogin
 
 __all__ = ["examine", "refuse"]
 
-# Far below any circuit's patience, and fewer than slots, so that no login waits for another.
-AT_ONCE = 4
+# Few, because the checks must not load a server that has problems.
+CONCURRENT_LOGINS = 4
 REDIS_SECONDS = 2.0
 REDIS_KEY = "sentifyd:doctor"
 REDIS_SCRIPT = "return redis.call('del', KEYS[1])"
-TOO_MANY = "max number"
+# How Redis' error begins when it has too many clients.
+TOO_MANY_CLIENTS = "max number"
 
 
 def examine(
-    settings: Settings, environ: Mapping[str, str], say: Callable[[str], None], *, as_json: bool
+    settings: Settings, environ: Mapping[str, str], output: Callable[[str], None], *, as_json: bool
 ) -> int:
-    """Try everything, and tell what was found: a line each, as soon as it is known.
+    """Run all checks, and print one line for each result as soon as it is known.
 
     Args:
         settings: of the service.
-        environ: environment variables, of which names alone are told.
-        say: prints a line.
-        as_json: print one JSON object in the end instead, of `ok` and `verdicts`.
+        environ: environment variables; only their names are printed.
+        output: prints a line.
+        as_json: print one JSON object with `ok` and `verdicts` at the end instead.
 
     Returns:
-        The exit status: 0, or 1 when there is something to mend.
+        The exit status: 0, or 1 if there are problems.
     """
 
     async def collect() -> list[Verdict]:
@@ -62,27 +63,27 @@ def examine(
         async for verdict in _verdicts(settings, environ):
             found.append(verdict)
             if not as_json:
-                say(_line(verdict))
+                output(_line(verdict))
         return found
 
     verdicts = asyncio.run(collect())
-    to_mend = sum(not verdict.ok for verdict in verdicts)
+    problems = [verdict for verdict in verdicts if not verdict.ok]
     if as_json:
-        say(_as_json(verdicts))
+        output(_as_json(verdicts))
     else:
-        say(f"{to_mend} to mend" if to_mend else "nothing to mend")
-    return 1 if to_mend else 0
+        output(count(problems, "problem") if problems else "no problems")
+    return 1 if problems else 0
 
 
-def refuse(problems: Iterable[str], say: Callable[[str], None]) -> None:
-    """Print as JSON that nothing was tried, because the settings are wrong."""
-    cure = "mend the settings, and try again"
-    say(_as_json([Verdict("settings", "settings-wrong", what, cure) for what in problems]))
+def refuse(problems: Iterable[str], output: Callable[[str], None]) -> None:
+    """Print as JSON that nothing was checked, because the settings are invalid."""
+    fix = "fix the settings, and try again"
+    output(_as_json([Verdict("settings", "settings-wrong", what, fix) for what in problems]))
 
 
 def _as_json(verdicts: Sequence[Verdict]) -> str:
     listed = [
-        {"ok": v.ok, "where": v.where, "code": v.code, "what": v.what, "cure": v.cure}
+        {"ok": v.ok, "where": v.where, "code": v.code, "what": v.what, "fix": v.fix}
         for v in verdicts
     ]
     return json.dumps({"ok": all(v.ok for v in verdicts), "verdicts": listed}, indent=2)
@@ -91,7 +92,7 @@ def _as_json(verdicts: Sequence[Verdict]) -> str:
 def _line(verdict: Verdict) -> str:
     if verdict.ok:
         return f"ok    {verdict.where}: {verdict.what}"
-    return f"FAIL  {verdict.where}: {verdict.what}: {verdict.cure}"
+    return f"FAIL  {verdict.where}: {verdict.what}: {verdict.fix}"
 
 
 async def _verdicts(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Verdict]:
@@ -110,8 +111,8 @@ async def _verdicts(settings: Settings, environ: Mapping[str, str]) -> AsyncIter
 
 
 def _by_login_url(settings: Settings) -> Iterator[list[AvatarSettings]]:
-    """Each avatar once, together with the others of its login URL."""
-    # The default avatar of a file stands in the settings twice.
+    """The avatars, grouped by login URL; each appears once."""
+    # The default avatar of AVATARS_FILE is in the settings twice.
     avatars = {id(avatar): avatar for avatar in settings.avatars.values()}.values()
     for url in dict.fromkeys(avatar.login_url for avatar in avatars):
         yield [avatar for avatar in avatars if avatar.login_url == url]
@@ -123,43 +124,43 @@ async def _logins(
     environ: Mapping[str, str],
     ahead: list[float],
 ) -> AsyncIterator[Verdict]:
-    """Avatars of one login URL; the first of them alone, and no further one to a server in need."""
-    rest, some = avatars[1:], avatars[:1]
-    with closing(Client(settings.upstream_timeout, AT_ONCE, settings.ca_file)) as outbound:
-        while some:
-            found = await asyncio.gather(*(_login(a, outbound, environ, ahead) for a in some))
+    """Log in avatars of one login URL: first one, then several, until the server has a problem."""
+    rest, batch = avatars[1:], avatars[:1]
+    with closing(Client(settings.upstream_timeout, CONCURRENT_LOGINS, settings.ca_file)) as client:
+        while batch:
+            found = await asyncio.gather(*(_login(a, client, environ, ahead) for a in batch))
             for verdict, _ in found:
                 yield verdict
-            needy = [verdict.where for verdict, is_in_need in found if is_in_need]
-            if needy and rest:
+            failed = [verdict.where for verdict, server_failed in found if server_failed]
+            if failed and rest:
                 where = f"{len(rest)} more with this login URL"
-                yield Verdict(where, "not-tried", "not tried", f"mend {needy[0]} first")
+                yield Verdict(where, "not-tried", "not tried", f"fix {failed[0]} first")
                 return
-            rest, some = rest[AT_ONCE:], rest[:AT_ONCE]
+            rest, batch = rest[CONCURRENT_LOGINS:], rest[:CONCURRENT_LOGINS]
 
 
 async def _login(
-    avatar: AvatarSettings, outbound: Client, environ: Mapping[str, str], ahead: list[float]
+    avatar: AvatarSettings, client: Client, environ: Mapping[str, str], ahead: list[float]
 ) -> tuple[Verdict, bool]:
-    """One login, and whether the server should rather be left alone."""
+    """The verdict of one login, and whether the server itself has a problem."""
     where = f"/request_tokens/{avatar.name}" if avatar.name else "/request_tokens"
     variable = "SENTIFYD_BACKEND, or backend in AVATARS_FILE" if avatar.name else "SENTIFYD_BACKEND"
-    heads: list[Seen] = []
+    heads: list[ResponseHead] = []
 
-    def look(response: requests.Response) -> None:
-        heads.append(Seen.of(response, avatar.api_key))
+    def observe(response: requests.Response) -> None:
+        heads.append(ResponseHead.of(response, avatar.api_key))
 
     try:
-        grant = await AvatarLogin(avatar, outbound).login(look)
+        grant = await AvatarLogin(avatar, client).login(observe)
     except UpstreamError as error:
-        seen = heads[-1] if heads else None
-        verdict = judge_login(Peer(where, "Sentifyd", variable, environ), error, seen)
+        head = heads[-1] if heads else None
+        verdict = judge_login(Peer(where, "Sentifyd", variable, environ), error, head)
         rejected = isinstance(error, UpstreamRejected) and error.status < 500
-        in_need = seen is None or not rejected or verdict.code in ("too-many", "web-page")
+        server_failed = head is None or not rejected or verdict.code in ("too-many", "web-page")
     else:
-        verdict, in_need = judge_grant(where, grant), False
-    ahead += [seen.ahead for seen in heads[-1:] if seen.ahead is not None]
-    return verdict, in_need
+        verdict, server_failed = judge_grant(where, grant), False
+    ahead += [head.ahead for head in heads[-1:] if head.ahead is not None]
+    return verdict, server_failed
 
 
 async def _redis(url: str) -> Verdict:
@@ -176,31 +177,32 @@ async def _redis(url: str) -> Verdict:
         async with asyncio.timeout(REDIS_SECONDS):
             client = Redis(connection_pool=pool)
             await client.ping()
-            # As rate limits and shared grants do: a key that expires, and a stored script.
+            # The commands that rate limits and shared grants need: a key that expires, a script.
             await client.set(REDIS_KEY, "", px=int(REDIS_SECONDS * 1000))
             await client.register_script(REDIS_SCRIPT)([REDIS_KEY])
         return Verdict("redis", "ok", "it answers")
     except AuthenticationError:
-        what = "Redis refuses name or password"
-        return Verdict("redis", "redis-refused", what, "check those in REDIS_URL")
+        what = "Redis refuses the user name or password"
+        return Verdict("redis", "redis-refused", what, "check both in REDIS_URL")
     except (TooSlow, TimeoutError):
-        what = "Redis gives no answer in time"
-        cure = (
-            "check REDIS_URL, in which rediss:// is for TLS only, and that a firewall lets this "
-            "machine reach the host"
+        what = "Redis does not answer in time"
+        fix = (
+            "check REDIS_URL (rediss:// is for TLS only), and that no firewall blocks the "
+            "connection from this machine"
         )
-        return Verdict("redis", "timeout", what, cure)
+        return Verdict("redis", "timeout", what, fix)
     except (RedisError, OSError) as error:
-        # Two errors that a Redis answers with are lost connections to its library.
+        # The library reports two error responses of Redis as lost connections.
         is_lost = isinstance(error, (ConnectionLost, OSError))
-        if not is_lost or isinstance(error, BusyLoadingError) or str(error).startswith(TOO_MANY):
+        is_full = str(error).startswith(TOO_MANY_CLIENTS)
+        if not is_lost or isinstance(error, BusyLoadingError) or is_full:
             what = f"Redis answers with an error ({type(error).__name__})"
-            cure = (
-                "look into the log of that Redis; it must let this user write keys that begin with "
-                "sentifyd: and run scripts, and have memory and connections left"
+            fix = (
+                "check the log of Redis; this user must be allowed to write keys that begin with "
+                "sentifyd: and to run scripts, and Redis needs free memory and connections"
             )
-            return Verdict("redis", "redis-failing", what, cure)
-        failure.cause, failure.detail = fault_of(error)
+            return Verdict("redis", "redis-failing", what, fix)
+        failure.cause, failure.detail = root_cause(error)
     finally:
         with suppress(RedisError, OSError):
             await pool.disconnect()
@@ -214,12 +216,12 @@ async def _key_set(url: str, settings: Settings, environ: Mapping[str, str]) -> 
     try:
         keys = parse_key_set(await fetch_key_set(url, settings))
     except UnusableKeySet:
-        what = "the issuer's answer holds no key that tokens may be checked with"
-        cure = "check that JWT_JWKS_URL names a JWKS document of asymmetric keys"
-        return Verdict("issuer", "key-set-unusable", what, cure)
+        what = "the issuer's answer contains no key that can verify tokens"
+        fix = "set JWT_JWKS_URL to a JWKS document with asymmetric keys"
+        return Verdict("issuer", "key-set-unusable", what, fix)
     except UpstreamError as error:
         return judge_network(Peer("issuer", "the issuer", "JWT_JWKS_URL", environ), error)
-    return Verdict("issuer", "ok", f"its key set holds {count(keys, 'usable key')}")
+    return Verdict("issuer", "ok", f"its key set contains {count(keys, 'usable key')}")
 
 
 def _certificates(path: Path) -> Verdict:
@@ -229,11 +231,11 @@ def _certificates(path: Path) -> Verdict:
     ends = [ssl.cert_time_to_seconds(str(one["notAfter"])) for one in context.get_ca_certs()]
     live = [end for end in ends if end > time.time()]
     if live or not ends:
-        # Certificates of others than authorities are trusted too, and not listed.
-        return Verdict("certificates", "ok", "SSL_CERT_FILE can be used")
+        # Without `ends`, the file has certificates that are trusted, but not of authorities.
+        return Verdict("certificates", "ok", "SSL_CERT_FILE is usable")
     return Verdict(
         "certificates",
         "certificates-expired",
-        "all that SSL_CERT_FILE holds have expired",
-        "put current ones there, or set this machine's clock",
+        "all certificates in SSL_CERT_FILE have expired",
+        "replace them by current ones, or set this machine's clock",
     )

@@ -1,4 +1,4 @@
-"""What may be told of an answer's head: never what another server could have put there."""
+"""The parts of a response head that are safe to print: nothing that may contain the key."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 import requests
 
-__all__ = ["Seen"]
+__all__ = ["ResponseHead"]
 
 _REDIRECTS = (301, 302, 303, 307, 308)
 _PORTS = {"http": 80, "https": 443}
@@ -19,45 +19,46 @@ _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9a-fA-F:]+\](:[0-9]
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """The head of an answer.
+class ResponseHead:
+    """Status and headers of a response, without anything that may contain the key.
 
     Attributes:
         status: HTTP status.
         ahead: seconds that this machine's clock is ahead of the server's; `None` without `Date`.
-        is_redirect: whether it sends the login somewhere else.
-        stays: whether that is the same scheme, host and port.
-        target: scheme and host of a redirect, or `None` where they may not be told.
+        is_redirect: whether it is a redirect.
+        is_same_origin: whether the redirect keeps scheme, host and port.
+        target: scheme and host of the redirect; `None` if they may contain the key.
         is_page: whether the body is HTML.
     """
 
     status: int
     ahead: float | None
     is_redirect: bool
-    stays: bool
+    is_same_origin: bool
     target: str | None
     is_page: bool
 
     @classmethod
-    def of(cls, response: requests.Response, key: str) -> Seen:
-        """What may be told of a response to a request that held this key."""
+    def of(cls, response: requests.Response, key: str) -> ResponseHead:
+        """The head of a response to a request that contained this key."""
         headers = response.headers
         target = _target(response.url, headers.get("Location", ""))
         return cls(
             status=response.status_code,
             ahead=_ahead(headers.get("Date", "")),
             is_redirect=response.status_code in _REDIRECTS and "Location" in headers,
-            stays=target is not None and _origin(target) == _origin(urlsplit(response.url)),
-            target=_shown(target, key) if target is not None else None,
+            is_same_origin=target is not None
+            and _origin(target) == _origin(urlsplit(response.url)),
+            target=_printable(target, key) if target is not None else None,
             is_page="html" in headers.get("Content-Type", "").lower(),
         )
 
 
 def _ahead(date: str) -> float | None:
     try:
-        told = parsedate_to_datetime(date)
-        # RFC 5322 has -0000 for a time of an unknown zone, and HTTP knows no zone but this one.
-        return time.time() - (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
+        sent = parsedate_to_datetime(date)
+        # Python treats the zone -0000 as unknown (RFC 5322), but times in HTTP are always UTC.
+        return time.time() - (sent if sent.tzinfo else sent.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError):
         return None
 
@@ -75,14 +76,14 @@ def _origin(url: SplitResult) -> tuple[str, str | None, int | None]:
     return url.scheme, url.hostname, url.port or _PORTS.get(url.scheme)
 
 
-def _shown(target: SplitResult, key: str) -> str | None:
-    """Scheme and host alone: whatever follows may hold the key, and the host may be a lie."""
-    known = target.scheme in _PORTS and _HOST.fullmatch(target.netloc)
-    if not known or _plain(key) in _plain(target.netloc):
+def _printable(target: SplitResult, key: str) -> str | None:
+    """Scheme and host, unless the host contains the key; the path may always contain it."""
+    is_valid = target.scheme in _PORTS and _HOST.fullmatch(target.netloc)
+    if not is_valid or _alphanumeric(key) in _alphanumeric(target.netloc):
         return None
     return f"{target.scheme}://{target.netloc}"
 
 
-def _plain(text: str) -> str:
-    # A host has few other characters, so that a key would be there with some of them changed.
+def _alphanumeric(text: str) -> str:
+    # Host names allow few characters, so a key in one could have lost its other characters.
     return re.sub("[^a-z0-9]", "", text.lower())

@@ -1,1 +1,1 @@
-"""Which grant a visitor gets: the issuing policies and the avatars that use them."""
+"""Issues grants to visitors: the policies, and the avatars that use them."""

@@ -1,4 +1,4 @@
-"""The avatars in service: each with its rules and its way to a grant, replaceable at run time."""
+"""The avatars of the service, each with its origins and policy. A reload replaces them."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ MAX_PARALLEL_REFILLS = 4
 
 
 class IssuingContext:
-    """The policy that issues the grants of an avatar, and the login behind it.
+    """The policy that issues an avatar's grants, and the login it uses.
 
     Args:
         policy: issues the grants.
         login: fetches them.
-        server: where the login goes; other contexts may use it too.
+        server: the login URL, which other contexts may use too.
     """
 
     def __init__(self, policy: Policy, login: MeteredLogin, server: LoginServer) -> None:
@@ -51,7 +51,7 @@ class IssuingContext:
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
-        """Keep the context open for a request, although the avatars may be replaced meanwhile."""
+        """Keep the context open during a request, even if the avatars are replaced."""
         self.idle.clear()
         self._requests += 1
         try:
@@ -62,19 +62,19 @@ class IssuingContext:
                 self.idle.set()
 
     async def close(self) -> None:
-        """End the policy's work, and close the connections of its login."""
+        """Stop the policy, and close the connections of its login."""
         await self.policy.close()
         self._login.close()
 
 
 @dataclass(frozen=True, slots=True)
 class Avatar:
-    """One avatar, as a request meets it.
+    """One avatar, with what a request needs.
 
     Attributes:
-        name: its part of the address; limits and handles are bound to it.
+        name: its path segment after `/request_tokens/`; limits and handles depend on it.
         is_shared: every visitor gets the same grant.
-        origins: whose pages may ask.
+        origins: which pages may request tokens.
         context: issues its grants.
     """
 
@@ -85,13 +85,13 @@ class Avatar:
 
 
 class Avatars:
-    """Every avatar of the service, by its part of the address.
+    """Every avatar of the service, by its path segment.
 
     Args:
-        settings: which avatars there are, and what they have in common.
-        metrics: where logins, grants and circuit breakers are counted.
-        sealer: encrypts grants in Redis; `None` does not.
-        tracing: makes a span of each login.
+        settings: the avatars, and the settings that they share.
+        metrics: counts logins and grants, and reports circuit breakers and pools.
+        sealer: encrypts grants in Redis; `None` stores them unencrypted.
+        tracing: creates a span for each login; `None` creates none.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class Avatars:
         sealer: Sealer | None,
         tracing: Tracing | None = None,
     ) -> None:
-        self._span = tracing.login if tracing is not None else nullcontext
+        self._span = tracing.login_span if tracing is not None else nullcontext
         self._settings = settings
         self._metrics = metrics
         self._sealer = sealer
@@ -116,24 +116,24 @@ class Avatars:
 
     @property
     def ready(self) -> bool:
-        """Whether every pool has been filled once; those of later avatars do not change it."""
+        """Whether every pool has been filled once; avatars that are added later do not count."""
         if not self._was_ready:
             self._was_ready = all(context.policy.ready for context in self._contexts.values())
         return self._was_ready
 
     def find(self, name: str) -> Avatar | None:
-        """The avatar of this part of the address; empty for the default one."""
+        """The avatar of this path segment, empty for the default one; `None` if there is none."""
         return self._avatars.get(name)
 
     def start(self) -> None:
-        """Begin the work in the background; needs a running event loop."""
+        """Start the background work; needs a running event loop."""
         asyncio.get_running_loop().run_in_executor(None, import_client)
         for context in self._contexts.values():
             context.policy.start()
 
     def replace(self, avatars: Mapping[str, AvatarSettings]) -> None:
-        """Serve these from now on; contexts that are not needed close after their last request."""
-        # Read now, so that a pool that is new takes no replica out of a load balancer.
+        """Serve these avatars from now on; unused contexts close after their last request."""
+        # Evaluated before the change: an empty new pool must not make this replica unready.
         _ = self.ready
         replaced = self._take(avatars)
         self.start()
@@ -143,7 +143,7 @@ class Avatars:
             task.add_done_callback(self._retiring.pop)
 
     async def close(self) -> None:
-        """End everything that is under way."""
+        """Stop all background work, and close all connections."""
         contexts = [*self._contexts.values(), *self._retiring.values()]
         tasks = list(self._retiring)
         self._contexts = {}
@@ -158,11 +158,11 @@ class Avatars:
             await self._redis.aclose()
 
     def _take(self, avatars: Mapping[str, AvatarSettings]) -> list[IssuingContext]:
-        """Make what is new, keep what stays, and return what is not used any more."""
+        """Create new contexts, keep unchanged ones, and return those that are no longer used."""
         before, self._contexts = self._contexts, {}
         self._avatars = {}
         for name, settings in avatars.items():
-            # Origins may change without a login, and without a pool being filled again.
+            # A change of origins keeps the context, so that its pool stays filled.
             key = replace(settings, allowed_origins=frozenset(), allow_any_origin=False)
             if key not in self._contexts:
                 self._contexts[key] = before.pop(key) if key in before else self._context(settings)
@@ -236,13 +236,13 @@ class Avatars:
             self._sealer,
             # The longest login, and the wait for a slot.
             self._settings.upstream_timeout + 2,
-            lambda away: self._metrics.redis_fallback("shared grants", away=away),
+            lambda active: self._metrics.redis_fallback("shared grants", active=active),
         )
 
     async def _retire(self, context: IssuingContext) -> None:
         await context.idle.wait()
         await context.close()
-        # Others that are retired as well may still have requests under way.
+        # Other retiring contexts of this server may still have current requests.
         others = [*self._contexts.values(), *self._retiring.values()]
         if all(other is context or other.server is not context.server for other in others):
             for url in [url for url, used in self._servers.items() if used is context.server]:

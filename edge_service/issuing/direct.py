@@ -9,9 +9,9 @@ __all__ = ["Direct"]
 
 
 class Direct:
-    """One upstream login for each request, a refresh included, as the vendor documents it.
+    """One login for each request and each refresh, as in Sentifyd's documentation.
 
-    Upstream has no documented call that takes a refresh token, so a refresh logs in again.
+    Sentifyd documents no call that accepts a refresh token, so a refresh logs in again.
     """
 
     ready = True
@@ -20,7 +20,7 @@ class Direct:
         self._upstream = upstream
 
     def start(self) -> None:
-        """Do nothing: this policy has no work in the background."""
+        """Do nothing: this policy has no background work."""
 
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - see the class
         """Log in."""

@@ -12,20 +12,24 @@ __all__ = ["GrantRequest", "Policy", "Upstream"]
 
 @dataclass(frozen=True, slots=True)
 class GrantRequest:
-    """What a visitor's browser asks for.
+    """A visitor's request for a grant.
 
     Attributes:
-        refresh_token: what it was given before; `None` on a first request. Never in the repr.
+        refresh_token: from the previous grant; `None` on a first request. Never in the repr.
     """
 
     refresh_token: str | None = field(default=None, repr=False)
 
 
 class Upstream(Protocol):
-    """The seam between a policy and the network."""
+    """Where a policy gets grants from."""
 
     async def login(self) -> Grant:
-        """One upstream login; raises `UpstreamError`."""
+        """Log in once.
+
+        Raises:
+            UpstreamError: the login failed; the subclass says why.
+        """
 
 
 class Policy(Protocol):
@@ -33,13 +37,17 @@ class Policy(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether it has loaded what it needs before the first visitor comes."""
+        """Whether it can serve the first visitor."""
 
     def start(self) -> None:
-        """Begin its work in the background; needs a running event loop."""
+        """Start its background work; needs a running event loop."""
 
     async def issue(self, request: GrantRequest) -> Grant:
-        """The grant for one request; raises `ServiceError`."""
+        """The grant for one request.
+
+        Raises:
+            ServiceError: there is no grant; the subclass says why.
+        """
 
     async def close(self) -> None:
-        """End its work in the background."""
+        """Stop its background work."""

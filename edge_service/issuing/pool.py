@@ -1,4 +1,4 @@
-"""The policy `pool`: grants that are logged in ahead of time, each for one visitor only."""
+"""The policy `pool`: logs in ahead of time; each grant goes to one visitor only."""
 
 from __future__ import annotations
 
@@ -27,18 +27,19 @@ MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
 class Pool:
-    """Keeps `size` grants ready, and falls back to a login of the visitor's own when it is empty.
+    """Keeps `size` grants ready. When it is empty, each request logs in.
 
-    A grant leaves the pool once: to one visitor, or thrown away when less than four fifths of its
-    life are left. The event loop's single thread is what makes "once" true.
+    Each grant is issued at most once, because all code runs in the event loop's thread. A grant is
+    dropped when less than four fifths of its lifetime are left.
 
     Args:
         upstream: where grants come from.
-        size: grants to keep.
-        parallel: logins that may fill it at once; visitors need some of upstream's slots, too.
-        on_issue: is told of each request whether the pool had a grant for it.
-        name: of the avatar, for the log.
-        clock: monotonic seconds.
+        size: target number of ready grants.
+        parallel: maximum number of concurrent logins that fill the pool; the other login slots stay
+            free for visitors.
+        on_issue: called for each request with whether the pool had a grant.
+        name: name of the avatar, for the log.
+        clock: monotonic clock, in seconds.
     """
 
     def __init__(
@@ -68,33 +69,37 @@ class Pool:
 
     @property
     def ready(self) -> bool:
-        """Whether it has been full, or has tried for long enough.
+        """Whether it has been full once, or has tried for 30 seconds.
 
-        An upstream that is away must not keep the avatars of others from being served.
+        While Sentifyd is unavailable, avatars of other login URLs must still be served.
         """
         return self._loaded or self._clock() - self._began > MAX_LOADING_SECONDS
 
     @property
     def level(self) -> int:
-        """Grants that could be handed out now."""
+        """Number of ready grants."""
         now = self._clock()
         return sum(_is_fresh(held, now) for held in self._grants)
 
     @property
     def age(self) -> float:
-        """Seconds that the oldest of them has waited; 0 when there is none."""
+        """Age of the oldest grant in seconds; 0 when there is none."""
         return self._clock() - self._grants[0].born if self._grants else 0.0
 
     def start(self) -> None:
-        """Begin to fill the pool."""
+        """Start to fill the pool."""
         if self._filler is None:
             self._began = self._clock()
             self._filler = asyncio.create_task(self._fill())
 
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - a refresh is a request
-        """A grant that nobody else has or will get."""
+        """A grant for this visitor only.
+
+        Raises:
+            UpstreamError: the pool is empty, and the login failed.
+        """
         now = self._clock()
-        # Here as well, for an application whose lifespan nobody runs because it is mounted.
+        # A mounted application gets no lifespan events, so the pool may not be started yet.
         self.start()
         self._wanted.set()
         while self._grants:
@@ -106,7 +111,7 @@ class Pool:
         return await self._upstream.login()
 
     async def close(self) -> None:
-        """Stop filling, and forget the grants."""
+        """Stop filling, and drop the grants."""
         tasks = [task for task in (self._filler, *self._logins) if task is not None]
         for task in tasks:
             task.cancel()
@@ -122,17 +127,17 @@ class Pool:
             if missing <= 0 or len(self._logins) >= most:
                 await self._wait_until_wanted()
                 continue
-            # Before the login: a failure must be waited out whoever asks meanwhile.
+            # Before the login, so that requests during the pause cannot shorten it.
             await asyncio.sleep(self._pause())
             if self._clock() < self._rest_until:
-                # A login that was under way has failed meanwhile.
+                # Another login has failed in the meantime.
                 continue
             login = asyncio.create_task(self._log_in())
             self._logins.add(login)
             login.add_done_callback(self._ended)
 
     def _ended(self, login: asyncio.Task[None]) -> None:
-        # Both at once: a filler that is woken sooner still counts this one as under way.
+        # Discard before waking the filler, which counts the logins.
         self._logins.discard(login)
         self._wanted.set()
 
@@ -143,7 +148,7 @@ class Pool:
 
     def _rest(self, least: float) -> None:
         now = self._clock()
-        # Logins that were under way together fail together: that is one failure.
+        # Concurrent logins usually fail together, which counts as one failure.
         if now >= self._rest_until:
             self._backoff = min(MAX_BACKOFF_SECONDS, max(2 * self._backoff, 1.0))
         seconds = max(self._backoff, least) * random.uniform(1.0, 1.5)  # noqa: S311
@@ -154,7 +159,7 @@ class Pool:
             grant = await self._upstream.login()
         except UpstreamError as error:
             self._rest(min(error.retry_after, MAX_RETRY_AFTER_SECONDS))
-            # A refusal is not mended by waiting, and other avatars may be served meanwhile.
+            # Waiting does not fix a refused key, and the other avatars can be served.
             self._loaded = self._loaded or 400 <= error.status < 500
             self._log.warning(
                 "pool_not_filled",
@@ -163,7 +168,7 @@ class Pool:
                 grants=self.level,
                 **error.log_fields(),
             )
-        except Exception as error:  # noqa: BLE001 - the pool must outlive whatever it is
+        except Exception as error:  # noqa: BLE001 - no error may stop the pool
             self._rest(MAX_BACKOFF_SECONDS)
             self._log.error("pool_not_filled", avatar=self._name, **describe(error))
         else:
@@ -183,7 +188,7 @@ class Pool:
         if all(_is_fresh(held, now) for held in self._grants):
             return
         self._grants = deque(held for held in self._grants if _is_fresh(held, now))
-        # It is as full as this rate of refilling makes it, so waiting longer helps nobody.
+        # Grants expire as fast as they arrive, so the pool will not get fuller.
         self._loaded = True
 
 

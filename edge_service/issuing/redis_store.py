@@ -1,4 +1,4 @@
-"""Grants that several processes share through Redis, so that one of them logs in for all."""
+"""Shared grants in Redis, so that one process logs in for all replicas."""
 
 from __future__ import annotations
 
@@ -28,14 +28,18 @@ __all__ = ["RedisGrants", "connect"]
 
 MAX_CONNECTIONS = 64
 POLL_SECONDS = 0.05
-CLOCK_SKEW_SECONDS = 5.0
-# Raise it with every change of what is stored: another format counts as absent.
+REPLICA_CLOCK_SKEW_SECONDS = 5.0
+# Increase it with every change of the stored format; grants in another format are ignored.
 FORMAT = 2
 _UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end return 1"
 
 
 def connect(url: str) -> Redis:
-    """A client that gives up soon; nothing is sent before its first use."""
+    """A client with short timeouts; it connects on first use.
+
+    Raises:
+        ValueError: the URL cannot be used. The message says how to fix it, without the URL.
+    """
     from redis.asyncio import Redis
 
     return Redis.from_pool(connection_pool(url, MAX_CONNECTIONS))
@@ -44,15 +48,15 @@ def connect(url: str) -> Redis:
 class RedisGrants:
     """The grant of one avatar in Redis, with a lock for its renewal.
 
-    When Redis cannot be reached every process logs in for itself.
+    While Redis is unavailable, each process logs in on its own.
 
     Args:
-        client: the Redis client; it stays open.
-        avatar: whose grant it is.
-        sealer: encrypts the grant in Redis; `None` stores it as it is.
-        lock_seconds: the longest that one renewal may take.
-        on_fallback: is called with `True` when Redis becomes unavailable, and with `False` when it
-            is available again.
+        client: the Redis client; the caller closes it.
+        avatar: the avatar of the grant.
+        sealer: encrypts the grant in Redis; `None` stores it unencrypted.
+        lock_seconds: maximum duration of one renewal, in seconds.
+        on_fallback: called with `True` when Redis becomes unavailable, and with `False` when it is
+            available again.
     """
 
     def __init__(
@@ -69,26 +73,30 @@ class RedisGrants:
         self._lock_key = f"{self._key}:lock"
         self._lock_ms = int(lock_seconds * 1000)
         self._on_fallback = on_fallback
-        self._away = False
+        self._unavailable = False
         self._unlock = client.register_script(_UNLOCK)
         self._log = structlog.get_logger("service")
 
     async def renew(
         self, wanted: Callable[[HeldGrant], bool], log_in: Callable[[], Awaitable[HeldGrant]]
     ) -> HeldGrant:
-        """The stored grant when it is wanted; else log in, while other processes wait for it.
+        """The stored grant if it is wanted; otherwise log in, while other processes wait.
+
+        Args:
+            wanted: whether a stored grant can be used.
+            log_in: fetches a new grant.
 
         Raises:
-            UpstreamError: as `log_in` does.
+            UpstreamError: raised by `log_in`.
         """
         ours = secrets.token_hex(8)
         deadline = time.monotonic() + self._lock_ms / 1000
         try:
             found = await self._wait_for(wanted, ours, deadline)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
-            self._report(away=True, error=error)
+        except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
+            self._report(unavailable=True, error=error)
             return await log_in()
-        self._report(away=False)
+        self._report(unavailable=False)
         if found is not None:
             return found
         try:
@@ -103,7 +111,7 @@ class RedisGrants:
     async def _wait_for(
         self, wanted: Callable[[HeldGrant], bool], ours: str, deadline: float
     ) -> HeldGrant | None:
-        """A grant that is wanted, or `None` once it is our turn to log in."""
+        """A stored grant that is wanted, or `None` when this process has to log in."""
         locked = False
         while True:
             found = await self._load()
@@ -113,7 +121,7 @@ class RedisGrants:
                 return found
             if locked:
                 return None
-            # Once locked, look again: the one before may have stored a grant in between.
+            # Look again after locking, because the previous owner may have stored a grant.
             locked = bool(await self._client.set(self._lock_key, ours, nx=True, px=self._lock_ms))
             if not locked:
                 if time.monotonic() > deadline:
@@ -133,7 +141,7 @@ class RedisGrants:
                 text = self._sealer.open(text, self._key)
             return _unpack(text, left_ms / 1000)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ServiceError):
-            # Sealed with a key that is gone, or not in this format: the same as absent.
+            # Sealed with a removed key, or in another format: treat it as missing.
             return None
 
     async def _store(self, held: HeldGrant) -> None:
@@ -144,12 +152,12 @@ class RedisGrants:
         if left_ms > 0:
             await self._client.set(self._key, text, px=left_ms)
 
-    def _report(self, *, away: bool, error: BaseException | None = None) -> None:
-        if away == self._away:
+    def _report(self, *, unavailable: bool, error: BaseException | None = None) -> None:
+        if unavailable == self._unavailable:
             return
-        self._away = away
-        self._on_fallback(away)
-        if away:
+        self._unavailable = unavailable
+        self._on_fallback(unavailable)
+        if unavailable:
             self._log.warning(
                 "redis_unavailable", part="shared grants", exception=type(error).__name__
             )
@@ -158,7 +166,7 @@ class RedisGrants:
 
 
 def _pack(held: HeldGrant) -> str:
-    """A grant in the format that `FORMAT` numbers."""
+    """Serialize a grant in the current `FORMAT`."""
     grant = held.grant
     return json.dumps(
         {
@@ -175,23 +183,23 @@ def _pack(held: HeldGrant) -> str:
 
 
 def _unpack(text: str, left: float) -> HeldGrant:
-    """The grant in a text of `_pack`.
+    """Parse a text from `_pack`.
 
     Args:
         text: from Redis.
-        left: seconds until Redis drops it.
+        left: seconds until Redis deletes it.
 
     Raises:
-        ValueError: the text is in another format. A text that only claims to be in this one may
-            raise `KeyError` or `TypeError` as well.
+        ValueError: the text is in another format. A malformed text may also raise `KeyError` or
+            `TypeError`.
     """
     content: Any = parse_json(text.encode("utf-8"))
     if content["format"] != FORMAT:
         raise ValueError
     life = float(content["life"])
-    # Redis' own clock measures what is left, so that the clocks of processes may differ; but a
-    # value that somebody restored must not live again.
-    rest = float(content["expires"]) + CLOCK_SKEW_SECONDS - time.time()
+    # `left` comes from Redis' clock, because clocks of replicas differ. The stored time only stops
+    # expired grants that were restored from a backup.
+    rest = float(content["expires"]) + REPLICA_CLOCK_SKEW_SECONDS - time.time()
     grant = Grant(
         access_token=_checked(content["access_token"], str),
         refresh_token=_checked(content["refresh_token"], str),
@@ -202,16 +210,17 @@ def _unpack(text: str, left: float) -> HeldGrant:
     return HeldGrant(grant, time.monotonic() + min(left, life, rest) - life, life)
 
 
-def _checked(value: Any, *types: type) -> Any:  # noqa: ANN401 - whatever was stored
+def _checked(value: Any, *types: type) -> Any:  # noqa: ANN401 - any JSON value
     if not isinstance(value, types):
         raise TypeError
     return value
 
 
 def _key(avatar: AvatarSettings) -> str:
-    """A name that changes with everything that a grant depends on, and reveals nothing of the key.
+    """The Redis key of an avatar's grant.
 
-    It holds the format, so that releases with different ones can share a Redis during an update.
+    It depends on everything that the grant depends on, and reveals nothing about the API key. It
+    contains the format, so that different releases can share a Redis during an update.
     """
     parts = json.dumps([avatar.login_url, avatar.avatar_id, avatar.name]).encode("ascii")
     secret = hashlib.blake2b(avatar.api_key.encode("ascii")).digest()

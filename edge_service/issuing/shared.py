@@ -1,4 +1,4 @@
-"""The policy `shared`: one grant of an avatar for everybody, until shortly before it expires."""
+"""The policy `shared`: one grant for all visitors, renewed shortly before it expires."""
 
 from __future__ import annotations
 
@@ -24,31 +24,30 @@ EARLY_SHARE = 0.2
 LAST_SECONDS = 5.0
 LAST_SHARE = 0.05
 PACE_SECONDS = 1.0
-MAX_RETRY_AFTER_SECONDS = 60.0
+MAX_PAUSE_SECONDS = 60.0
 
 
 class GrantStore(Protocol):
-    """Where several processes keep the grant that they share."""
+    """A store in which several processes share a grant."""
 
     async def renew(
         self, wanted: Callable[[HeldGrant], bool], log_in: Callable[[], Awaitable[HeldGrant]]
     ) -> HeldGrant:
-        """The stored grant when it is wanted, else one that a single process logged in for."""
+        """The stored grant if it is wanted; otherwise exactly one process logs in for all."""
 
 
 class Shared:
-    """Hands the same grant to everybody, and renews it once however many ask.
+    """Issues the same grant to all visitors, with one login for each renewal.
 
-    A visitor who asks for a refresh never gets the grant that they came with: that forces a
-    renewal, but none sooner than a second after the last, so that nobody can turn refreshes into a
-    flood of logins.
+    A refresh never returns the grant that it replaces: it waits for a renewal. Renewals are at
+    least one second apart, so that refreshes cannot cause a flood of logins.
 
     Args:
         upstream: where grants come from.
-        store: shared with other processes; `None` keeps the grant in this one.
-        on_issue: is told of each request whether a grant was at hand.
-        name: of the avatar, for the log.
-        clock: monotonic seconds.
+        store: shares the grant with other processes; `None` keeps it in this process.
+        on_issue: called for each request with whether a grant was ready.
+        name: name of the avatar, for the log.
+        clock: monotonic clock, in seconds.
     """
 
     ready = True
@@ -74,10 +73,14 @@ class Shared:
         self._log = structlog.get_logger("service")
 
     def start(self) -> None:
-        """Do nothing: a site that nobody visits costs no login."""
+        """Do nothing: the first visitor causes the first login."""
 
     async def issue(self, request: GrantRequest) -> Grant:
-        """The current grant, or the one after it."""
+        """The current grant; for a refresh of that grant, the next one.
+
+        Raises:
+            ServiceError: there is no grant; the subclass says why.
+        """
         now = self._clock()
         held = self._held
         brought = request.refresh_token
@@ -90,19 +93,19 @@ class Shared:
         return self._show(held, now)
 
     async def close(self) -> None:
-        """Give up a renewal that is under way, and forget the grant."""
+        """Cancel a running renewal, and drop the grant."""
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
         self._held = self._shown = None
 
     async def _next(self, brought: str | None) -> Grant:
-        # Twice at most: the first may bring, from another process, just what the visitor has.
+        # Twice at most: another process may have stored the very grant that is to be replaced.
         for _ in range(2):
             until, error = self._failure
             if self._renewal is None and self._clock() < until:
                 raise error.with_traceback(None)
-            # Shielded, because the caller may leave while others wait for the same renewal.
+            # Shielded, because other visitors wait for the same renewal.
             held = await asyncio.shield(self._renewal or self._renew())
             if not _belongs_to(brought, held):
                 break
@@ -135,25 +138,25 @@ class Shared:
         if renewal.cancelled():
             return
         if (error := renewal.exception()) is not None:
-            foreseen = error if isinstance(error, ServiceError) else ServiceError()
-            pause = max(PACE_SECONDS, min(foreseen.retry_after, MAX_RETRY_AFTER_SECONDS))
-            self._failure = (self._clock() + pause, foreseen)
-            details = foreseen.log_fields() if foreseen is error else describe(error)
+            failure = error if isinstance(error, ServiceError) else ServiceError()
+            pause = max(PACE_SECONDS, min(failure.retry_after, MAX_PAUSE_SECONDS))
+            self._failure = (self._clock() + pause, failure)
+            details = failure.log_fields() if failure is error else describe(error)
             self._log.warning(
-                "grant_not_renewed", avatar=self._name, reason=foreseen.code, **details
+                "grant_not_renewed", avatar=self._name, reason=failure.code, **details
             )
             return
         held = self._held = renewal.result()
         ends = held.born + held.life
         # Jitter, so that processes do not renew all at once.
         self._renew_at = ends - _early(held) * random.uniform(1.0, 2.0)  # noqa: S311
-        # At least a second, because a JWT tells its times in whole ones.
+        # At least a second, because times in a JWT are whole seconds.
         last = max(min(LAST_SECONDS, LAST_SHARE * held.life), min(1.0, held.life / 2))
         self._ends_at = ends - last
         self._shown = None
 
     def _show(self, held: HeldGrant, now: float) -> Grant:
-        """The grant with what remains of its life: the same object for a second."""
+        """The grant with its remaining lifetime; the same object within each second."""
         if held.grant.expires_in is None or held is not self._held:
             return held.at(now)
         second = math.floor(held.left(now))

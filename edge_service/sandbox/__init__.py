@@ -1,1 +1,1 @@
-"""A local stand-in for Sentifyd, for demos, previews and tests. It never leaves this machine."""
+"""A local stand-in for Sentifyd, for demos, previews and tests. It sends nothing elsewhere."""

@@ -32,13 +32,13 @@ _PARTS = ("storage", "state", "markup", "actions", "conversation", "element")
 
 @dataclass(slots=True)
 class Sandbox:
-    """What the sandbox knows and counts.
+    """State and routes of the sandbox.
 
     Attributes:
-        api_key: the key that its login accepts.
-        token_life: seconds that an access token lives.
-        fault: how logins misbehave at the moment.
-        logins: login calls so far, refused ones included.
+        api_key: the API key that its login accepts.
+        token_life: lifetime of access tokens in seconds.
+        fault: how logins fail at the moment; `None` if they work.
+        logins: number of login calls so far, including refused ones.
     """
 
     api_key: str = field(repr=False)
@@ -48,7 +48,7 @@ class Sandbox:
     mint: TokenMint = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Make the signing key."""
+        """Create the signing key."""
         self.mint = TokenMint(self.token_life)
 
     async def login(self, request: Request) -> Response:
@@ -93,14 +93,14 @@ class Sandbox:
         return {"data": {**tokens, "avatar_params": parameters}}
 
     async def talk(self, socket: WebSocket) -> None:
-        """`/ws`: the first message brings the access token; the connection ends with its life."""
+        """`/ws`: the first message has the access token; the connection ends when it expires."""
         conversation = Conversation(socket, greeting)
         await socket.accept()
         try:
             claims = self.mint.check_access_token(await conversation.receive_token())
             await conversation.begin(claims["sub"])
             while True:
-                # Only waiting ends with the token: a question that was put is answered first.
+                # The timeout covers only the wait: a received question is still answered.
                 async with asyncio.timeout(claims["exp"] - time.time()):
                     text = await conversation.next_text()
                 await answer(text, conversation)
@@ -112,15 +112,16 @@ class Sandbox:
             return
 
     async def control(self, request: Request) -> Response:
-        """`/sandbox`: GET tells the state, PUT switches a fault on, DELETE switches it off."""
+        """`/sandbox`: GET returns the state, PUT switches a fault on, DELETE switches it off."""
         if request.method == "PUT":
             try:
                 self.fault = Fault(**await request.json())
             except TypeError:
                 known = ", ".join(field.name for field in fields(Fault) if field.init)
-                return JSONResponse({"error": f"send an object with kind, of {known}"}, 400)
-            except ValueError as error:
-                return JSONResponse({"error": str(error)}, 400)
+                error = f"send a JSON object with kind; the fields are {known}"
+                return JSONResponse({"error": error}, 400)
+            except ValueError as problem:
+                return JSONResponse({"error": str(problem)}, 400)
         elif request.method == "DELETE":
             self.fault = None
         return JSONResponse(
@@ -154,6 +155,6 @@ def _loader(element: str) -> Response:
     once = "if (customElements.get(ELEMENT)) return;"
     parts = [(_COMPONENT / f"{part}.js").read_text("utf-8") for part in _PARTS]
     source = "\n".join(["(() => {", *constants, once, *parts, "})();", ""])
-    # A module script is fetched with CORS, a classic one without: both must work.
+    # Browsers fetch module scripts with CORS, and classic scripts without.
     headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
     return Response(source, media_type="text/javascript", headers=headers)

@@ -1,4 +1,4 @@
-"""What the sandbox's avatar says: it echoes, or looks into the site that the page can search."""
+"""The answers of the sandbox's avatar: an echo, or results of the page's search action."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ MAX_QUERY = 200
 MAX_TITLE = 200
 MAX_EXCERPT = 300
 MAX_URL = 2000
-HONESTY = "This sandbox only searches; the real avatar would answer in its own words."
+DISCLAIMER = "This sandbox only searches; the real avatar would answer in its own words."
 
 
 def greeting(actions: Set[str]) -> str:
-    """The first line, on a page with these actions."""
+    """The first line of the conversation, for a page with these actions."""
     if SEARCH not in actions:
         return "Hello! I am a sandbox: I repeat what you write."
-    hint = " With “open” and a few words I take you to a page." if OPEN_PAGE in actions else ""
+    hint = " Write “open” and a few words to go to a page." if OPEN_PAGE in actions else ""
     return f"Hello! I am a sandbox: ask me something, and I search this site for it.{hint}"
 
 
@@ -37,7 +37,7 @@ async def answer(text: str, conversation: Conversation) -> None:
     try:
         await _look_up(text, conversation)
     except CallRefused:
-        await conversation.say("You did not allow it, so I leave it.")
+        await conversation.say("You did not allow it, so I did nothing.")
     except CallFailed as error:
         await conversation.say(f"That did not work: {error}.")
 
@@ -47,13 +47,13 @@ async def _look_up(text: str, conversation: Conversation) -> None:
     query = (wanted or text)[:MAX_QUERY]
     hits = _links(await conversation.call(SEARCH, {"query": query, "limit": MAX_HITS}))
     if not hits:
-        await conversation.say(f"I looked into this site and found nothing. {HONESTY}")
+        await conversation.say(f"I searched this site and found nothing. {DISCLAIMER}")
     elif wanted and OPEN_PAGE in conversation.actions:
-        # Said before it is done: the page that hears it may be gone afterwards.
+        # Before the action, which may replace the page that shows this message.
         await conversation.say("I open the page that fits best:", hits[:1])
         await conversation.call(OPEN_PAGE, {"url": hits[0]["url"]})
     else:
-        await conversation.say(f"I looked into this site and found these pages. {HONESTY}", hits)
+        await conversation.say(f"I searched this site and found these pages. {DISCLAIMER}", hits)
 
 
 def _links(result: object) -> list[Link]:
@@ -61,7 +61,7 @@ def _links(result: object) -> list[Link]:
         case {"results": list(hits)}:
             links = (_link(hit) for hit in hits[:MAX_HITS])
             return [link for link in links if link is not None]
-    raise CallFailed(f"{SEARCH} gave no list of results")
+    raise CallFailed(f"{SEARCH} returned no list of results")
 
 
 def _link(hit: object) -> Link | None:

@@ -1,7 +1,7 @@
-"""The WebSocket between avatar and component: messages both ways, and calls of the page's actions.
+"""The WebSocket between avatar and component: messages in both directions, and action calls.
 
-Everything that comes in is bounded and checked. A message that is malformed, or comes where it has
-no place, raises a `ValueError` or `KeyError`.
+Incoming messages are limited and validated. A malformed or unexpected message raises a `ValueError`
+or `KeyError`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 
 class Link(TypedDict):
-    """A page to go to."""
+    """A link to a page, with the excerpt that matched."""
 
     text: str
     url: str
@@ -33,7 +33,7 @@ class Link(TypedDict):
 
 
 class CallFailed(Exception):
-    """An action did not do its work; the text tells why."""
+    """An action failed; the message says why."""
 
 
 class CallRefused(Exception):
@@ -41,11 +41,11 @@ class CallRefused(Exception):
 
 
 class Conversation:
-    """One visitor.
+    """The conversation with one visitor.
 
     Args:
         socket: an open connection.
-        greet: makes the greeting for a page that has these actions.
+        greet: returns the greeting for a page with these actions.
     """
 
     def __init__(self, socket: WebSocket, greet: Callable[[Set[str]], str]) -> None:
@@ -58,31 +58,31 @@ class Conversation:
         self._outcome: dict[str, Any] = {}
 
     async def receive_token(self) -> str:
-        """The access token that the first message brings."""
+        """The access token from the first message."""
         message = await self._receive()
-        self._learn(message.get("actions", []))
+        self._set_actions(message.get("actions", []))
         return _text(message["accessToken"])
 
     async def begin(self, avatar: str) -> None:
-        """Tell the component that its token is good."""
+        """Confirm to the component that its token is valid."""
         greeting = self._greet(self.actions)
         await self._send({"type": "ready", "avatar": avatar, "greeting": greeting})
 
     async def next_text(self) -> str:
-        """What the visitor writes next."""
+        """The visitor's next message."""
         while not self._texts:
-            await self._heed()
+            await self._process_message()
         return self._texts.popleft()
 
     async def say(self, text: str, links: Sequence[Link] = ()) -> None:
-        """Write to the visitor."""
+        """Send a message to the visitor."""
         await self._send({"type": "message", "text": text, "links": list(links)})
 
     async def call(self, name: str, arguments: dict[str, object]) -> Any:  # noqa: ANN401 - JSON
         """Run one of the page's actions, and wait for its result.
 
         Raises:
-            CallFailed: the action told an error, or took too long.
+            CallFailed: the action returned an error, or took too long.
             CallRefused: the visitor did not allow it.
         """
         self._calls += 1
@@ -93,7 +93,7 @@ class Conversation:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 while number in self._unanswered:
-                    await self._heed()
+                    await self._process_message()
         except TimeoutError:
             raise CallFailed("it took too long") from None
         match self._outcome:
@@ -103,23 +103,23 @@ class Conversation:
                 raise CallFailed(error)
         raise CallRefused
 
-    async def _heed(self) -> None:
+    async def _process_message(self) -> None:
         match await self._receive():
             case {"text": text, **rest} if not rest and len(self._texts) < MAX_WAITING:
                 self._texts.append(_text(text))
             case {"actions": actions, **rest} if not rest:
-                self._learn(actions)
+                self._set_actions(actions)
                 text = self._greet(self.actions)
                 await self._send({"type": "greeting", "text": text})
             case {"call": int(number), **outcome} if number in self._unanswered:
-                # An answer that comes too late is right, and of no use any more.
+                # A late answer is valid, but no longer used.
                 self._unanswered.discard(number)
                 self._outcome = _checked(outcome)
             case _:
                 raise ValueError
 
     async def _send(self, message: dict[str, Any]) -> None:
-        # Escaped, because half a surrogate pair that a page has cut off cannot be sent as it is.
+        # ASCII with escapes, because a page may cut off half of a surrogate pair.
         await self._socket.send_text(json.dumps(message))
 
     async def _receive(self) -> dict[str, Any]:
@@ -134,7 +134,7 @@ class Conversation:
             raise ValueError
         return message
 
-    def _learn(self, actions: object) -> None:
+    def _set_actions(self, actions: object) -> None:
         if not isinstance(actions, list):
             raise ValueError
         self.actions = frozenset(_action_name(action) for action in actions)

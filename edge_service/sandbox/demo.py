@@ -29,7 +29,7 @@ EXAMPLE = Path("example_docs/mkdocs.yml")
 STOP_SIGNALS = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-# What the example is built with: packages as they are imported, and as they are installed.
+# Packages that build the example: the name to import, and the name to install.
 TOOLS = {
     "mkdocs": "mkdocs",
     "material": "mkdocs-material",
@@ -39,20 +39,20 @@ PORTS = {"SANDBOX_PORT": 8090, "EDGE_PORT": 8080, "SITE_PORT": 8000}
 
 
 class DemoError(Exception):
-    """The demo cannot run; the text is one line with the cure."""
+    """The demo cannot run; the message says how to fix it."""
 
 
-def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> None:
-    """Build the site, serve all three until Ctrl-C, and leave nothing behind.
+def run_demo(config_file: Path, token_life: int, output: Callable[..., None]) -> None:
+    """Build the site, serve everything until Ctrl-C, and remove the built site.
 
     Args:
-        config_file: the site's mkdocs.yml. It takes the addresses of loader and token endpoint
-            from the variables `SENTIFYD_LOADER_URL` and `SENTIFYD_TOKEN_ENDPOINT`.
-        token_life: seconds that an access token lives.
-        say: prints lines for the person at the terminal.
+        config_file: the site's mkdocs.yml. It must read the URLs of loader and token endpoint from
+            the variables `SENTIFYD_LOADER_URL` and `SENTIFYD_TOKEN_ENDPOINT`.
+        token_life: lifetime of access tokens in seconds.
+        output: prints lines for the person at the terminal.
 
     Raises:
-        DemoError: something is missing, a port is taken, or the site does not build.
+        DemoError: something is missing, a port is in use, or the build of the site fails.
     """
     _check_tools(config_file)
     sandbox_socket, edge_socket, site_socket = _bind_all()
@@ -61,9 +61,9 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
     api_key = os.environ.get("SANDBOX_API_KEY")
     pair = Pair.on(sandbox_socket, edge_socket, origins, token_life, api_key)
     configure_logging("warning", "console")
-    stopped = _heed_signals()
+    stopped = _handle_signals()
     with tempfile.TemporaryDirectory(prefix="sentifyd-demo-") as folder:
-        say("Building the site ...")
+        output("Building the site ...")
         _build(
             config_file,
             Path(folder),
@@ -74,32 +74,31 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
             },
             stopped,
         )
-        begin, left_out = "ask it something about this site", "The page “Without an avatar”"
+        begin, excluded = "ask it something about this site", "The page “Without an avatar”"
         if config_file != EXAMPLE:
-            begin, left_out = "type a message", "A page that is left out"
+            begin, excluded = "type a message", "A page that you exclude"
 
         def announce() -> None:
-            say(
+            output(
                 "",
                 f"  Open {site}/",
                 "",
-                f"  1. The avatar stands at the bottom right: open it, and {begin}.",
-                f"  2. Its token lives {token_life} s: watch it being refreshed through "
-                f"{pair.edge}.",
-                f"  3. {left_out} has none, and asks no third party for anything.",
+                f"  1. The avatar is at the bottom right: open it, and {begin}.",
+                f"  2. Its token expires after {token_life} s: watch how {pair.edge} refreshes it.",
+                f"  3. {excluded} has no avatar, and sends no request to a third party.",
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
             )
 
         apps = (*pair.apps, (_site(Path(folder)), site_socket))
         serve(apps, announce, STOP_SIGNALS, websockets=True)
-    say("", "Stopped.")
+    output("", "Stopped.")
 
 
 def _check_tools(config_file: Path) -> None:
     if not config_file.is_file():
         raise DemoError(
-            f"{config_file} is not there: run this in a clone of the project, or name a site "
+            f"{config_file} does not exist: run this in a clone of the project, or choose a site "
             "with --config-file"
         )
     wanted = TOOLS if config_file == EXAMPLE else {"mkdocs": TOOLS["mkdocs"]}
@@ -121,10 +120,10 @@ def _bind_all() -> list[socket.socket]:
     return sockets
 
 
-def _heed_signals() -> threading.Event:
-    """An event that a signal to stop sets.
+def _handle_signals() -> threading.Event:
+    """Return an event that a stop signal sets.
 
-    Raising an exception instead could lose the build between its start and the handling of its end.
+    An exception could arrive just after the build has started, and leave it running.
     """
     stopped = threading.Event()
     for number in STOP_SIGNALS:
@@ -135,12 +134,12 @@ def _heed_signals() -> threading.Event:
 def _build(
     config_file: Path, site_dir: Path, variables: dict[str, str], stopped: threading.Event
 ) -> None:
-    # With --quiet MkDocs would not count the warnings either. A site of one's own may have some.
+    # Without --quiet, with which MkDocs does not count warnings. Other sites may have warnings.
     strict = ["--strict"] if config_file == EXAMPLE else []
     command = [sys.executable, "-m", "mkdocs", "build", *strict]
     with subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
         [*command, "--config-file", str(config_file), "--site-dir", str(site_dir)],
-        # Material's notice about its own future would bury the line that says what is wrong.
+        # Material's notice about MkDocs 2 would hide the error message.
         env={**os.environ, "NO_MKDOCS_2_WARNING": "1", **variables},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
@@ -152,12 +151,12 @@ def _build(
             with suppress(subprocess.TimeoutExpired):
                 output, _ = process.communicate(timeout=0.1)
         process.kill()
-    # Ctrl-C reaches the build as well, which may be the first to end.
+    # Ctrl-C also stops the build, which may end first.
     if output is None or stopped.is_set():
         raise SystemExit(130)
     if process.returncode:
         lines = [line for line in output.splitlines() if line and not line.startswith("INFO ")]
-        raise DemoError("\n".join(["the site does not build:", *lines]))
+        raise DemoError("\n".join(["the build of the site failed:", *lines]))
 
 
 def _site(folder: Path) -> Starlette:

@@ -1,4 +1,4 @@
-"""Ways in which the sandbox's login can go wrong on purpose."""
+"""Faults that the sandbox's login can simulate."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ BOMB_MEBIBYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One kind of misbehaviour, until it is switched off.
+    """A simulated fault, active until it is switched off.
 
     Attributes:
-        kind: `delay` answers late; `status` answers with an error; `flap` does so `count` times,
-            answers well as often, and starts over; `drip` sends a byte at a time; `reset` breaks
-            off in mid-answer; `garbage` is not JSON; `redirect` is a 307 to `location`;
-            `oversized` sends two mebibytes; `bomb` a grant in 32 mebibytes of white space, which
-            gzip makes small.
-        seconds: before the answer (`delay`) or between two bytes (`drip`).
+        kind: `delay` answers late; `status` answers with an error; `flap` alternates between
+            `count` errors and `count` successes; `drip` sends one byte at a time; `reset` closes
+            the connection within the response; `garbage` is not JSON; `redirect` is a 307 to
+            `location`; `oversized` sends two mebibytes; `bomb` sends a grant with 32 mebibytes of
+            white space, which gzip makes small.
+        seconds: time before the response (`delay`) or between two bytes (`drip`).
         status: HTTP status of `status` and `flap`.
         retry_after: `Retry-After` of `status` and `flap`, in seconds.
         location: target of `redirect`.
-        count: errors, and good answers, in one run of `flap`.
+        count: number of errors, and of successes, in one run of `flap`.
     """
 
     kind: FaultKind
@@ -50,10 +50,10 @@ class Fault:
     )
 
     def __post_init__(self) -> None:
-        """Refuse what cannot be done.
+        """Validate the fields.
 
         Raises:
-            ValueError: an unknown kind, or a value outside its bounds.
+            ValueError: an unknown kind, or a value out of range.
         """
         if self.kind not in get_args(FaultKind):
             raise ValueError(f"kind must be one of {', '.join(get_args(FaultKind))}")
@@ -69,7 +69,7 @@ class Fault:
             raise ValueError("count must be a whole number from 1 to 1000")
 
     async def instead_of(self, answer: dict[str, Any]) -> Response:
-        """What to send in place of an honest answer."""
+        """The response to send instead of this login answer."""
         match self.kind:
             case "delay":
                 await asyncio.sleep(self.seconds)
@@ -82,7 +82,7 @@ class Fault:
             case "drip":
                 return StreamingResponse(self._drip(JSONResponse(answer).body))
             case "reset":
-                # The server notices the missing bytes and drops the connection.
+                # The server closes the connection because bytes are missing.
                 return Response(b"{", headers={"Content-Length": "1000"})
             case "garbage":
                 return Response(b"\x00<html>this is not JSON", media_type="application/json")
@@ -112,7 +112,7 @@ def _bomb(body: bytes | memoryview) -> bytes:
 
 @cache
 def _compressed_space() -> tuple[bytes, zlib._Compress]:
-    """White space, which JSON may begin with, and what compresses the rest of the same stream."""
+    """Compressed white space, and the compressor to continue the stream with."""
     compressor = zlib.compressobj(wbits=zlib.MAX_WBITS | 16)
     space = b"".join(compressor.compress(b" " * MEBIBYTE) for _ in range(BOMB_MEBIBYTES))
     return space + compressor.flush(zlib.Z_SYNC_FLUSH), compressor

@@ -28,10 +28,10 @@ TOKEN_LIFE = 3600
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Both applications, and where they will answer.
+    """A sandbox and a token service, and their URLs.
 
     Attributes:
-        apps: with the sockets that they listen on; the sandbox first.
+        apps: both applications with the sockets that they listen on; the sandbox first.
         sandbox: the sandbox's base URL.
         edge: the token service's base URL.
     """
@@ -49,14 +49,14 @@ class Pair:
         token_life: int,
         api_key: str | None = None,
     ) -> Pair:
-        """Put the two together.
+        """Create both applications.
 
         Args:
             sandbox_socket: a bound socket for the sandbox.
             edge_socket: a bound socket for the token service.
-            origins: whose pages may ask for tokens.
-            token_life: seconds that an access token lives.
-            api_key: what the one logs in to the other with; a random key when not given.
+            origins: origins whose pages may request tokens.
+            token_life: lifetime of access tokens in seconds.
+            api_key: the key for logins at the sandbox; `None` creates a random key.
         """
         sandbox, edge = (address(sock) for sock in (sandbox_socket, edge_socket))
         key = api_key or secrets.token_urlsafe(24)
@@ -65,7 +65,7 @@ class Pair:
             login_url=f"{sandbox}/api/login",
             allowed_origins=frozenset(origins),
         )
-        # Tokens may live for a second here, so that a single page asks once a second.
+        # With the shortest lifetime, a page requests a token every second.
         settings = Settings(avatars={"": avatar}, rate_limit="600/minute")
         apps = (
             (create_sandbox(Sandbox(key, token_life)), sandbox_socket),
@@ -75,12 +75,12 @@ class Pair:
 
     @property
     def token_endpoint(self) -> str:
-        """Where pages ask for tokens."""
+        """The URL of the token endpoint."""
         return f"{self.edge}/request_tokens"
 
     @property
     def loaders(self) -> dict[str, str]:
-        """The loader's address of each component."""
+        """The URL of each component's loader."""
         return {
             "bot": f"{self.sandbox}/sentifyd-bot/main.js",
             "realtime": f"{self.sandbox}/sentifyd-realtime/v1/main.js",
@@ -88,20 +88,19 @@ class Pair:
 
 
 def address(sock: socket.socket) -> str:
-    """The base URL of what listens there."""
+    """The base URL of a socket."""
     return f"http://{HOST}:{sock.getsockname()[1]}"
 
 
 def run_preview(
-    origins: Iterable[str], say: Callable[[str], None], *, with_parent: bool = False
+    origins: Iterable[str], output: Callable[[str], None], *, with_parent: bool = False
 ) -> None:
     """Serve both on free loopback ports.
 
     Args:
-        origins: whose pages may ask for tokens.
-        say: is given the addresses, as one line of JSON, once both answer.
-        with_parent: stop when standard input is closed, so that this ends with whoever holds its
-            other end, however that ends.
+        origins: origins whose pages may request tokens.
+        output: called with the URLs, as one line of JSON, once both accept requests.
+        with_parent: stop when standard input is closed, and therefore when the parent process ends.
 
     Raises:
         AddressUnavailable: there is no free port.
@@ -112,7 +111,7 @@ def run_preview(
     def announce() -> None:
         if with_parent:
             threading.Thread(target=_follow_parent, daemon=True).start()
-        say(json.dumps({"token_endpoint": pair.token_endpoint, "loaders": pair.loaders}))
+        output(json.dumps({"token_endpoint": pair.token_endpoint, "loaders": pair.loaders}))
 
     serve(pair.apps, announce, grace=1, websockets=True)
 
@@ -120,5 +119,5 @@ def run_preview(
 def _follow_parent() -> None:
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    # os.kill would end the process at once on Windows, whatever handles the signal.
+    # On Windows, os.kill would end the process without running the signal handler.
     signal.raise_signal(signal.SIGTERM)

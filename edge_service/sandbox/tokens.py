@@ -1,4 +1,4 @@
-"""The sandbox's tokens: real JWTs (RFC 7519), signed with a key of this process."""
+"""The sandbox's tokens: JWTs (RFC 7519), signed with a random key of this process."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from joserfc.jwk import OctKey
 __all__ = ["InvalidToken", "TokenMint"]
 
 ISSUER = "sentifyd-sandbox"
-REFRESH_SECONDS = 24 * 3600
+REFRESH_TOKEN_LIFE_SECONDS = 24 * 3600
 
 
 class InvalidToken(Exception):
-    """A token that this sandbox did not sign, or that has expired."""
+    """The token is forged, expired or of another kind."""
 
 
 class TokenMint:
-    """Makes and checks tokens.
+    """Creates and verifies tokens.
 
     Args:
-        life: seconds that an access token lives.
+        life: lifetime of access tokens in seconds.
     """
 
     def __init__(self, life: int) -> None:
@@ -43,7 +43,7 @@ class TokenMint:
 
     def refresh_token(self, avatar: str) -> str:
         """A token for `?refreshToken=`."""
-        return self._token(avatar, "refresh", REFRESH_SECONDS)
+        return self._token(avatar, "refresh", REFRESH_TOKEN_LIFE_SECONDS)
 
     def check_access_token(self, token: str) -> dict[str, Any]:
         """The claims of an access token.

@@ -1,1 +1,1 @@
-"""Serving an ASGI application safely on the open internet."""
+"""Serves an ASGI application safely on the internet."""

@@ -1,4 +1,4 @@
-"""Run ASGI applications on sockets until the process is told to stop."""
+"""Runs ASGI applications on sockets until a stop signal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NO_HANGUP = (
 
 
 class AddressUnavailable(OSError):
-    """Nobody can listen there; the text says how to choose another address."""
+    """The service cannot listen there; the message says how to choose another address."""
 
 
 def bind(host: str, port: int, variable: str) -> socket.socket:
@@ -37,15 +37,15 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
     Args:
         host: address or name.
         port: TCP port; 0 takes any free one.
-        variable: environment variable that chooses the port, for the message.
+        variable: name of the setting for the port, for the error message.
 
     Raises:
-        AddressUnavailable: the port is taken, or the address is not this machine's.
+        AddressUnavailable: the port is in use, or the address does not belong to this machine.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
-    # On Windows, SO_REUSEADDR would let another process take the port over, and this option is
-    # what keeps it; a port whose last connections just ended is free there anyway.
+    # On Windows, SO_REUSEADDR would let another process take over the port. SO_EXCLUSIVEADDRUSE
+    # prevents that, and still allows a quick restart.
     option = getattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_REUSEADDR)
     sock.setsockopt(socket.SOL_SOCKET, option, 1)
     try:
@@ -55,11 +55,11 @@ def bind(host: str, port: int, variable: str) -> socket.socket:
         sock.close()
         about_port = error.errno in (errno.EADDRINUSE, errno.EACCES)
         reason = (
-            "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+            "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
         )
-        cure = variable if about_port else "HOST, as in 0.0.0.0 for every address of this machine"
+        fix = variable if about_port else "HOST, such as 0.0.0.0 for all addresses of this machine"
         raise AddressUnavailable(
-            f"port {port} on {host} {reason}: choose another with {cure}"
+            f"port {port} on {host} {reason}: choose another with {fix}"
         ) from None
     return sock
 
@@ -75,16 +75,16 @@ def serve(
 ) -> None:
     """Serve every application on its socket in one event loop; return after a stop signal.
 
-    One process, so that nothing can be left behind when it ends, however it ends.
+    All run in one process, so that no child process can be left behind.
 
     Args:
         apps: applications and the sockets that they listen on.
-        on_start: called once all of them answer.
-        stop_signals: the first one lets requests under way finish, a second one does not.
-        on_hangup: called at each SIGHUP; `None` leaves that signal alone. Where platform or event
-            loop cannot handle it, as on Windows, a log line says so, and all else works.
-        grace: seconds that requests under way get to finish.
-        websockets: whether any of them speaks WebSocket.
+        on_start: called once all of them accept requests.
+        stop_signals: the first signal starts a graceful shutdown, a second one ends it.
+        on_hangup: called at each SIGHUP; `None` does not handle it. If the platform has no SIGHUP,
+            as on Windows, a log line reports that.
+        grace: seconds that current requests get to finish.
+        websockets: whether any application uses WebSockets.
     """
     _allow_many_connections()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
@@ -119,7 +119,7 @@ async def _serve(
 
 
 def _handle_hangup(on_hangup: Callable[[], None]) -> bool:
-    """Call it at each SIGHUP; false where that is not possible."""
+    """Call `on_hangup` at each SIGHUP; return whether the platform supports that."""
     number = getattr(signal, "SIGHUP", None)
     if number is None:
         return False
@@ -131,7 +131,7 @@ def _handle_hangup(on_hangup: Callable[[], None]) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """A server among others: signals are handled once, for all of them."""
+    """A uvicorn server without signal handlers: `_serve` handles signals for all servers."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -146,8 +146,8 @@ class _Server(uvicorn.Server):
         self.up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        # A connection that the kernel has accepted is a visitor who waits: closing the socket
-        # would reset it. A duplicate keeps the queue, so that it can be emptied first.
+        # Closing the socket would reset connections that the kernel has accepted, but we have not.
+        # A duplicate keeps their queue, so that they can be served first.
         queues = [sock.dup() for sock in sockets or []]
         for server in self.servers:
             server.close()
@@ -156,7 +156,7 @@ class _Server(uvicorn.Server):
                 await self._accept_all(queue)
         await super().shutdown(sockets)
         if self.force_exit:
-            # uvicorn leaves it out then, and its task would die with a traceback.
+            # After a forced exit, uvicorn skips it, and its task would log a traceback.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.lifespan.shutdown(), FORCED_SECONDS)
 
@@ -181,20 +181,20 @@ def _config(app: ASGIApp, grace: float, *, websockets: bool) -> uvicorn.Config:
         app,
         http=BoundedProtocol,
         log_config=None,
-        # Its access log writes whole URLs, and its proxy headers believe any local sender.
+        # Its access log contains whole URLs, and its proxy headers trust every local sender.
         access_log=False,
         proxy_headers=False,
         server_header=False,
         ws="websockets-sansio" if websockets else "none",
-        # Longer than proxies keep theirs, as a rule a minute: whoever closes first must be the
-        # proxy, or a request is on its way to a connection that is gone.
+        # Longer than the usual minute of proxies: if the service closed first, it could cut off a
+        # request that the proxy has just sent.
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(grace),
     )
 
 
 def _allow_many_connections() -> None:
-    """As many open files as the system lets this process have; the usual 1,024 are few."""
+    """Raise the limit of open files, because each connection needs one; the default is 1,024."""
     try:
         from resource import (  # type: ignore[attr-defined, unused-ignore] # not on Windows
             RLIM_INFINITY,

@@ -1,4 +1,4 @@
-"""What `sentifyd-edge serve` does before it serves: settings and sockets, or all that is wrong."""
+"""Startup of `sentifyd-edge serve`: reads the settings, opens the sockets, reports all problems."""
 
 from __future__ import annotations
 
@@ -22,14 +22,17 @@ T = TypeVar("T")
 def prepare(
     environ: Mapping[str, str], shown: Mapping[str, str]
 ) -> tuple[Settings, list[socket.socket]]:
-    """The settings, and the socket of the service, with a second one where metrics have a port.
+    """Read the settings and open the sockets.
 
     Args:
         environ: environment variables.
-        shown: what a variable is called in a problem, where an argument has set it.
+        shown: other names for variables in error messages, such as `--port` for `PORT`.
+
+    Returns:
+        The settings, and the socket of the service; with `METRICS_PORT`, a second socket for it.
 
     Raises:
-        SettingsError: with all that is wrong at once, ports that are taken included.
+        SettingsError: lists all problems at once, ports in use included.
     """
     problems: Sequence[str] = ()
     settings = None
@@ -37,11 +40,11 @@ def prepare(
         settings = Settings.from_env(environ, shown)
     except SettingsError as error:
         problems = error.problems
-    sockets, taken = _bind(environ)
-    if settings is None or taken:
+    sockets, unavailable = _bind(environ)
+    if settings is None or unavailable:
         for sock in sockets:
             sock.close()
-        raise SettingsError([*problems, *taken])
+        raise SettingsError([*problems, *unavailable])
     return settings, sockets
 
 
@@ -51,13 +54,13 @@ def run(
     environ: Mapping[str, str],
     greet: Callable[[int], None] | None = None,
 ) -> None:
-    """Serve until a signal ends it.
+    """Serve until a stop signal.
 
     Args:
-        settings: what `prepare` returned, together with the sockets.
-        sockets: those.
-        environ: environment variables, read again for the avatars at SIGHUP.
-        greet: tells in place of the log that it listens; gets the port.
+        settings: from `prepare`.
+        sockets: from `prepare`.
+        environ: environment variables; SIGHUP reads the avatars from them again.
+        greet: called with the port once the service listens; `None` writes log lines instead.
     """
     configure_logging(settings.log_level, settings.log_format)
     app = create_app(settings)
@@ -73,7 +76,7 @@ def run(
         app.state.metrics.reloaded(ok=not problems)
         log_reload(problems)
 
-    def tell() -> None:
+    def report_listening() -> None:
         port = sockets[0].getsockname()[1]
         if greet is not None:
             greet(port)
@@ -83,16 +86,16 @@ def run(
 
     serving.serve(
         apps,
-        tell,
-        # Without a file there is nothing to read again, and the signal ends the process as ever.
+        report_listening,
+        # Without a file there is nothing to reload, and SIGHUP keeps its default: end the process.
         on_hangup=reload if settings.avatars_file is not None else None,
-        # A body, a key set, a slot and a login may each have to be waited for.
+        # A request may wait for its body, the key set, a login slot and a login.
         grace=8 + 2 * settings.upstream_timeout,
     )
 
 
 def _bind(environ: Mapping[str, str]) -> tuple[list[socket.socket], list[str]]:
-    """The sockets that can be had, and a line for each that cannot."""
+    """The sockets that could be opened, and an error line for each other one."""
     host, port, metrics_port = (
         _valid(environ, Variables.HOST),
         _valid(environ, Variables.PORT),
@@ -102,18 +105,18 @@ def _bind(environ: Mapping[str, str]) -> tuple[list[socket.socket], list[str]]:
     if metrics_port != port:
         wanted.append((metrics_port, "METRICS_PORT"))
     sockets: list[socket.socket] = []
-    taken: list[str] = []
-    for number, cure in wanted:
+    unavailable: list[str] = []
+    for number, variable in wanted:
         if host is not None and number is not None:
             try:
-                sockets.append(serving.bind(host, number, cure))
+                sockets.append(serving.bind(host, number, variable))
             except serving.AddressUnavailable as error:
-                taken.append(str(error))
-    return sockets, taken
+                unavailable.append(str(error))
+    return sockets, unavailable
 
 
 def _valid(environ: Mapping[str, str], variable: Variable[T]) -> T | None:
-    """The value, unless it is a problem that the settings have told already."""
+    """The value, or `None` if it is invalid, which `Settings.from_env` has already reported."""
     env = Environment(environ)
     value = env.read(variable)
     return None if env.problems else value

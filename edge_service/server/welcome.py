@@ -1,4 +1,4 @@
-"""What a person at a terminal reads once the service listens, and can paste into mkdocs.yml."""
+"""The text that `serve` prints at a terminal once it listens, with lines for mkdocs.yml."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PLAIN_ID = re.compile(r"avtr_[A-Za-z0-9_-]+")
 
 
 def welcome(settings: Settings, port: int, advice: Iterable[str] = ()) -> list[str]:
-    """Lines that tell what runs, for whom, what to mind, and what belongs into mkdocs.yml.
+    """The lines to print: URLs, origins and policies, notes, and the entry for mkdocs.yml.
 
     Args:
         settings: of the service.
-        port: that it listens on.
-        advice: more lines of what to mind.
+        port: the port that it listens on.
+        advice: further notes.
     """
     # The one without a name first.
     avatars = sorted(settings.avatars.items(), key=lambda avatar: avatar[0] != "")
@@ -39,37 +39,37 @@ def welcome(settings: Settings, port: int, advice: Iterable[str] = ()) -> list[s
             f"    for pages of {origins}",
             f"    policy {avatar.policy}: {POLICIES[avatar.policy].summary}",
         ]
-    lines += [*_and_more(avatars), "", "Mind:"]
-    lines += [f"  - {line}" for line in (*_to_mind(settings), *advice)]
-    lines += ["", "Into mkdocs.yml, under plugins:", ""]
-    # The default avatar of a file has a second address, and needs one entry only.
+    lines += [*_and_more(avatars), "", "Notes:"]
+    lines += [f"  - {line}" for line in (*_notes(settings), *advice)]
+    lines += ["", "Add to mkdocs.yml, under plugins:", ""]
+    # The default avatar of AVATARS_FILE has two URLs, but needs only one entry.
     single = list({id(avatar): (name, avatar) for name, avatar in reversed(avatars)}.values())
     for name, avatar in single[::-1][:SHOWN]:
         lines += _entry(avatar, _public(settings.host, base) + _path(name))
     return [*lines, *_and_more(single), ""]
 
 
-def _to_mind(settings: Settings) -> Iterator[str]:
+def _notes(settings: Settings) -> Iterator[str]:
     avatars = settings.avatars.values()
     if any(avatar.allow_any_origin for avatar in avatars):
         yield "Every site may use an avatar, because of ALLOW_ANY_ORIGIN: list your own origins."
     if any(_sandbox(avatar) for avatar in avatars):
         yield (
-            "The login call goes to this machine: its tokens are for the sandbox's component, and "
-            "not for Sentifyd's."
+            "Logins go to this machine: their tokens work with the sandbox's component, not with "
+            "Sentifyd's."
         )
     if is_loopback(settings.host):
         yield (
-            f"It listens on {settings.host}: only this machine reaches it. HOST=0.0.0.0 opens it "
-            "to others."
+            f"The service listens on {settings.host}: only this machine can reach it. Set "
+            "HOST=0.0.0.0 to open it to others."
         )
     if not settings.trusted_proxies:
         yield (
-            "TRUSTED_PROXIES is not set: behind a proxy all visitors would share one rate limit."
+            "TRUSTED_PROXIES is not set: behind a proxy, all visitors would share one rate limit."
         )
     yield (
-        "It speaks plain HTTP: for a public site put a server with TLS in front of it, and write "
-        "that server's https address as token_endpoint."
+        "The service speaks plain HTTP: for a public site, put a TLS proxy in front of it, and use "
+        "the proxy's https URL as token_endpoint."
     )
 
 
@@ -77,9 +77,9 @@ def _entry(avatar: AvatarSettings, endpoint: str) -> list[str]:
     """One avatar in mkdocs.yml."""
     sandbox = _sandbox(avatar)
     if avatar.avatar_id is None and sandbox:
-        avatar_id = "avtr_sandbox  # the sandbox takes any"
+        avatar_id = "avtr_sandbox  # the sandbox accepts any ID"
     elif avatar.avatar_id is None:
-        avatar_id = "avtr_...  # put your avatar's ID here, from the Sentifyd dashboard"
+        avatar_id = "avtr_...  # your avatar's ID, from the Sentifyd dashboard"
     else:
         plain = _PLAIN_ID.fullmatch(avatar.avatar_id)
         avatar_id = avatar.avatar_id if plain else json.dumps(avatar.avatar_id)
@@ -90,7 +90,7 @@ def _entry(avatar: AvatarSettings, endpoint: str) -> list[str]:
 
 
 def _sandbox(avatar: AvatarSettings) -> str | None:
-    """The base URL of an upstream on this machine."""
+    """The base URL of a login server on this machine, or `None`."""
     url = urlsplit(avatar.login_url)
     return f"{url.scheme}://{url.netloc}" if is_loopback(url.hostname or "") else None
 
@@ -100,7 +100,7 @@ def _path(name: str) -> str:
 
 
 def _reachable(host: str) -> str:
-    """A host as this machine's browser writes it."""
+    """The host in a URL for a browser on this machine."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What the operator has set: environment variables and files become one frozen `Settings`."""
+"""Configuration: reads environment variables and files into one frozen `Settings`."""
 
 from edge_service.settings.model import Settings, SettingsError
 from edge_service.settings.policies import PolicyName

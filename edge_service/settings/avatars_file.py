@@ -1,4 +1,4 @@
-"""`AVATARS_FILE`: a TOML file of several avatars, each with a key and rules of its own."""
+"""`AVATARS_FILE`: a TOML file that configures several avatars, each with its own key."""
 
 from __future__ import annotations
 
@@ -27,84 +27,84 @@ Entry = dict[str, Any]
 def read_avatars_file(
     path: Path, *, allow_any: bool, has_default: bool, problems: list[str], key: str | None = None
 ) -> tuple[dict[str, Entry], str | None]:
-    """Read the file.
+    """Read and validate the file.
 
     Args:
-        path: the file; a relative `key_file` counts from its folder.
-        allow_any: whether `*` may stand among the origins.
-        has_default: whether the variables describe the default avatar already.
-        problems: a line is added for each mistake; none quotes a value, which may be a key.
-        key: the default avatar's, which must not be another one's ID either.
+        path: the file. A relative `key_file` is resolved against its folder.
+        allow_any: whether `*` is a valid origin.
+        has_default: whether environment variables already define the default avatar.
+        problems: gets one line for each mistake. No line quotes a value, which may be a key.
+        key: API key of the default avatar; no ID in the file may be equal to it.
 
     Returns:
-        For each ID the checked fields that were given (`key` always among them), and the ID that
-        the file names as `default`, or its only one.
+        The valid fields of each avatar, by ID (`key` is always one of them), and the ID of the
+        default avatar: the file's `default`, or its only avatar.
     """
 
-    def complain(text: str) -> None:
+    def report(text: str) -> None:
         problems.append(f"AVATARS_FILE: {text}")
 
     try:
         text = read_text(path)
     except ValueError as error:
-        complain(f"the file it names {error}")
+        report(f"the file it names {error}")
         return {}, None
     try:
         content = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
         place = re.search(r"\(at [^()]*\)$", str(error))
-        complain(f"the file is not TOML {place[0] if place else ''}".rstrip())
+        report(f"the file is not TOML {place[0] if place else ''}".rstrip())
         return {}, None
     default = content.pop("default", None)
     tables = content.pop("avatars", None)
     for name in content:
-        complain(f"{_shown(name)} is not known at the top: write default or [[avatars]]")
+        report(f"{_shown(name)} is not a top-level field: use default or [[avatars]]")
     if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
-        complain("holds no avatars: write a table [[avatars]] with id and key_file for each")
+        report("defines no avatars: write a table [[avatars]] with id and key_file for each")
         return {}, None
     if len(tables) > MAX_AVATARS:
-        complain(f"holds more than {MAX_AVATARS} avatars: spread them over several services")
+        report(f"defines more than {MAX_AVATARS} avatars: spread them over several services")
         return {}, None
     entries: dict[str, Entry] = {}
     keys = {key}
     ids: list[tuple[str, str | None]] = []
     for number, table in enumerate(tables, 1):
-        reader = _Table(table, f"avatar {number}:", complain)
+        reader = _Table(table, f"avatar {number}:", report)
         entry = reader.entry(path.parent, allow_any=allow_any)
         keys.add(entry.get("key"))
         ids += [(f"avatar {number}: {name}", entry.get(name)) for name in ("id", "avatar_id")]
         name = entry.pop("id", None)
         if name in entries:
-            complain(f"avatar {number}: id is taken by another avatar: choose another")
+            report(f"avatar {number}: id is already used by another avatar: choose another")
         elif name is not None:
             entries[name] = entry
     for where, value in ids:
         if value is not None and value in keys:
-            complain(
-                f"{where} is the same as an API key, and an ID is public: write another, and have "
-                "the key replaced if it was published"
+            report(
+                f"{where} is the same as an API key, and an ID is public: use another ID, and "
+                "replace the key if it was published"
             )
     if default is None:
         default = next(iter(entries)) if len(tables) == 1 and entries else None
     elif has_default:
-        complain("default is given, and AVATAR_API_KEY is the default avatar: keep one of them")
+        report("default is set, and AVATAR_API_KEY is the default avatar: keep one of them")
     elif not isinstance(default, str) or default not in entries:
-        complain("default must be the id of one of the avatars")
+        report("default must be the id of one of the avatars")
         default = None
     return entries, default
 
 
 class _Table:
-    def __init__(self, table: Entry, where: str, complain: Callable[[str], None]) -> None:
+    def __init__(self, table: Entry, where: str, report: Callable[[str], None]) -> None:
         self._table = table
         self._where = where
-        self._complain = complain
+        self._report = report
 
     def entry(self, folder: Path, *, allow_any: bool) -> Entry:
-        """What stands in the table, as far as it is right."""
+        """The valid fields of the table; invalid ones are reported."""
         for name in self._table:
             if name not in _FIELDS:
-                self._problem(f"{_shown(name)} is not known: write one of {', '.join(_FIELDS)}")
+                self._problem(f"{_shown(name)} is not a field: use one of {', '.join(_FIELDS)}")
         found = {
             "id": self._text("id", _identifier, required=True),
             "key": self._key(folder),
@@ -117,7 +117,7 @@ class _Table:
         return {name: value for name, value in found.items() if value is not None}
 
     def _problem(self, text: str) -> None:
-        self._complain(f"{self._where} {text}")
+        self._report(f"{self._where} {text}")
 
     def _text(self, name: str, parse: Callable[[str], T], *, required: bool = False) -> T | None:
         value = self._table.get(name)
@@ -129,7 +129,7 @@ class _Table:
 
     def _parse(self, name: str, value: object, parse: Callable[[str], T]) -> T | None:
         if not isinstance(value, str) or not value.strip():
-            self._problem(f"{name} must be a text that is not empty")
+            self._problem(f"{name} must be a string that is not empty")
             return None
         try:
             return parse(value)
@@ -141,10 +141,10 @@ class _Table:
         if "key_file" not in self._table:
             if "key" in self._table:
                 return self._text("key", parsers.api_key)
-            self._problem("key_file is missing: name a file that holds the avatar's API key")
+            self._problem("key_file is missing: name a file that contains the avatar's API key")
             return None
         if "key" in self._table:
-            self._problem("key and key_file are both given: keep one of them")
+            self._problem("key and key_file are both set: keep one of them")
             return None
         path = self._text("key_file", lambda value: folder / value)
         if path is None:
@@ -163,7 +163,7 @@ class _Table:
         if not isinstance(value, list) or not all(isinstance(origin, str) for origin in value):
             self._problem("allowed_origins must be a list of origins")
             return None
-        # With a comma at the end, an empty list is told to hold no origin, and not to be no text.
+        # The final comma makes an empty list fail with "lists no origin", not with "empty string".
         listed = ",".join(value) + ","
         return self._parse(
             "allowed_origins", listed, lambda text: urls.origins(text, allow_any=allow_any)
@@ -173,11 +173,11 @@ class _Table:
 def _identifier(value: str) -> str:
     if not _ID.fullmatch(value):
         raise ValueError(
-            "must be at most 128 letters, digits and -._~, because it is a part of the address"
+            "must be at most 128 letters, digits and -._~, because it is part of the URL"
         )
     return value
 
 
 def _shown(name: str) -> str:
-    """A field's name, unless it may be a key that slipped to the left of the equals sign."""
+    """A field's name, unless it may be a secret written on the wrong side of the equals sign."""
     return name if re.fullmatch(r"[a-z_]{1,20}", name) else "a name"

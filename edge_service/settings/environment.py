@@ -1,6 +1,6 @@
-"""Reads variables, and collects every problem, so that an operator sees all of them at once.
+"""Reads environment variables and collects every problem, so that operators see all at once.
 
-A name that is close to one of ours is reported too: a misspelt variable is set, and has no effect.
+It also reports misspelt names of our variables, which would otherwise have no effect.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ __all__ = ["Environment", "advice", "near_misses", "read_text"]
 T = TypeVar("T")
 
 CUTOFF = 0.85
-# Other names could carry control characters into a terminal or a log.
+# Any other name could inject control characters into a terminal or a log.
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
 _OWN_PREFIXES = ("", "SENTIFYD_", "EDGE_")
-# Too short or too common: their neighbours are standard names of other programs.
+# Too short or too common: similar names are standard variables of other programs.
 _COMMON = ("HOST", "PORT", "OTEL_", "SSL_")
-# What people write, and what is too far from our name for a comparison of letters.
+# Frequent mistakes that are too different from our names for the similarity check.
 _KNOWN_MISTAKES = {
     "API_KEY": "AVATAR_API_KEY",
     "API_KEY_FILE": "AVATAR_API_KEY_FILE",
@@ -33,16 +33,16 @@ _KNOWN_MISTAKES = {
 
 
 class Environment:
-    """Environment variables, and what is wrong with them.
+    """Environment variables, and the problems found in them.
 
     Args:
         variables: names and values.
-        shown: what a variable is called in a problem, where its value comes from somewhere else.
+        shown: other names for variables in error messages, such as `--port` for `PORT`.
 
     Attributes:
-        problems: one line for each mistake; each names its variable and how to fix it, and none
+        problems: one line for each mistake. Each names the variable and how to fix it, and none
             quotes a value.
-        unusable: names of variables whose default stands in for what cannot be used.
+        unusable: names of variables with an invalid value, for which the default is used.
     """
 
     def __init__(
@@ -54,17 +54,17 @@ class Environment:
         self.unusable: set[str] = set()
 
     def has(self, *variables: Variable[Any]) -> bool:
-        """Whether any of these is set, and not empty."""
+        """Whether any of these is set and not empty."""
         names = [name for v in variables for name in (v.name, v.file_name) if name]
         return any((self._variables.get(name) or "").strip() for name in names)
 
     def read(self, variable: Variable[T], *, required: bool = True, **context: object) -> T:
-        """The value of a variable, or its default when it is not set or cannot be used.
+        """The value of a variable, or its default when it is unset or invalid.
 
         Args:
             variable: its declaration.
-            required: whether its absence is a problem, where the declaration says how to fix it.
-            context: what its parser needs to know beside the text.
+            required: report a problem when it is unset, if the declaration has a `missing` text.
+            context: further keyword arguments of its parser.
         """
         try:
             name, text = self._text(variable)
@@ -86,13 +86,13 @@ class Environment:
             return variable.default
 
     def refuse(self, *variables: Variable[Any], reason: str) -> None:
-        """A problem for each of these that is set: a guard must never be silently off."""
+        """Report each of these that is set: a security setting must never be ignored silently."""
         for variable in variables:
             if self.has(variable):
                 self.problems.append(f"{variable.name} is set, but {reason}")
 
     def _text(self, variable: Variable[Any]) -> tuple[str, str | None]:
-        """The name that the text of a variable was found under, and the text, if there is any."""
+        """The name that supplied the value (`NAME` or `NAME_FILE`), and the value, if any."""
         name, file_name = variable.name, variable.file_name
         text = self._variables.get(name)
         path = self._variables.get(file_name) if file_name is not None else None
@@ -100,7 +100,7 @@ class Environment:
             return name, text
         if path.strip() and text is not None:
             raise ValueError(f"{name} and {file_name} are both set: keep one of them")
-        # The path stays unsaid: people put the secret itself there by mistake.
+        # The message omits the path, because people put the secret itself there by mistake.
         try:
             return file_name, read_text(Path(path)).rstrip("\r\n") if path.strip() else path
         except ValueError as error:
@@ -111,7 +111,7 @@ def read_text(path: Path) -> str:
     """The text of a file.
 
     Raises:
-        ValueError: it cannot be read; the message goes on from the file's name.
+        ValueError: it cannot be read. The message continues a sentence that names the file.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -121,7 +121,7 @@ def read_text(path: Path) -> str:
 
 
 def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
-    """Unknown names, each with the variable that was probably meant."""
+    """Unknown names that resemble our variables, each with the variable probably meant."""
     known: set[str] = set()
     unset: list[str] = []
     for variable in declared():
@@ -134,7 +134,7 @@ def near_misses(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def advice(environ: Mapping[str, str]) -> list[str]:
-    """A line for each name that looks like one of ours."""
+    """One line for each unknown name that resembles one of our variables."""
     return [
         f"{name} is not a variable of this service: did you mean {meant}?"
         for name, meant in near_misses(environ).items()
@@ -142,7 +142,7 @@ def advice(environ: Mapping[str, str]) -> list[str]:
 
 
 def _is_wanted(name: str, environ: Mapping[str, str]) -> bool:
-    """Whether the other variables leave room for this one."""
+    """Whether this variable makes sense with the others that are set."""
     if name == Variables.AVATAR_API_KEY.name:
         return Variables.AVATARS_FILE.name not in environ
     if name.startswith("JWT_"):
@@ -154,7 +154,7 @@ def _meant(name: str, unset: list[str]) -> str | None:
     for rest in map(name.removeprefix, _OWN_PREFIXES):
         if (meant := _KNOWN_MISTAKES.get(rest)) in unset:
             return meant
-        # Names with another beginning belong to other programs, such as DB_LOG_LEVEL.
+        # Names that begin differently, such as DB_LOG_LEVEL, belong to other programs.
         alike = [candidate for candidate in unset if candidate[:2] == rest[:2]]
         if close := get_close_matches(rest, alike, n=1, cutoff=CUTOFF):
             return close[0]

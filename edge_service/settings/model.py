@@ -1,4 +1,4 @@
-"""`Settings`: everything the service needs to know, valid as a whole or refused."""
+"""`Settings`: the complete, validated configuration of the service."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _TRACING = (Variables.OTEL_EXPORTER_OTLP_ENDPOINT, Variables.OTEL_EXPORTER_OTLP_
 
 
 class SettingsError(ValueError):
-    """The settings cannot be used.
+    """The settings are invalid.
 
     Attributes:
-        problems: one line for each mistake; each names its variable and how to fix it, none quotes
+        problems: one line for each mistake. Each names its variable and how to fix it; none quotes
             a value.
-        variables: for each problem that is a contradiction, the variable that it depends on.
+        variables: for each conflict between settings, the variable that causes it.
     """
 
     def __init__(self, problems: Sequence[str], variables: Sequence[str] = ()) -> None:
@@ -39,7 +39,7 @@ class SettingsError(ValueError):
 
 
 def _from(variable: Variable[T]) -> T:
-    """A field that one variable fills: its default, and whether the repr may show it."""
+    """A dataclass field that is read from one variable; a secret is left out of the repr."""
     found: T = field(
         default=variable.default, repr=not variable.secret, metadata={"variable": variable}
     )
@@ -48,30 +48,31 @@ def _from(variable: Variable[T]) -> T:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the token service needs to know; `from_env` is the usual way to make one.
+    """Configuration of the token service; usually created with `from_env`.
 
     Attributes:
-        avatars: by their part of the address; the one under the empty text needs none.
-        avatars_file: where some of them were read from.
+        avatars: avatars by the last segment of their URL path; the key `""` is the default avatar,
+            on `/request_tokens`.
+        avatars_file: the file that some of the avatars were read from.
         require_origin: refuse callers that send neither `Origin` nor `Sec-Fetch-Site`.
-        pool_size: grants that the policy `pool` keeps ready for each avatar.
+        pool_size: target number of ready grants for each avatar with the policy `pool`.
         rate_limit: requests a visitor may make, in the notation of the library `limits`.
-        redis_url: shared state of several processes. Never part of the repr.
-        trusted_proxies: networks whose `X-Forwarded-For` counts.
-        visitor_auth: how visitors identify themselves; `None` when they need not.
-        seal_keys: Fernet keys; the first one seals, all of them open. Never part of the repr.
+        redis_url: Redis for the shared state of several processes. Never part of the repr.
+        trusted_proxies: networks whose `X-Forwarded-For` is trusted.
+        visitor_auth: how visitors are identified; `None` disables it.
+        seal_keys: Fernet keys. The first one encrypts, all of them decrypt. Never part of the repr.
         upstream_timeout: seconds for one whole exchange with Sentifyd.
-        upstream_concurrency: logins that may be under way at once, for each login URL.
+        upstream_concurrency: maximum number of concurrent logins to each login URL.
         host: address to listen on.
         port: TCP port to listen on.
-        metrics_port: TCP port for `/metrics`; `None` leaves them on the public port.
+        metrics_port: TCP port for `/metrics`; `None` serves it on the public port.
         log_level: `debug`, `info`, `warning`, `error` or `critical`.
         log_format: `json`, or `console` for people.
-        tracing: send OpenTelemetry traces, to where the standard variables `OTEL_*` say.
-        ca_file: certificates to trust in place of the usual ones.
+        tracing: send OpenTelemetry traces; the standard variables `OTEL_*` configure where.
+        ca_file: certificate authorities to trust in place of the defaults.
 
     Raises:
-        SettingsError: the values contradict each other, or need a package that is not installed.
+        SettingsError: the values conflict, or need a package that is not installed.
     """
 
     # In the order in which problems are reported.
@@ -105,11 +106,11 @@ class Settings:
         """Read the settings from environment variables.
 
         Args:
-            environ: the variables; the process environment when not given.
-            shown: what a variable is called in a problem, where an argument has set it.
+            environ: the variables; by default the environment of the process.
+            shown: other names for variables in error messages, such as `--port` for `PORT`.
 
         Raises:
-            SettingsError: a variable is missing, malformed or left at a placeholder.
+            SettingsError: a variable is missing, malformed or still a placeholder.
         """
         env = Environment(os.environ if environ is None else environ, shown)
         values: dict[str, Any] = {}
@@ -125,7 +126,7 @@ class Settings:
         try:
             settings = cls(**values)
         except SettingsError as error:
-            # Where a default stands in for what cannot be used, a contradiction would mislead.
+            # A conflict with the default of an invalid variable would only mislead.
             env.problems += [
                 text
                 for text, variable in zip(error.problems, error.variables, strict=True)
@@ -136,13 +137,13 @@ class Settings:
         return settings
 
     def check_authenticator(self, *, by_cookie: bool) -> None:
-        """Check the settings against an authenticator of the application's own.
+        """Check that the settings fit an authenticator that the application provides.
 
         Args:
-            by_cookie: whether a browser identifies its visitor without the page's involvement.
+            by_cookie: whether the browser sends the credentials by itself, as it does cookies.
 
         Raises:
-            SettingsError: they contradict it.
+            SettingsError: they conflict with it.
         """
         problems = [text for _, text in self._identity("its own authenticator", by_cookie)]
         if self.visitor_auth is not None:
@@ -154,7 +155,7 @@ class Settings:
             raise SettingsError(problems)
 
     def _contradictions(self) -> Iterator[tuple[str, str]]:
-        """Each contradiction, with the variable that it depends on before it."""
+        """Pairs of the variable that causes a conflict, and the message."""
         auth = self.visitor_auth
         if auth is not None:
             yield from self._identity(Variables.VISITOR_AUTH.name, auth.by_cookie)
@@ -162,7 +163,7 @@ class Settings:
             yield (
                 Variables.TRUSTED_PROXIES.name,
                 "TRUSTED_PROXIES is not set: this VISITOR_AUTH needs the networks of the proxies "
-                "that tell who the visitor is",
+                "that identify visitors",
             )
         if self.redis_url is not None and not _is_installed("redis"):
             yield (
@@ -179,18 +180,18 @@ class Settings:
             yield (Variables.PORT.name, "METRICS_PORT is the same as PORT: choose another")
 
     def _identity(self, source: str, by_cookie: bool) -> Iterator[tuple[str, str]]:
-        """What contradicts that visitors are identified; `source` is what identifies them."""
+        """Conflicts with identified visitors; `source` names what identifies them."""
         avatars = self.avatars.values()
         if any(POLICIES[avatar.policy].is_shared for avatar in avatars):
             yield (
                 Variables.VISITOR_AUTH.name,
-                f"TOKEN_POLICY shared gives every visitor the same tokens, and {source} tells "
-                "visitors apart: use direct or pool, or set VISITOR_AUTH=none",
+                f"TOKEN_POLICY shared gives every visitor the same tokens, but {source} "
+                "distinguishes visitors: use direct or pool, or set VISITOR_AUTH=none",
             )
         if by_cookie and any(avatar.allow_any_origin for avatar in avatars):
             yield (
                 Variables.VISITOR_AUTH.name,
-                "ALLOW_ANY_ORIGIN would let every site ask in the name of a visitor who is signed "
+                "ALLOW_ANY_ORIGIN would let every site request tokens as a visitor who is signed "
                 "in: list your own origins",
             )
 

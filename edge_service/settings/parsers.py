@@ -1,6 +1,7 @@
-"""How the text of each environment variable is read: a value, or an error that says how to fix it.
+"""Parsers for the values of environment variables.
 
-Each parser raises `ValueError`. No message quotes a value, which may be a misplaced secret.
+Each parser takes a string and raises a `ValueError` that says how to fix it. No message quotes the
+value, which may be a misplaced secret.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ _LIMITS = re.compile(rf"{_LIMIT}(?:[;,]{_LIMIT}){{0,3}}", re.IGNORECASE)
 def api_key(value: str) -> str:
     """The avatar's secret key."""
     if _PLACEHOLDER.match(value):
-        raise ValueError("still holds a placeholder: put the avatar's own API key there")
+        raise ValueError("is still a placeholder: set it to the avatar's own API key")
     if not value.isascii() or not value.isprintable() or re.search(r"[\s\"'`]", value):
         raise ValueError(
-            "holds quotes, white space or characters that no API key has: copy the key again, "
+            "contains quotes, white space or characters that no API key has: copy the key again, "
             "without quotes or line breaks"
         )
     if len(value) < MIN_KEY_LENGTH:
@@ -43,7 +44,7 @@ def api_key(value: str) -> str:
 
 
 def avatar_id(value: str) -> str:
-    """The avatar's ID, an opaque text."""
+    """The avatar's ID, an opaque string."""
     if not value.isascii() or not value.isprintable() or " " in value or len(value) > 128:
         raise ValueError("must be the avatar's ID: at most 128 characters, without spaces")
     return value
@@ -58,7 +59,7 @@ def boolean(value: str) -> bool:
 
 
 def choice(*choices: T) -> Callable[[str], T]:
-    """A parser for one of a few words."""
+    """A parser that accepts only these words, in any case."""
 
     def parse(value: str) -> T:
         for choice in choices:
@@ -70,7 +71,7 @@ def choice(*choices: T) -> Callable[[str], T]:
 
 
 def checked(check: Callable[[str], object]) -> Callable[[str], str]:
-    """A parser for a text that something else will read: the text itself, once that has tried."""
+    """A parser that validates a string with `check`, and returns it unchanged."""
 
     def parse(value: str) -> str:
         check(value)
@@ -80,7 +81,7 @@ def checked(check: Callable[[str], object]) -> Callable[[str], str]:
 
 
 def path(value: str) -> Path:
-    """The path of a file, which is not looked at."""
+    """The path of a file; whether the file exists is not checked."""
     return Path(value.strip())
 
 
@@ -124,25 +125,25 @@ def networks(value: str) -> tuple[Network, ...]:
             network = ipaddress.ip_network(part)
         except ValueError:
             raise ValueError(
-                "must list addresses or networks such as 10.0.0.0/8, with no bits beyond the prefix"
+                "must list addresses or networks such as 10.0.0.0/8, with no host bits set"
             ) from None
         if network.prefixlen == 0:
             raise ValueError(
-                "trusts the whole internet, so that anyone could forge an address: "
+                "trusts the whole internet, so anyone could forge an address: "
                 "list the networks of your proxies"
             )
         found.append(network)
     if not found:
-        raise ValueError("lists no network: write one such as 10.0.0.0/8, or unset it")
+        raise ValueError("lists no network: add one such as 10.0.0.0/8, or unset it")
     return tuple(found)
 
 
 def seal_keys(value: str) -> tuple[str, ...]:
-    """Fernet keys, separated by commas or line breaks; the first one seals."""
+    """Fernet keys, separated by commas or line breaks; the first one encrypts."""
     keys = tuple(filter(None, re.split(r"[,\s]+", value)))
     if not keys or not all(_is_fernet_key(key) for key in keys):
         raise ValueError(
-            "must hold keys made by sentifyd-edge keygen, separated by commas; the first one seals"
+            "must be keys made by sentifyd-edge keygen, separated by commas; the first one encrypts"
         )
     return keys
 
@@ -157,9 +158,9 @@ def certificates(value: str) -> Path:
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
-        raise ValueError("names a file that holds no certificates in PEM format") from None
+        raise ValueError("names a file that contains no certificates in PEM format") from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or "its name is no path"
+        reason = getattr(error, "strerror", None) or "its name is not a valid path"
         raise ValueError(f"names a file that cannot be read ({reason})") from None
     return path
 
@@ -179,9 +180,9 @@ def cookie_name(value: str) -> str:
 
 
 def claim(value: str) -> str:
-    """What a claim of a visitor's token must say; compared exactly."""
+    """The required value of a claim in visitors' tokens; compared exactly."""
     if not value.isprintable() or value != value.strip() or len(value) > 1024:
-        raise ValueError("must be the text of the claim, without white space around it")
+        raise ValueError("must be the value of the claim, without white space around it")
     return value
 
 
@@ -193,18 +194,18 @@ def login_path(value: str) -> str:
 
 
 def parse_rate_limits(text: str) -> tuple[RateLimitItem, ...]:
-    """Read limits such as `10/second;500/hour`.
+    """Parse limits such as `10/second;500/hour`.
 
     Returns:
         The limits, the one with the shortest window first.
 
     Raises:
-        ValueError: says how to fix it, without the text.
+        ValueError: the limits are invalid. The message does not quote them.
     """
-    # Here, so that a command line without the extra `service` can say what it lacks.
+    # Imported here, so that the command line starts without the extra `service` and reports it.
     from limits import parse_many
 
-    # The library takes zeros, months and any number of digits, and quotes what it cannot read.
+    # The library accepts zeros, months and any number of digits, and its errors quote the value.
     if not _LIMITS.fullmatch(text):
         raise ValueError(
             "must be limits such as 30/minute or 10/second;500/hour: at most 4, "

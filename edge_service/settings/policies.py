@@ -1,7 +1,4 @@
-"""The issuing policies that an operator can choose, and what follows from each.
-
-The package `issuing` has a module for each of them.
-"""
+"""Names and properties of the issuing policies; the package `issuing` implements them."""
 
 from __future__ import annotations
 
@@ -16,10 +13,10 @@ PolicyName = Literal["direct", "pool", "shared"]
 
 @dataclass(frozen=True, slots=True)
 class PolicyFacts:
-    """What the rest of the service needs to know of a policy.
+    """Properties of a policy that the rest of the service needs.
 
     Attributes:
-        summary: what it costs in logins, for a person who starts the service.
+        summary: its cost in logins, printed when the service starts.
         is_shared: every visitor gets the same tokens.
     """
 
@@ -28,14 +25,18 @@ class PolicyFacts:
 
 
 POLICIES: Mapping[PolicyName, PolicyFacts] = {
-    "direct": PolicyFacts("a login at Sentifyd for each request"),
+    "direct": PolicyFacts("one Sentifyd login for each request"),
     "pool": PolicyFacts("logins ahead of time, each for one visitor"),
-    "shared": PolicyFacts("one login for everybody until it expires", is_shared=True),
+    "shared": PolicyFacts("one login for all visitors until it expires", is_shared=True),
 }
 
 
 def parse_policy(value: str) -> PolicyName:
-    """The name of a policy, in any case."""
+    """The name of a policy; upper and lower case are equal.
+
+    Raises:
+        ValueError: there is no such policy.
+    """
     names: tuple[PolicyName, ...] = get_args(PolicyName)
     for name in names:
         if name == value.strip().lower():

@@ -1,4 +1,4 @@
-"""Reads the settings that take more than one variable: the avatars and visitor authentication."""
+"""Reads the settings that combine several variables: avatars and visitor authentication."""
 
 from __future__ import annotations
 
@@ -13,9 +13,16 @@ __all__ = ["read_avatars", "read_visitor_auth"]
 
 
 def read_avatars(env: Environment, path: Path | None) -> dict[str, AvatarSettings]:
-    """The avatars of the file, and the one that the variables describe.
+    """The avatars of the file, and the default avatar from the environment.
 
-    The variables are also the defaults of the avatars in the file.
+    The variables are also the defaults for the avatars in the file.
+
+    Args:
+        env: the variables; problems are added to it.
+        path: `AVATARS_FILE`, or `None`.
+
+    Returns:
+        The avatars by name; `""` is the default one.
     """
     key = env.read(Variables.AVATAR_API_KEY, required=not env.has(Variables.AVATARS_FILE))
     has_key = env.has(Variables.AVATAR_API_KEY)
@@ -30,15 +37,15 @@ def read_avatars(env: Environment, path: Path | None) -> dict[str, AvatarSetting
         if not has_key:
             env.refuse(
                 Variables.AVATAR_ID,
-                reason="AVATAR_API_KEY is not: write avatar_id into AVATARS_FILE",
+                reason="AVATAR_API_KEY is not: set avatar_id in AVATARS_FILE",
             )
     if avatar_id is not None and avatar_id in {
         key,
         *(entry.get("key") for entry in entries.values()),
     }:
         env.problems.append(
-            "AVATAR_ID is the same as the API key, and an ID is public: put the avatar's ID there, "
-            "and have the key replaced if it was published"
+            "AVATAR_ID is the same as the API key, and an ID is public: set it to the avatar's ID, "
+            "and replace the key if it was published"
         )
     own_origins = all("allowed_origins" in entry for entry in entries.values())
     common: Entry = {
@@ -51,7 +58,7 @@ def read_avatars(env: Environment, path: Path | None) -> dict[str, AvatarSetting
         "login_path": env.read(Variables.SENTIFYD_LOGIN_PATH),
         "policy": env.read(Variables.TOKEN_POLICY),
     }
-    # An avatar without a key is a problem already; its other fields are read to find more.
+    # A missing key is already reported; the other fields are read to find further problems.
     avatars = {
         name: _avatar(name, {**common, "key": "", **entry}) for name, entry in entries.items()
     }
@@ -75,7 +82,11 @@ def _avatar(name: str, entry: Entry) -> AvatarSettings:
 
 
 def read_visitor_auth(env: Environment) -> JwtRules | ForwardedRules | None:
-    """How visitors identify themselves; `None` when they need not."""
+    """How visitors are identified; `None` when they are not.
+
+    Args:
+        env: the variables; problems are added to it.
+    """
     kind = env.read(Variables.VISITOR_AUTH)
     if kind != "jwt":
         env.refuse(
@@ -89,7 +100,7 @@ def read_visitor_auth(env: Environment) -> JwtRules | ForwardedRules | None:
             reason="VISITOR_AUTH is not forwarded: set VISITOR_AUTH=forwarded or unset it",
         )
     if kind == "jwt":
-        # A missing one is a problem already, so these rules will not be used.
+        # A missing value is already reported, so these rules are never used.
         return JwtRules(
             jwks_url=env.read(Variables.JWT_JWKS_URL) or "",
             issuer=env.read(Variables.JWT_ISSUER) or "",

@@ -1,4 +1,4 @@
-"""The parts of `Settings` that are rules of their own: one avatar, and how visitors identify."""
+"""Parts of `Settings`: one avatar, and the rules that identify visitors."""
 
 from __future__ import annotations
 
@@ -16,10 +16,11 @@ class JwtRules:
     """Which JWTs identify a visitor.
 
     Attributes:
-        jwks_url: where the issuer publishes its keys. Not in the repr: a query may hold a secret.
-        issuer: what `iss` must be.
-        audience: what `aud` must contain.
-        cookie: name of a cookie that may hold the token, beside `Authorization: Bearer`.
+        jwks_url: URL of the issuer's key set (RFC 7517). Not in the repr: it may contain a secret.
+        issuer: required value of the claim `iss`.
+        audience: value that the claim `aud` must contain.
+        cookie: name of a cookie that is accepted as well as `Authorization: Bearer`; `None`
+            accepts the header only.
     """
 
     jwks_url: str = field(repr=False)
@@ -29,7 +30,7 @@ class JwtRules:
 
     @property
     def by_cookie(self) -> bool:
-        """Whether a browser may identify its visitor by a cookie, whatever the page does."""
+        """Whether a cookie can identify the visitor, which browsers send by themselves."""
         return self.cookie is not None
 
 
@@ -38,11 +39,11 @@ class ForwardedRules:
     """How a trusted proxy names the visitor.
 
     Attributes:
-        header: the header that holds the user.
+        header: the request header that contains the user's name.
     """
 
     header: str = Variables.FORWARDED_USER_HEADER.default
-    by_cookie: ClassVar[bool] = True  # the proxy usually identifies its visitors by one
+    by_cookie: ClassVar[bool] = True  # proxies usually identify visitors by a session cookie
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,10 +52,10 @@ class AvatarSettings:
 
     Attributes:
         api_key: the avatar's secret key. Never part of the repr.
-        allowed_origins: origins that may ask for tokens, as browsers send them.
-        name: its part of the address, after `/request_tokens/`; empty for the one without.
-        allow_any_origin: every origin but `null` may ask.
-        avatar_id: sent upstream beside the key when not `None`.
+        allowed_origins: origins that may request tokens, as browsers send them.
+        name: its path segment after `/request_tokens/`; empty for the default avatar.
+        allow_any_origin: every origin except `null` may request tokens.
+        avatar_id: sent to Sentifyd with the key; `None` sends none.
         login_url: absolute URL of Sentifyd's login call.
         policy: how a visitor's request becomes a grant.
     """

@@ -1,6 +1,7 @@
-"""How URLs and origins in environment variables are read.
+"""Parsers for URLs and origins in environment variables.
 
-Each parser raises `ValueError`. No message quotes a value, which may be a misplaced secret.
+Each parser takes a string and raises a `ValueError` that says how to fix it. No message quotes the
+value, which may be a misplaced secret.
 """
 
 from __future__ import annotations
@@ -14,19 +15,19 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def backend(value: str) -> str:
-    """The base URL of Sentifyd, without a slash at its end."""
+    """The base URL of Sentifyd, without a final slash."""
     text = value.strip().rstrip("/")
     if "?" in text or "#" in text:
         raise ValueError("must be a base URL only: no credentials, query or fragment")
-    _check_url(text, "https://backend.sentifyd.io", "the API key would travel in the clear")
+    _check_url(text, "https://backend.sentifyd.io", "the API key would be sent unencrypted")
     return text
 
 
 def jwks_url(value: str) -> str:
-    """Where the public keys are published that visitors' tokens are checked with (RFC 7517)."""
+    """URL of the public keys that verify visitors' tokens (RFC 7517)."""
     text = value.strip()
     example = "https://login.example.com/.well-known/jwks.json"
-    _check_url(text, example, "whoever can change the keys on their way can make tokens")
+    _check_url(text, example, "an attacker who changes the keys in transit can forge tokens")
     return text
 
 
@@ -43,7 +44,7 @@ def _check_url(text: str, example: str, danger: str) -> None:
 
 
 def redis_url(value: str) -> str:
-    """The address of a Redis server; it may hold a password."""
+    """The URL of a Redis server; it may contain a password."""
     text = value.strip()
     example = "write it as redis://host:6379/0, or rediss:// for TLS"
     url = _split(text)
@@ -55,7 +56,7 @@ def redis_url(value: str) -> str:
 
 
 def collector_url(value: str) -> bool:
-    """Where traces go; the SDK reads it again by itself."""
+    """Validates the URL of a trace collector; always true, because the SDK reads the URL itself."""
     if urlsplit(value.strip()).scheme not in ("http", "https"):
         raise ValueError("must be the URL of a collector, such as http://collector:4318")
     return True
@@ -65,12 +66,12 @@ def origins(value: str, *, allow_any: bool = False) -> frozenset[str]:
     """Origins in the form that browsers send them, or `*`."""
     listed = [origin.strip() for origin in value.split(",") if origin.strip()]
     if not listed:
-        raise ValueError("lists no origin: write one such as https://docs.example.com")
+        raise ValueError("lists no origin: add one such as https://docs.example.com")
     for origin in listed:
         if origin == "*":
             if not allow_any:
                 raise ValueError(
-                    "holds *, which lets every site use your avatar: list your own origins, "
+                    "contains *, which lets every site use your avatar: list your own origins, "
                     "or set ALLOW_ANY_ORIGIN=true as well"
                 )
             continue
@@ -79,26 +80,28 @@ def origins(value: str, *, allow_any: bool = False) -> frozenset[str]:
 
 
 def _check_origin(origin: str) -> None:
-    # Origins are compared as text, so only the form that browsers send can ever match (RFC 6454).
+    # Origins are compared as strings, so only the form that browsers send can match (RFC 6454).
     advice = "write each as scheme://host or scheme://host:port, such as https://docs.example.com"
     if origin == "null":
-        raise ValueError(f"holds null, which any sandboxed page can send: {advice}")
+        raise ValueError(f"contains null, which any sandboxed page can send: {advice}")
     if "*" in origin:
-        raise ValueError(f"holds a pattern, but origins are compared exactly: {advice}")
+        raise ValueError(f"contains a pattern, but origins are compared exactly: {advice}")
     url = _split(origin)
     if url.scheme not in _DEFAULT_PORTS or not url.hostname:
-        raise ValueError(f"holds something that is not an origin: {advice}")
+        raise ValueError(f"contains something that is not an origin: {advice}")
     if url.path or "?" in origin or "#" in origin or "@" in url.netloc:
-        raise ValueError(f"holds an origin with a path, a final slash or credentials: {advice}")
+        raise ValueError(f"contains an origin with a path, a final slash or credentials: {advice}")
     if origin != origin.lower() or not _is_host(url.hostname):
         raise ValueError(
-            f"holds an origin with capitals or characters that browsers never send "
-            f"(international names go in as xn--...): {advice}"
+            f"contains an origin with capitals or characters that browsers never send "
+            f"(write international names as xn--...): {advice}"
         )
     if origin not in {f"{url.scheme}://{spelling}" for spelling in _spellings(url)}:
-        raise ValueError(f"holds something that is not an origin: {advice}")
+        raise ValueError(f"contains something that is not an origin: {advice}")
     if url.port == _DEFAULT_PORTS[url.scheme]:
-        raise ValueError(f"holds an origin with its default port, which no browser sends: {advice}")
+        raise ValueError(
+            f"contains an origin with its default port, which no browser sends: {advice}"
+        )
 
 
 def _split(value: str) -> SplitResult:
@@ -106,12 +109,12 @@ def _split(value: str) -> SplitResult:
         url = urlsplit(value)
         _ = url.port
     except ValueError:
-        raise ValueError("holds a malformed URL: check its host and port") from None
+        raise ValueError("contains a malformed URL: check its host and port") from None
     return url
 
 
 def _spellings(url: SplitResult) -> set[str]:
-    """How host and port of a URL may be written, and nothing beside them."""
+    """The valid spellings of a URL's host and port, without credentials."""
     host = url.hostname or ""
     host = f"[{host}]" if ":" in host else host
     return {f"{host}:{url.port}"} if url.port is not None else {host}
@@ -127,9 +130,9 @@ def _is_host(host: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself.
+    """Whether a host is this machine.
 
-    Names below `localhost` are not taken for that: many resolvers ask the network for them.
+    Names such as `a.localhost` do not count: many resolvers ask the network for them.
     """
     if host == "localhost":
         return True

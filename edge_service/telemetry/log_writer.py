@@ -1,4 +1,4 @@
-"""Where log lines go: standard output, for as long as somebody reads it."""
+"""Writes log lines to standard output without blocking the event loop."""
 
 from __future__ import annotations
 
@@ -15,27 +15,26 @@ from contextlib import suppress
 
 __all__ = ["LogOutput", "PollOutput", "ThreadOutput", "log_output"]
 
-# What a pipe that polls as writable takes without blocking (POSIX, PIPE_BUF).
+# A pipe that polls as writable accepts this much without blocking (POSIX, PIPE_BUF).
 PIECE_BYTES = 4096
-# A thread may block; smaller pieces would only make it ask for the GIL more often.
+# A thread may block, and smaller pieces would only make it take the GIL more often.
 THREAD_PIECE_BYTES = 64 * 1024
-MAX_WAITING = 1024 * 1024
+MAX_BUFFERED_BYTES = 1024 * 1024
 FLUSH_SECONDS = 0.01
-RETRY_SECONDS = 0.1
-LAST_SECONDS = 1.0
+WRITE_RETRY_SECONDS = 0.1
+FINAL_FLUSH_SECONDS = 1.0
 
 
 class LogOutput(ABC):
-    """A text stream that never makes the event loop wait.
+    """A text stream that never blocks the event loop.
 
-    A reader that stalls would otherwise stop the event loop, and with it the whole service. Up to
-    a mebibyte of lines waits for the reader. Further lines are dropped; after the lines that
-    waited, `log_lines_lost` reports how many.
+    Without it, a stalled reader would stop the whole service. Up to one mebibyte of lines is
+    buffered, and further lines are dropped. The line `log_lines_lost` then reports how many.
     """
 
     def __init__(self) -> None:
-        # Libraries log from threads of their own. Reentrant, because the garbage collector may
-        # run a destructor that logs while this very thread holds the lock.
+        # Libraries also log from other threads. Reentrant, because the garbage collector may run a
+        # destructor that logs while this thread holds the lock.
         self._counts = threading.RLock()
         self._lines: list[bytes] = []
         self._size = 0
@@ -44,10 +43,10 @@ class LogOutput(ABC):
         atexit.register(self._end)
 
     def write(self, text: str) -> None:
-        """Keep a text for the next flush."""
+        """Buffer a text until the next flush."""
         line = text.encode("utf-8", "replace")
         with self._counts:
-            if self._size > MAX_WAITING:
+            if self._size > MAX_BUFFERED_BYTES:
                 self._lost += 1
                 return
             self._lines.append(line)
@@ -55,14 +54,14 @@ class LogOutput(ABC):
 
     @abstractmethod
     def flush(self) -> None:
-        """Have all the lines until then written soon."""
+        """Write all buffered lines soon."""
 
     @abstractmethod
     def _end(self) -> None:
-        """Write what is left before the process ends."""
+        """Write the remaining lines before the process ends."""
 
     def _more(self) -> bytes:
-        """The lines that wait, and how many were lost; their size counts until `_done` gets it."""
+        """Take the buffered lines; their size counts until `_done` is called."""
         with self._counts:
             lines, self._lines = self._lines, []
             if self._lost:
@@ -77,12 +76,12 @@ class LogOutput(ABC):
             self._size -= size
 
     def _descriptor(self) -> int | None:
-        """The file to write to; `None` where there is none, and the lines are written already."""
+        """The file descriptor to write to; without one, write the lines and return `None`."""
         try:
             return sys.stdout.fileno()
         except (AttributeError, OSError, ValueError):
-            # No file, as when a test captures it, or no output at all (`sys.stdout` is None):
-            # nothing here can stall.
+            # Not a file, as when a test captures the output, or no output (`sys.stdout` is None).
+            # Neither can block.
             data = self._more()
             with suppress(AttributeError, OSError, ValueError):
                 sys.stdout.write(data.decode("utf-8"))
@@ -92,7 +91,7 @@ class LogOutput(ABC):
 
 
 class PollOutput(LogOutput):
-    """Writes in the event loop, when `poll` says that the reader takes it. The faster one."""
+    """Writes in the event loop when `poll` reports that it will not block. The faster one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -100,11 +99,11 @@ class PollOutput(LogOutput):
         self._writing = threading.Lock()
 
     def flush(self) -> None:
-        """At once, or within an event loop soon, for all the lines until then."""
+        """Write all buffered lines: soon in a running event loop, otherwise now."""
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._flush(LAST_SECONDS)
+            self._flush(FINAL_FLUSH_SECONDS)
             return
         if not self._flush_is_due:
             self._flush_is_due = True
@@ -115,10 +114,10 @@ class PollOutput(LogOutput):
         self._flush(0)
         if (self._waiting or self._lines) and not self._flush_is_due:
             self._flush_is_due = True
-            loop.call_later(RETRY_SECONDS, self._flush_in, loop)
+            loop.call_later(WRITE_RETRY_SECONDS, self._flush_in, loop)
 
     def _flush(self, patience: float) -> None:
-        # The event loop waits for no other thread that writes.
+        # The event loop must not wait while another thread writes.
         if self._writing.acquire(blocking=patience > 0):
             try:
                 self._write(patience)
@@ -138,37 +137,38 @@ class PollOutput(LogOutput):
                 self._done(count)
                 data = data[count:] or self._more()
         except OSError:
-            # Nobody reads it any more: a lost line must not cost a request.
+            # The reader is gone, and a lost line must not fail a request.
             self._done(len(data))
             data = b""
         self._waiting = data
 
     def _end(self) -> None:
-        self._flush(LAST_SECONDS)
+        self._flush(FINAL_FLUSH_SECONDS)
 
 
 class ThreadOutput(LogOutput):
-    """Writes in a thread of its own, for platforms where no `poll` tells whether it would block.
+    """Writes in a separate thread, for platforms without `poll`, such as Windows.
 
-    The thread is a daemon: one that hangs in a pipe that nobody reads keeps no process alive.
+    The thread is a daemon, so that a blocked write does not keep the process alive.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # Whether to go on. A destructor may log at any time: unlike an Event, this is reentrant.
+        # True writes, False ends the thread. Unlike an Event it is reentrant, because a destructor
+        # may log at any time.
         self._orders: queue.SimpleQueue[bool] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="log", daemon=True)
         self._thread.start()
 
     def flush(self) -> None:
-        """Soon, for all the lines until then; it never waits."""
+        """Write all buffered lines soon; never blocks."""
         if not self._flush_is_due:
             self._flush_is_due = True
             self._orders.put(True)
 
     def _run(self) -> None:
         while self._orders.get():
-            # Lines that come together are written together, as they are in an event loop.
+            # Wait a little, so that one write takes several lines.
             time.sleep(FLUSH_SECONDS)
             self._flush_is_due = False
             self._write()
@@ -184,19 +184,19 @@ class ThreadOutput(LogOutput):
                 count = os.write(descriptor, data[:THREAD_PIECE_BYTES])
             except BlockingIOError:
                 # Another process that shares the pipe may have made it non-blocking.
-                time.sleep(RETRY_SECONDS)
+                time.sleep(WRITE_RETRY_SECONDS)
                 continue
             except OSError:
-                # Nobody reads it any more.
+                # The reader is gone.
                 count = len(data)
             self._done(count)
             data = data[count:] or self._more()
 
     def _end(self) -> None:
         self._orders.put(False)
-        self._thread.join(LAST_SECONDS)
+        self._thread.join(FINAL_FLUSH_SECONDS)
 
 
 def log_output() -> LogOutput:
-    """The writer for this platform."""
+    """The log output for this platform."""
     return PollOutput() if hasattr(select, "poll") else ThreadOutput()

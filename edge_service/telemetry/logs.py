@@ -1,4 +1,4 @@
-"""Structured log lines on standard output, none of which ever holds a secret."""
+"""Structured log lines on standard output; they never contain a secret."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = [
 ]
 
 ACCESS = "request"
-# The visitor closed the connection before any answer (nginx's number for it).
+# The client closed the connection before the response; nginx uses the same status.
 CLIENT_CLOSED_REQUEST = 499
 _ACCESS_FIELDS = {"event", "method", "path", "status", "duration_ms", "request_id"}
 _encode = json.JSONEncoder(default=repr).encode
@@ -36,7 +36,7 @@ _escaped = json.encoder.encode_basestring_ascii
 
 
 def configure_logging(level: str, log_format: str) -> None:
-    """Write the process' log lines to standard output.
+    """Configure logging to standard output for the whole process.
 
     Args:
         level: `debug`, `info`, `warning`, `error` or `critical`.
@@ -67,13 +67,13 @@ def configure_logging(level: str, log_format: str) -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
         )
     )
-    # uvicorn's own access log writes whole addresses, refresh tokens included.
+    # uvicorn's access log contains whole URLs, refresh tokens included.
     logging.getLogger("uvicorn.access").disabled = True
     logging.basicConfig(handlers=[handler], level=max(number, logging.WARNING), force=True)
 
 
 def describe(error: BaseException) -> dict[str, Any]:
-    """The class of an exception and where it was raised; its text may hold a secret."""
+    """The class of an exception and where it was raised; its message may contain a secret."""
     frames = traceback.extract_tb(error.__traceback__)[-5:]
     return {
         "exception": type(error).__name__,
@@ -84,10 +84,10 @@ def describe(error: BaseException) -> dict[str, Any]:
 
 
 def _json_line(logger: object, level: str, event: EventDict) -> str:
-    """All that the other processors do, in one step, because a line is written for each request."""
+    """The work of the other processors in one step, because every request writes a line."""
     if event.keys() == _ACCESS_FIELDS:
         now = _timestamp(logger, level, event)["timestamp"]
-        # Only method and path come from strangers and need escaping.
+        # Only method and path come from the client and need escaping.
         return (
             f'{{"timestamp": "{now}", "level": "{level}", "event": "{ACCESS}", '
             f'"method": {_escaped(event["method"])}, "path": {_escaped(event["path"])}, '
@@ -112,7 +112,7 @@ def _without_messages_of_exceptions(_: object, __: str, event: EventDict) -> Eve
 
 
 def log_reload(problems: Sequence[str]) -> None:
-    """Log that the avatars were read again, or why the previous ones stay."""
+    """Log that the avatars were reloaded, or why the previous ones stay."""
     log = structlog.get_logger("service")
     if problems:
         log.error("avatars_not_reloaded", problems=list(problems))
@@ -121,14 +121,14 @@ def log_reload(problems: Sequence[str]) -> None:
 
 
 def log_near_misses(meant: Mapping[str, str]) -> None:
-    """Log names of variables that look like one of ours, and which."""
+    """Log unknown variables whose names resemble one of ours."""
     log = structlog.get_logger("service")
     for name, variable in meant.items():
         log.warning("unknown_variable", variable=name, did_you_mean=variable)
 
 
 def log_listening(settings: Settings, port: int) -> None:
-    """Log that the service listens, and with which rules."""
+    """Log that the service listens, and the rules of each avatar."""
     listening = structlog.get_logger("service").bind(host=settings.host, port=port)
     for name, avatar in settings.avatars.items():
         listening.info(

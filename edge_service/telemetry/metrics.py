@@ -1,4 +1,4 @@
-"""What the service counts, for Prometheus. No label ever holds what a visitor sent."""
+"""Metrics for Prometheus. No label contains data that a visitor sent."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 
 
 
 class PoolState(Protocol):
-    """What a pool of grants reports of itself."""
+    """What a pool of grants reports."""
 
     @property
     def size(self) -> int:
@@ -39,50 +39,50 @@ class PoolState(Protocol):
 
     @property
     def age(self) -> float:
-        """Age of the oldest of them, in seconds."""
+        """Age of the oldest ready grant, in seconds."""
 
 
 class BreakerState(Protocol):
-    """What a circuit breaker reports of itself."""
+    """What a circuit breaker reports."""
 
     @property
     def states(self) -> Sequence[str]:
-        """Every state that there is."""
+        """All possible states."""
 
     @property
     def state(self) -> str:
-        """The one that it is in."""
+        """The current state."""
 
 
 class Metrics:
-    """The metrics of one application, in a registry of its own."""
+    """The metrics of one application, in a separate registry."""
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         self._requests = Histogram(
             "sentifyd_edge_request_duration_seconds",
-            "Requests by route, status and code of the error, and how long they took",
+            "Duration of requests by route, status and error code, in seconds",
             ("route", "status", "code"),
             buckets=_SECONDS,
             registry=registry,
         )
         self._logins = Histogram(
             "sentifyd_edge_login_duration_seconds",
-            "Upstream logins by outcome (ok, or the code of the error), and how long they took",
+            "Duration of logins at Sentifyd by outcome (ok, or the error code), in seconds",
             ("avatar", "outcome"),
             buckets=_SECONDS,
             registry=registry,
         )
         self._issued = Counter(
             "sentifyd_edge_grants",
-            "Grants asked for, by policy and whether one was at hand (hit) or not (miss)",
+            "Requested grants by policy and result: hit (one was ready) or miss",
             ("avatar", "policy", "result"),
             registry=registry,
         )
         self._limited = Counter(
             "sentifyd_edge_rate_limited",
-            "Requests over the rate limit",
+            "Requests refused by the rate limit",
             ("avatar",),
             registry=registry,
         )
@@ -94,13 +94,13 @@ class Metrics:
         )
         self._handles = Counter(
             "sentifyd_edge_handles_refused",
-            "Refresh handles that did not open, by the code of the answer",
+            "Refused refresh handles by error code",
             ("avatar", "code"),
             registry=registry,
         )
         self._reloads = Counter(
             "sentifyd_edge_reloads",
-            "SIGHUPs by result: ok or failed",
+            "Reloads of the avatars (SIGHUP) by result: ok or failed",
             ("result",),
             registry=registry,
         )
@@ -112,30 +112,37 @@ class Metrics:
         self._observers: dict[tuple[str, int, str], Histogram] = {}
 
     async def page(self) -> Response:
-        """All of them in the text format."""
-        # Rendering takes long with many avatars, so it runs in a thread, and once at a time. The
-        # states are read here, because pools change in the event loop.
+        """The response of `/metrics`, in the text format of Prometheus."""
+        # Rendering is slow with many avatars, so it runs in a thread, one at a time. The states are
+        # read before, because pools change in the event loop.
         async with self._rendering:
             self.states.read()
             text = await asyncio.to_thread(generate_latest, self._registry)
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    def request(self, route: str, status: int, code: str, seconds: float) -> None:
-        """A request was answered; `route` is the pattern of the route, never the path."""
+    def observe_request(self, route: str, status: int, code: str, seconds: float) -> None:
+        """Record a request.
+
+        Args:
+            route: the pattern of the route, never the path.
+            status: HTTP status.
+            code: error code, or empty.
+            seconds: duration.
+        """
         observer = self._observers.get((route, status, code))
         if observer is None:
             observer = self._requests.labels(route, str(status), code)
             self._observers[route, status, code] = observer
         observer.observe(seconds)
 
-    def login(self, avatar: str, outcome: str, seconds: float) -> None:
-        """An upstream login ended."""
+    def observe_login(self, avatar: str, outcome: str, seconds: float) -> None:
+        """Record a login; `outcome` is `ok` or an error code."""
         self._logins.labels(_label(avatar), outcome).observe(seconds)
 
     def avatar(self, avatar: str, policy: str) -> tuple[Counter, Counter]:
-        """An avatar is served from now on; the counters of its hits and misses.
+        """Create the series of an avatar, and return its counters of hits and misses.
 
-        Its other series begin as well: a counter that begins with its first event hides it.
+        All series start at 0, because Prometheus cannot see the first event of a new series.
         """
         self._limited.labels(_label(avatar))
         for code in (HandleMalformed.code, HandleRefused.code):
@@ -147,36 +154,36 @@ class Metrics:
         )
 
     def limited(self, avatar: str) -> None:
-        """A request was over the limit."""
+        """Count a request over the rate limit."""
         self._limited.labels(_label(avatar)).inc()
 
-    def redis_fallback(self, part: str, *, away: bool) -> None:
-        """Redis became unavailable, or is available again."""
-        self._fallback.labels(part).set(away)
+    def redis_fallback(self, part: str, *, active: bool) -> None:
+        """Record whether a part of the service works without Redis."""
+        self._fallback.labels(part).set(active)
 
     def handle_refused(self, avatar: str, code: str) -> None:
-        """A refresh handle did not open."""
+        """Count a refused refresh handle; `code` is the error code."""
         self._handles.labels(_label(avatar), code).inc()
 
     def reloaded(self, *, ok: bool) -> None:
-        """The avatars were read again, or could not be."""
+        """Count a reload of the avatars."""
         self._reloads.labels("ok" if ok else "failed").inc()
 
     def key_set(self, is_fresh: Callable[[], bool]) -> None:
-        """There is a key set, and this tells whether the last fetch of it succeeded."""
+        """Add the gauge of the key set; `is_fresh` returns whether the last fetch succeeded."""
         Gauge(
             "sentifyd_edge_key_set_fresh",
-            "1 when the last fetch of the key set succeeded; 0 while older keys, or none, serve",
+            "1 if the last fetch of the key set succeeded; 0 while older keys, or none, are used",
             registry=self._registry,
         ).set_function(is_fresh)
 
 
 class _States(Collector):
-    """The states of pools and circuit breakers, read when the metrics are asked for.
+    """The states of pools and circuit breakers, read for each request of the metrics.
 
     Attributes:
-        pools: by avatar.
-        breakers: the circuit breakers, by login URL.
+        pools: pools by name of the avatar.
+        breakers: circuit breakers by login URL.
     """
 
     def __init__(self) -> None:
@@ -185,7 +192,7 @@ class _States(Collector):
         self._families: list[GaugeMetricFamily] = []
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
-        """The states as last read."""
+        """The states from the last call of `read`."""
         return self._families
 
     def read(self) -> None:
@@ -194,10 +201,10 @@ class _States(Collector):
             "sentifyd_edge_pool_size", "Target number of ready grants", labels=("avatar",)
         )
         level = GaugeMetricFamily(
-            "sentifyd_edge_pool_level", "Grants that are ready", labels=("avatar",)
+            "sentifyd_edge_pool_level", "Number of ready grants", labels=("avatar",)
         )
         age = GaugeMetricFamily(
-            "sentifyd_edge_pool_age_seconds", "Age of the oldest of them", labels=("avatar",)
+            "sentifyd_edge_pool_age_seconds", "Age of the oldest ready grant", labels=("avatar",)
         )
         for name, pool in self.pools.items():
             size.add_metric((_label(name),), pool.size)
@@ -205,7 +212,7 @@ class _States(Collector):
             age.add_metric((_label(name),), pool.age)
         circuits = GaugeMetricFamily(
             "sentifyd_edge_circuit_state",
-            "1 for the state that the circuit of an upstream is in",
+            "1 for the current state of the circuit breaker of a login URL",
             labels=("upstream", "state"),
         )
         for upstream, breaker in self.breakers.items():
@@ -215,5 +222,5 @@ class _States(Collector):
 
 
 def _label(avatar: str) -> str:
-    """No ID has parentheses, and a label without a value is one that is not there."""
+    """The label of an avatar; Prometheus treats an empty label as missing."""
     return avatar or "(default)"

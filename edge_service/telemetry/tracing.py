@@ -1,7 +1,7 @@
-"""OpenTelemetry traces: a span for each request, and within it one for the login it causes.
+"""OpenTelemetry traces: a span for each request, and a child span for the login it causes.
 
-Optional: the extra `otel` brings the SDK, which the standard variables `OTEL_*` configure. A span
-holds what the access log holds, and never a query, a header or the text of an exception.
+Optional: the extra `otel` installs the SDK, which the standard variables `OTEL_*` configure. A span
+contains the same data as the access log: no query, no headers and no messages of exceptions.
 """
 
 from __future__ import annotations
@@ -23,30 +23,30 @@ from edge_service.telemetry.logs import CLIENT_CLOSED_REQUEST
 __all__ = ["RequestSpans", "Tracing"]
 
 SERVICE_NAME = "sentifyd-edge"
-# The SDK's own ten seconds would come on top of a graceful stop.
+# Shorter than the SDK's ten seconds, because the export delays a graceful shutdown.
 EXPORT_SECONDS = 3
 
 
 class Tracing:
-    """Makes spans, and sends them to the collector that the environment names."""
+    """Creates spans, and sends them to the collector that the environment configures."""
 
     def __init__(self) -> None:
         named = {"OTEL_SERVICE_NAME", "OTEL_RESOURCE_ATTRIBUTES"} & os.environ.keys()
         resource = Resource.create({} if named else {"service.name": SERVICE_NAME})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
-        patience = None if "OTEL_EXPORTER_OTLP_TIMEOUT" in os.environ else EXPORT_SECONDS
-        exporter = OTLPSpanExporter(timeout=patience)
+        timeout = None if "OTEL_EXPORTER_OTLP_TIMEOUT" in os.environ else EXPORT_SECONDS
+        exporter = OTLPSpanExporter(timeout=timeout)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self.tracer = self._provider.get_tracer("edge_service")
 
-    def login(self) -> AbstractContextManager[Span]:
-        """The span of an upstream login."""
+    def login_span(self) -> AbstractContextManager[Span]:
+        """The span of a login at Sentifyd."""
         return self.tracer.start_as_current_span(
             "login", kind=SpanKind.CLIENT, record_exception=False, set_status_on_exception=False
         )
 
     def close(self) -> None:
-        """Send what is left; blocks for as long as the exporter's timeout."""
+        """Send the remaining spans; blocks up to the exporter's timeout."""
         self._provider.shutdown()
 
 
@@ -54,8 +54,9 @@ class RequestSpans:
     """A server span for each request, continued from the caller's `traceparent` (W3C).
 
     Args:
-        app: what is wrapped; it stands within `AccessLog`, which keeps the state of the request.
-        tracing: makes the spans.
+        app: the wrapped application. `AccessLog` must wrap this middleware, because it fills the
+            request state.
+        tracing: creates the spans.
     """
 
     def __init__(self, app: ASGIApp, tracing: Tracing) -> None:
@@ -72,7 +73,7 @@ class RequestSpans:
         carrier = {
             name.decode("latin-1"): value.decode("latin-1")
             for name, value in scope["headers"]
-            # Not `tracestate`, in which a stranger could write anything.
+            # Not `tracestate`, because clients can write anything into it.
             if name == b"traceparent"
         }
         with self._tracer.start_as_current_span(

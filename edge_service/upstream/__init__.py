@@ -1,1 +1,1 @@
-"""How a grant is fetched from Sentifyd: its JSON, the HTTP client and the circuit breaker."""
+"""Logins at Sentifyd: its JSON, the HTTP client and the circuit breaker."""

@@ -1,4 +1,4 @@
-"""A circuit breaker: an upstream that keeps failing is left alone for a while."""
+"""A circuit breaker, which stops logins for some seconds while Sentifyd keeps failing."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ PROBE_SECONDS = 1.0
 class CircuitBreaker:
     """Opens after five failures in a row, and lets one call probe five seconds later.
 
-    A failure is what says that upstream is in trouble: no connection, no answer in time, or a 5xx.
-    A 4xx is an answer, and being saturated ourselves says nothing about upstream.
+    Failures are: no connection, no answer in time, and status 5xx. A 4xx is not a failure, because
+    Sentifyd did answer. A saturated service is not one either, because nothing was sent.
 
     Args:
-        on_change: is called with each new state.
-        clock: monotonic seconds.
+        on_change: called with each new state.
+        clock: monotonic clock, in seconds.
 
     Attributes:
-        states: every state that there is.
+        states: all possible states.
     """
 
     states: ClassVar[tuple[CircuitState, ...]] = get_args(CircuitState)
@@ -56,8 +56,8 @@ class CircuitBreaker:
 
     @property
     def state(self) -> CircuitState:
-        """The state that the next call meets."""
-        if self._state == "open" and self._rest() <= 0:
+        """The state that the next call will find."""
+        if self._state == "open" and self._remaining() <= 0:
             return "half-open"
         return self._state
 
@@ -65,8 +65,8 @@ class CircuitBreaker:
         """Make a call to upstream, unless the circuit is open.
 
         Raises:
-            CircuitOpen: upstream was not asked.
-            UpstreamError: what the call itself raised.
+            CircuitOpen: the circuit is open, so the call was not made.
+            UpstreamError: raised by the call.
         """
         generation = self._enter()
         failed: bool | None = None
@@ -79,12 +79,12 @@ class CircuitBreaker:
             failed = False
             return result
         finally:
-            # In every case, a cancelled one too: else a lost probe would keep it open for ever.
+            # Also after a cancellation: a probe without a result would keep the circuit open.
             self._leave(generation, failed)
 
     def _enter(self) -> int:
         if self._state == "open":
-            if (wait := self._rest()) > 0:
+            if (wait := self._remaining()) > 0:
                 raise CircuitOpen(wait)
             self._become("half-open")
         if self._state == "half-open":
@@ -93,12 +93,12 @@ class CircuitBreaker:
             self._probing = True
         return self._generation
 
-    def _rest(self) -> float:
+    def _remaining(self) -> float:
         return self._opened + OPEN_SECONDS - self._clock()
 
     def _leave(self, generation: int, failed: bool | None) -> None:
         if generation != self._generation:
-            # It began before the state changed, so its result says nothing about the present.
+            # The call began in an earlier state, so its result is outdated.
             return
         self._probing = False
         if failed is None:
@@ -126,5 +126,5 @@ def _is_failure(error: UpstreamError) -> bool | None:
         return error.status >= 500
     if isinstance(error, (UpstreamUnreachable, UpstreamTooSlow)):
         return True
-    # These are troubles of our own, and say nothing.
+    # Problems of this service say nothing about Sentifyd.
     return None if isinstance(error, (UpstreamBusy, CircuitOpen)) else False

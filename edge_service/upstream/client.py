@@ -24,7 +24,7 @@ from edge_service.errors import (
 from edge_service.strict_json import JSON
 from edge_service.upstream.wire import AbortableAdapter, Exchange
 
-__all__ = ["Client", "fault_of", "get", "read_body"]
+__all__ = ["Client", "get", "read_body", "root_cause"]
 
 T = TypeVar("T")
 
@@ -101,7 +101,7 @@ class Client:
         try:
             future = self._threads.submit(self._exchange, exchange, connections, request, read)
         except RuntimeError:
-            # No thread could be started; without this the slot would be lost for ever.
+            # No thread could be started; without this the slot would never be freed.
             self._free_slot(exchange)
             raise
         # The slot belongs to the thread: a caller that gives up must not free it early.
@@ -115,7 +115,7 @@ class Client:
             exchange.abort()
 
     def close(self) -> None:
-        """Abort what is under way and let the threads end."""
+        """Abort all current exchanges and let the threads end."""
         for exchange in self._under_way:
             exchange.abort()
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -214,20 +214,20 @@ def _failure(error: Exception) -> UpstreamError:
         failure = UpstreamMalformed("the answer is not HTTP")
     else:
         failure = UpstreamUnreachable()
-    failure.cause, failure.detail = fault_of(error, failure.detail)
+    failure.cause, failure.detail = root_cause(error, failure.detail)
     return failure
 
 
-def fault_of(error: BaseException, detail: str | None = None) -> tuple[str, str | None]:
-    """What was at the root of an exception: its class, and of TLS the fault as OpenSSL names it.
+def root_cause(error: BaseException, detail: str | None = None) -> tuple[str, str | None]:
+    """The class name of the original exception, and for TLS OpenSSL's error as the detail.
 
     Args:
-        error: whose text may hold a secret, and is not looked at.
-        detail: what is said of anything but TLS.
+        error: the exception; its message is not used, because it may contain a secret.
+        detail: the detail to return for other errors than TLS.
     """
     root = _causes(error)[-1]
     if isinstance(root, ssl.SSLError):
-        # A number, where a certificate is at fault.
+        # For certificate errors, OpenSSL has a number instead of a name.
         detail = f"{getattr(root, 'verify_code', None) or root.reason}"
     return type(root).__name__, detail
 
@@ -241,7 +241,7 @@ def _is_connection_failure(error: Exception) -> bool:
 
 
 def _is_garbage(error: BaseException) -> bool:
-    """Whether something answered that does not speak HTTP, as the causes of an exception tell."""
+    """Whether the causes of an exception show that the server does not speak HTTP."""
     for cause in _causes(error):
         if isinstance(cause, http.client.HTTPException):
             return not isinstance(cause, (ConnectionError, http.client.IncompleteRead))
@@ -249,9 +249,9 @@ def _is_garbage(error: BaseException) -> bool:
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:
-    """The exception and all that led to it, the first of them last."""
-    seen: list[BaseException] = []
-    while error is not None and error not in seen:
-        seen.append(error)
+    """The exception and its causes, the original one last."""
+    causes: list[BaseException] = []
+    while error is not None and error not in causes:
+        causes.append(error)
         error = error.__cause__ or error.__context__
-    return seen
+    return causes

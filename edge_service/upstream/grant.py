@@ -1,4 +1,4 @@
-"""The grant: the tokens and parameters that one upstream login yields."""
+"""The grant: tokens and avatar parameters from one login."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from edge_service.strict_json import JSON, parse_json
 
 __all__ = ["Grant", "HeldGrant", "claimed_time", "claims_of", "life_of", "stated_life"]
 
-# The vendor's WordPress plugin assumes this when the lifetime is unknown.
+# Sentifyd's WordPress plugin assumes this when the lifetime is unknown.
 DEFAULT_LIFE_SECONDS = 55.0
-CLOCK_SKEW_SECONDS = 60
+ISSUER_CLOCK_SKEW_SECONDS = 60
 MAX_LIFE_SECONDS = 24 * 3600.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Tokens and avatar parameters from one upstream login; only the lifetime shows in its repr.
+    """Tokens and avatar parameters from one login. The repr shows no token.
 
     Attributes:
         access_token: JWT for the WebSocket.
-        refresh_token: what the component sends back when the access token has expired.
-        avatar_parameters: the vendor's settings for the avatar, passed on untouched.
-        token_type: such as `Bearer`; `None` when upstream did not say.
-        expires_in: seconds that the access token lives; `None` when upstream did not say.
+        refresh_token: the component sends it back when the access token has expired.
+        avatar_parameters: Sentifyd's settings of the avatar, passed on unchanged.
+        token_type: such as `Bearer`; `None` when Sentifyd did not send it.
+        expires_in: lifetime of the access token in seconds; `None` when Sentifyd did not send it.
     """
 
     access_token: str = field(repr=False)
@@ -40,12 +40,12 @@ class Grant:
 
 @dataclass(frozen=True, slots=True)
 class HeldGrant:
-    """A grant that is kept for a while before it is handed out.
+    """A grant that is kept for some time before it is issued.
 
     Attributes:
-        grant: as upstream gave it.
-        born: when that was, on a monotonic clock, in seconds.
-        life: seconds that its access token lived from then on.
+        grant: as Sentifyd sent it.
+        born: when it was fetched, in seconds of a monotonic clock.
+        life: lifetime of its access token at that time, in seconds.
     """
 
     grant: Grant
@@ -62,23 +62,23 @@ class HeldGrant:
         return self.born + self.life - now
 
     def at(self, now: float) -> Grant:
-        """The grant with the lifetime that remains of it, when upstream stated one."""
+        """The grant with the remaining lifetime in `expires_in`, if Sentifyd sent a lifetime."""
         if self.grant.expires_in is None:
             return self.grant
         return replace(self.grant, expires_in=max(1, math.floor(self.left(now))))
 
 
 def life_of(grant: Grant) -> float:
-    """Seconds that a new access token lives: as upstream states, else 55 s."""
+    """Lifetime of a new access token in seconds: `stated_life`, or else 55."""
     stated = stated_life(grant)
     return DEFAULT_LIFE_SECONDS if stated is None else stated
 
 
 def stated_life(grant: Grant) -> float | None:
-    """Seconds that a new access token lives, or `None` when upstream does not state it.
+    """Lifetime of a new access token in seconds, or `None` when Sentifyd does not state it.
 
-    Taken from `expires_in`, else from the claims of the JWT, which are read and not verified. At
-    most a day.
+    It comes from `expires_in`, or else from the claims of the JWT, which are not verified. The
+    maximum is one day.
     """
     if grant.expires_in is not None:
         return min(grant.expires_in, MAX_LIFE_SECONDS)
@@ -87,23 +87,23 @@ def stated_life(grant: Grant) -> float | None:
     expires = claimed_time(claims, "exp")
     issued = claimed_time(claims, "iat") if "iat" in claims else now
     if expires is not None and issued is not None and expires > issued:
-        # JSON knows integers that are too large for a float.
+        # JSON integers can be too large for a float.
         with suppress(OverflowError):
-            # Counted from the token's own beginning, because clocks differ; but one that upstream
-            # has kept for a while has only the rest of its life.
+            # Clocks differ, so the lifetime is `exp` minus `iat`, unless the token is much older.
             life, rest = expires - issued, expires - int(now)
-            return min(rest if 0 < rest < life - CLOCK_SKEW_SECONDS else life, MAX_LIFE_SECONDS)
+            is_older = 0 < rest < life - ISSUER_CLOCK_SKEW_SECONDS
+            return min(rest if is_older else life, MAX_LIFE_SECONDS)
     return None
 
 
 def claimed_time(claims: Mapping[str, object], name: str) -> float | None:
-    """A claim in seconds since 1970; `None` of what is no number."""
+    """A claim in seconds since 1970 (RFC 7519, `NumericDate`); `None` if it is not a number."""
     value = claims.get(name)
     return None if isinstance(value, bool) or not isinstance(value, (int, float)) else value
 
 
 def claims_of(token: str) -> dict[str, object]:
-    """The claims of a JWT, read and not verified; none of what is no JWT."""
+    """The unverified claims of a JWT; empty if it is not a JWT."""
     parts = token.split(".")
     if len(parts) != 3:
         return {}

@@ -1,4 +1,4 @@
-"""Logins at Sentifyd: one URL with its connections and circuit breaker, and each avatar's login."""
+"""Logins at Sentifyd: connections and circuit breaker of each URL, and each avatar's login."""
 
 from __future__ import annotations
 
@@ -28,26 +28,26 @@ class AvatarLogin:
     """Logs one avatar in to Sentifyd.
 
     Args:
-        avatar: key and login URL.
-        client: sends the request.
+        avatar: has the key and the login URL.
+        client: sends the requests.
     """
 
     def __init__(self, avatar: AvatarSettings, client: Client) -> None:
         self._key = avatar.api_key
         self._client = client
         self._request = client.post(avatar.login_url, sentifyd.login_body(avatar))
-        # A server that answers out of turn must not give one avatar's answer to another.
+        # Own connections, so that a misplaced response never reaches another avatar.
         self._connections = client.connections()
 
     async def login(self, observe: Callable[[requests.Response], None] = lambda _: None) -> Grant:
-        """One upstream login.
+        """Log in once.
 
         Args:
-            observe: is called with the response before its body is read, in a thread; it must not
-                read the body.
+            observe: called in a thread with the response, before its body is read. It must not read
+                the body.
 
         Raises:
-            UpstreamError: no grant within the time allowed; its subclass says why.
+            UpstreamError: no grant within `upstream_timeout`; the subclass says why.
         """
 
         def read(response: requests.Response) -> Grant:
@@ -76,7 +76,7 @@ class AvatarLogin:
 
 
 class LoginServer:
-    """One login URL: the connections to it, and its circuit breaker.
+    """One login URL, with its HTTP client and circuit breaker.
 
     Args:
         settings: timeout, concurrency and certificates.
@@ -102,13 +102,13 @@ class LoginServer:
         return AvatarLogin(avatar, self._client)
 
     def close(self) -> None:
-        """Abort the logins that are under way."""
+        """Abort all current logins."""
         if self._client is not None:
             self._client.close()
 
 
 def import_client() -> None:
-    """Import the HTTP client; call it in a thread, because that takes as long as a whole start."""
+    """Import the HTTP client. Call it in a thread, because the import is slow."""
     importlib.import_module("edge_service.upstream.client")
 
 
@@ -117,9 +117,9 @@ class MeteredLogin:
 
     Args:
         settings: the avatar.
-        server: where it logs in.
+        server: the login URL.
         metrics: counts logins by outcome.
-        span: makes the span of a login.
+        span: creates the tracing span of a login.
     """
 
     def __init__(
@@ -136,7 +136,11 @@ class MeteredLogin:
         self._login: AvatarLogin | None = None
 
     async def login(self) -> Grant:
-        """One login; raises `UpstreamError`."""
+        """Log in once.
+
+        Raises:
+            UpstreamError: the login failed; the subclass says why.
+        """
         began = time.perf_counter()
         outcome = ServiceError.code
         try:
@@ -155,7 +159,7 @@ class MeteredLogin:
             outcome = "ok"
             return grant
         finally:
-            self._metrics.login(self._settings.name, outcome, time.perf_counter() - began)
+            self._metrics.observe_login(self._settings.name, outcome, time.perf_counter() - began)
 
     def close(self) -> None:
         """Close its connections."""

@@ -1,7 +1,7 @@
-"""Sentifyd's JSON, both ways; no other module knows how it is spelt.
+"""Sentifyd's JSON formats; no other module knows the names of their fields.
 
-Sources: the vendor's documentation page (the body of a login, the answer to it, and what the web
-component expects) and its WordPress plugin (the hosted v1 API, with a flat answer or camelCase).
+Sources: Sentifyd's documentation (request and response of a login, and what the web component
+expects) and its WordPress plugin (the hosted v1 API, with a flat response or camelCase).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ MAX_GRANT_BYTES = 256 * 1024
 MAX_DETAILS_BYTES = 4 * 1024
 MASK = "[masked]"
 REFRESH_PARAMETER = "refreshToken"
-"""What the component calls the refresh token, in its requests and in our answers."""
+"""Name of the refresh token in the component's requests and in our responses."""
 TOKENS_SCHEMA: JSON = {
     "type": "object",
     "properties": {
@@ -38,7 +38,7 @@ TOKENS_SCHEMA: JSON = {
                 REFRESH_PARAMETER: {
                     "type": "string",
                     "minLength": 1,
-                    "description": "To be sent back when the access token has expired.",
+                    "description": "Send it back when the access token has expired.",
                 },
                 "tokenType": {"type": "string", "minLength": 1},
                 "expiresIn": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
@@ -61,7 +61,7 @@ _RETRY_AFTER = re.compile(
 
 
 class MalformedGrant(ValueError):
-    """An upstream answer that holds no grant. The text never quotes the answer."""
+    """The response contains no grant. The message never quotes the response."""
 
 
 def login_body(avatar: AvatarSettings) -> JSON:
@@ -73,14 +73,14 @@ def login_body(avatar: AvatarSettings) -> JSON:
 
 
 def parse_login(body: bytes, key: str) -> Grant:
-    """Read the body of a successful login.
+    """Parse the body of a successful login.
 
     Args:
         body: at most `MAX_GRANT_BYTES`.
         key: the avatar's API key, which is masked wherever the body repeats it.
 
     Raises:
-        UpstreamMalformed: the body holds no grant.
+        UpstreamMalformed: the body contains no grant.
     """
     try:
         return parse_grant(_parse_masked(body, key))
@@ -88,17 +88,17 @@ def parse_login(body: bytes, key: str) -> Grant:
         detail = "the answer is not JSON"
     except MalformedGrant as error:
         detail = str(error)
-    # Outside the handler, so that no chained exception carries the answer along.
+    # Outside the handler, because a chained exception could contain the response.
     raise UpstreamMalformed(detail)
 
 
 def rejection(status: int, retry_after: str, body: bytes | None, key: str) -> UpstreamError:
-    """The error for an answer other than 200.
+    """The error for a response with another status than 200.
 
     Args:
         status: HTTP status.
-        retry_after: the `Retry-After` header; passed on only in a form that RFC 9110 allows.
-        body: at most `MAX_DETAILS_BYTES`; `None` when it is larger or cannot be read.
+        retry_after: the `Retry-After` header; passed on only if it is valid (RFC 9110).
+        body: at most `MAX_DETAILS_BYTES`; `None` when it is larger or unreadable.
         key: the avatar's API key, which is masked.
     """
     if not 400 <= status <= 599:
@@ -112,11 +112,11 @@ def rejection(status: int, retry_after: str, body: bytes | None, key: str) -> Up
 
 
 def tokens_body(grant: Grant, refresh_token: str) -> JSON:
-    """The body that the web component expects (vendor page, "How it works").
+    """The body that the web component expects (Sentifyd's documentation, "How it works").
 
     Args:
-        grant: what to hand out.
-        refresh_token: the grant's own, or a handle in its place.
+        grant: the grant to issue.
+        refresh_token: the grant's refresh token, or a handle that replaces it.
     """
     tokens: JSON = {"accessToken": grant.access_token, REFRESH_PARAMETER: refresh_token}
     if grant.token_type is not None:
@@ -127,7 +127,7 @@ def tokens_body(grant: Grant, refresh_token: str) -> JSON:
 
 
 def parse_grant(answer: object) -> Grant:
-    """Read the JSON answer to a login: wrapped in `data` or flat, snake_case or camelCase.
+    """Read the JSON of a login response: wrapped in `data` or flat, snake_case or camelCase.
 
     Raises:
         MalformedGrant: it is not an object, or a token or the parameters are missing.
@@ -149,9 +149,9 @@ def parse_grant(answer: object) -> Grant:
 
 
 def _parse_masked(body: bytes, key: str) -> object:
-    """The JSON of an answer, with the key masked wherever it occurs."""
+    """The JSON of a response, with the key masked wherever it occurs."""
     answer = parse_json(body)
-    # A search of the bytes finds the key unless an escape hides its letters, or it is a number.
+    # Skips the slow path if the key cannot be in the body: not as is, escaped, or as a number.
     if key.encode("ascii") not in body and b"\\" not in body and not key[0].isdigit():
         return answer
     try:

@@ -33,7 +33,7 @@ class Exchange:
 
     def __init__(self) -> None:
         self.aborted = False
-        self._lifeline: _Lifeline | None = None
+        self._socket_copy: _SocketCopy | None = None
 
     @contextmanager
     def in_this_thread(self) -> Iterator[None]:
@@ -50,30 +50,30 @@ class Exchange:
         """End the exchange at once, or do nothing when it is over or another has its connection."""
         with _ownership:
             self.aborted = True
-            if self._lifeline is not None and self._lifeline.owner is self:
-                self._lifeline.cut()
+            if self._socket_copy is not None and self._socket_copy.owner is self:
+                self._socket_copy.cut()
 
-    def take(self, lifeline: _Lifeline) -> None:
+    def take(self, socket_copy: _SocketCopy) -> None:
         """Own a connection until another exchange takes it."""
         with _ownership:
-            if lifeline is not self._lifeline:
+            if socket_copy is not self._socket_copy:
                 self._let_go()
-            lifeline.owner = self
-            self._lifeline = lifeline
+            socket_copy.owner = self
+            self._socket_copy = socket_copy
             if self.aborted:
-                lifeline.cut()
+                socket_copy.cut()
 
-    def holds(self, lifeline: _Lifeline) -> bool:
+    def holds(self, socket_copy: _SocketCopy) -> bool:
         """Whether the exchange still goes over this connection."""
-        return self._lifeline is lifeline
+        return self._socket_copy is socket_copy
 
     def _let_go(self) -> None:
-        lifeline, self._lifeline = self._lifeline, None
-        if lifeline is not None and lifeline.is_orphan:
-            lifeline.close()
+        socket_copy, self._socket_copy = self._socket_copy, None
+        if socket_copy is not None and socket_copy.is_orphan:
+            socket_copy.close()
 
 
-class _Lifeline:
+class _SocketCopy:
     """A duplicate of a connection's socket: it stays valid while TLS wraps the original."""
 
     def __init__(self, sock: socket.socket) -> None:
@@ -99,12 +99,12 @@ class _Lifeline:
 
 
 class _Abortable(HTTPConnection):
-    lifeline: _Lifeline | None = None
+    socket_copy: _SocketCopy | None = None
     _outbox: bytearray | None = None
 
     def _new_conn(self) -> socket.socket:
         sock = super()._new_conn()
-        self.lifeline = _Lifeline(sock)
+        self.socket_copy = _SocketCopy(sock)
         self._hand_over()
         return sock
 
@@ -127,14 +127,14 @@ class _Abortable(HTTPConnection):
 
     def close(self) -> None:
         super().close()
-        if self.lifeline is not None:
-            self.lifeline.close()
-            self.lifeline = None
+        if self.socket_copy is not None:
+            self.socket_copy.close()
+            self.socket_copy = None
 
     def _hand_over(self) -> None:
         exchange: Exchange | None = getattr(_thread, "exchange", None)
-        if exchange is not None and self.lifeline is not None:
-            exchange.take(self.lifeline)
+        if exchange is not None and self.socket_copy is not None:
+            exchange.take(self.socket_copy)
 
 
 class _AbortableHTTPS(_Abortable, HTTPSConnection):
@@ -179,7 +179,7 @@ class AbortableAdapter(HTTPAdapter):
         return self._pool
 
     def cert_verify(self, *args: Any) -> None:  # noqa: ANN401
-        """Tell the pool which certificates to trust."""
+        """Set which certificates the pool trusts."""
         if not self._knows_certificates:
             super().cert_verify(*args)  # type: ignore[no-untyped-call]
             self._knows_certificates = True

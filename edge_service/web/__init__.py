@@ -1,1 +1,1 @@
-"""The service's HTTP as ASGI has it: endpoint, CORS, access log, request body and OpenAPI."""
+"""HTTP layer of the service: endpoint, CORS, access log, request body and OpenAPI."""

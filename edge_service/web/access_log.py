@@ -1,4 +1,4 @@
-"""The access log: one line a request, never with a query, a header or a body."""
+"""The access log: one line for each request, without query, headers and body."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 
 
 class AccessLog:
-    """One line a request: method, path without query, status, duration and request id.
+    """Logs one line for each request: method, path without query, status, duration, request ID.
 
-    The request id comes from `X-Request-ID` when that is harmless, and goes out in it.
+    The request ID is a valid `X-Request-ID` of the request, or a new one. The response repeats it.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
@@ -30,7 +30,7 @@ class AccessLog:
         self._log = structlog.get_logger("access")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Time the request and write its line."""
+        """Measure the request, and log it."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -52,7 +52,7 @@ class AccessLog:
             seconds = time.perf_counter() - began
             status = state["status"] or CLIENT_CLOSED_REQUEST
             code = state.get("code")
-            self._metrics.request(state.get("route", "other"), status, code or "", seconds)
+            self._metrics.observe_request(state.get("route", "other"), status, code or "", seconds)
             self._log.info(
                 ACCESS,
                 method=scope["method"],
@@ -72,6 +72,6 @@ def _request_id(scope: Scope) -> str:
 
 
 def _path(scope: Scope) -> str:
-    # The raw path is still percent-encoded: no line break can forge a second line.
+    # The raw path is percent-encoded, so that a line break cannot forge a log line.
     raw: bytes = scope.get("raw_path") or scope["path"].encode("utf-8")
     return raw.split(b"?")[0].decode("latin-1")[:MAX_LOGGED_PATH]

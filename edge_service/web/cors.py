@@ -1,4 +1,4 @@
-"""CORS (Fetch, section 3.2) and caching headers, and the avatar whose origins decide on them."""
+"""CORS (Fetch, section 3.2) and caching headers, according to the origins of each avatar."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ _EXPOSED = b"Retry-After, X-Request-ID, RateLimit, RateLimit-Policy, WWW-Authent
 
 
 class CrossOrigin:
-    """CORS and caching headers on every answer, and the answers to preflights.
+    """Adds CORS and caching headers to every response, and answers preflights.
 
-    It wraps everything that answers, so that errors carry the headers too: without them a page
-    could not tell a rate limit from a broken network. Because the avatar decides which origins are
-    allowed, its lookup happens here, once, and `state["avatar"]` keeps it for the endpoint and for
-    the log of errors; it is `None` where the path names no avatar.
+    Error responses need the headers too: without them, a page cannot distinguish a rate limit from
+    a network error. Each avatar has its own origins, so this middleware looks the avatar up. It
+    stores the avatar in `state["avatar"]` for the endpoint and the error log; the value is `None`
+    if the path names no avatar.
 
     Args:
-        app: what is wrapped.
-        avatars: whose origins count; on other routes those of all of them.
-        credentials: browsers may send the site's cookies along.
+        app: the wrapped application.
+        avatars: decide which origins are allowed; other routes allow the origins of all avatars.
+        credentials: whether browsers may send cookies.
     """
 
     def __init__(self, app: ASGIApp, avatars: Avatars, *, credentials: bool) -> None:
@@ -39,7 +39,7 @@ class CrossOrigin:
         self._readable = list(self._always)
         if credentials:
             self._readable.append((b"access-control-allow-credentials", b"true"))
-        # A grant has no header to expose, and each header costs time in every answer.
+        # Only for errors: a grant has no header to expose, and each header costs time.
         self._exposed = [(b"access-control-expose-headers", _EXPOSED)]
         self._preflight = Response(
             status_code=204,
@@ -51,7 +51,7 @@ class CrossOrigin:
         )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a preflight; otherwise add headers to whatever is answered."""
+        """Answer a preflight; otherwise add headers to the response."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -82,7 +82,7 @@ class CrossOrigin:
 
     def _find(self, scope: Scope) -> Avatar | None:
         path: str = scope["path"]
-        # As the router reads it, so that both agree below any mount (ASGI, `root_path`).
+        # Must agree with the router below any mount point (ASGI, `root_path`).
         root: str = scope.get("root_path", "")
         if root and path.startswith(f"{root}/"):
             path = path[len(root) :]

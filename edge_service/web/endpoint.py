@@ -1,14 +1,14 @@
-"""The token endpoint: one function from the request to the documented answer.
+"""The token endpoint, from the request to the documented response.
 
-The order of its steps is that of their cost, and of what a refusal reveals:
+Cheap checks come first:
 
-1. The avatar comes first, because each has origins of its own. (`CrossOrigin` has found it.)
-2. Origin and method are decided from the request alone, so they protect everything behind them, and
-   a request of another page uses up nobody's limit. Preflights never come this far.
-3. The visitor's identity comes before the limit, which counts users where there are any. A refused
-   credential counts against its address, so that a flood of them is limited too.
-4. Only then is a body read, and a refresh handle opened.
-5. Last, the avatar's policy issues a grant, which may cost a login at Sentifyd.
+1. The avatar, because each has its own origins. (`CrossOrigin` has already found it.)
+2. Origin and method. Requests from other sites therefore never use up a visitor's rate limit.
+   (`CrossOrigin` has already answered preflights.)
+3. Identity, before the rate limit, which counts by user. Invalid credentials count against the
+   address, so that a flood of them is limited too.
+4. The body and the refresh handle.
+5. The avatar's policy issues a grant, which may cost a login at Sentifyd.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ class TokenEndpoint:
 
     Args:
         limit: counts requests by visitor.
-        authenticator: identifies the visitor; `None` lets everybody ask.
-        sealer: puts a handle in the place of the refresh token; `None` passes the token on.
-        metrics: counts handles that do not open.
+        authenticator: identifies the visitor; `None` serves anonymous visitors.
+        sealer: replaces the refresh token by an encrypted handle; `None` passes the token on.
+        metrics: counts refused handles.
     """
 
     def __init__(
@@ -66,7 +66,11 @@ class TokenEndpoint:
         self._kept: dict[tuple[str, ...], tuple[Grant, Response]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a grant, or raise `ServiceError`."""
+        """Answer with a grant.
+
+        Raises:
+            ServiceError: the request is refused or fails; the subclass says why.
+        """
         avatar: Avatar | None = scope["state"]["avatar"]
         if avatar is None:
             raise NotFound
@@ -75,11 +79,11 @@ class TokenEndpoint:
         if scope["method"] == "OPTIONS":
             await Response(status_code=204, headers=_ALLOW)(scope, receive, send)
             return
-        # HEAD is refused as well: Starlette would run GET for it, which could cost a login.
+        # HEAD is refused too: Starlette would run GET for it, which could cost a login.
         if scope["method"] not in ("GET", "POST"):
             raise MethodNotAllowed(headers=_ALLOW)
-        # The avatar may be replaced while the request waits for its grant. Its visitor, who may
-        # never read the answer, must not keep it.
+        # A reload may replace the avatar while the request waits. The context is released before
+        # the response is sent, because a client may read it slowly.
         with avatar.context.in_use():
             user = await self._identify(scope, avatar)
             await self._limit.count(scope, avatar.name, user)
@@ -111,7 +115,7 @@ class TokenEndpoint:
     def _answer(self, avatar: Avatar, grant: Grant, bound_to: tuple[str, ...]) -> Response:
         if not avatar.is_shared:
             return self._rendered(avatar, grant, bound_to)
-        # The same for everybody on the same page, so it is rendered once for each grant.
+        # The response is the same for all visitors of an origin, so it is rendered once per grant.
         key = (avatar.name, *bound_to[:1])
         kept = self._kept.get(key)
         if kept is None or kept[0] is not grant:
@@ -128,9 +132,9 @@ class TokenEndpoint:
 
 
 def _bound_to(scope: Scope, user: str | None) -> tuple[str, str]:
-    """Page and visitor that a refresh handle is for; each is empty where it is not known."""
+    """Origin and user that a refresh handle is bound to; empty if unknown."""
     origins = header_values(scope, b"origin")
-    # On the service's own origin browsers leave it out of a GET, and send it with a POST.
+    # On the service's own origin, browsers send `Origin` with a POST, but not with a GET.
     if not origins or [origins[0].partition(b"://")[2]] == header_values(scope, b"host"):
         return ("", user or "")
     return (origins[0].decode("latin-1"), user or "")

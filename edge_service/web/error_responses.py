@@ -1,4 +1,4 @@
-"""What a route raises becomes the JSON answer for it."""
+"""Turns exceptions into JSON error responses."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ __all__ = ["ErrorResponses"]
 
 
 class ErrorResponses:
-    """Turns what a route raises into its answer, and any unexpected exception into a plain 500.
+    """Answers a `ServiceError` with its response, and any other exception with status 500.
 
-    It is wrapped by `AccessLog`, which records whether an answer was begun.
+    `AccessLog` must wrap it, because it records whether the response has started.
 
-    Starlette's own handler for that stands outside every middleware, so its answer would go
-    without CORS headers, and it re-raises into the server's log, message included.
+    Starlette's own error handler is outside all middleware: its response would have no CORS
+    headers, and the server would log the exception's message, which may contain a secret.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -29,7 +29,7 @@ class ErrorResponses:
         self._log = structlog.get_logger("service")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer in place of an exception."""
+        """Run the application, and answer if it raises."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -37,7 +37,7 @@ class ErrorResponses:
             await self._app(scope, receive, send)
         except ClientDisconnect:
             return
-        except Exception as error:  # noqa: BLE001 - whatever it is, the visitor gets an answer
+        except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
             answer = error if isinstance(error, ServiceError) else ServiceError()
             state = scope["state"]
             state["code"] = answer.code
@@ -47,7 +47,7 @@ class ErrorResponses:
                 await answer.answer()(scope, receive, send)
 
     def _log_error(self, answer: ServiceError, error: Exception, state: dict[str, Any]) -> None:
-        """Write a line of its own for what an operator may have to fix."""
+        """Log what an operator may have to fix."""
         avatar = state.get("avatar")
         self._log.log(
             logging.getLevelNamesMapping()[answer.log_level or "ERROR"],

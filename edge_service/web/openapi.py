@@ -1,4 +1,4 @@
-"""The service described for programs: an OpenAPI document of what these settings make it answer."""
+"""The OpenAPI document of the service, for the current settings."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _METHODS = ("get", "head", "post", "options")
 _JSON_BODY = "application/json"
 _FORM = "application/x-www-form-urlencoded"
 
-# What can befall any request: the first two end it before it is a request at all.
+# Errors that any request can get; the server sends the first two before the application runs.
 _ANYWHERE = (BadRequest, HeadersTooLarge, ServiceError)
 _UPSTREAM = (
     UpstreamMalformed,
@@ -78,13 +78,13 @@ _PREFLIGHT = (
 
 
 def openapi_document(settings: Settings) -> JSON:
-    """An OpenAPI 3.1 document of every route and answer that there is with these settings.
+    """An OpenAPI 3.1 document of every route and response that these settings allow.
 
-    It names no avatar and no origin: who does not know them shall not learn them here.
+    It contains no names of avatars and no origins, because the route is public.
     """
     paths: JSON = {}
     if "" in settings.avatars:
-        # Another default may be chosen, or none, when the file is read again.
+        # A reload of the file may remove the default avatar.
         gone = (NotFound,) if settings.avatars_file is not None else ()
         paths[ROUTE] = _token_route(settings, gone)
     if settings.avatars_file is not None or any(settings.avatars):
@@ -99,12 +99,12 @@ def openapi_document(settings: Settings) -> JSON:
     )
     if settings.metrics_port is None:
         page = _answer("Metrics for Prometheus.", _TEXT, "text/plain")
-        paths["/metrics"] = _plain_route("What the service counts.", page)
+        paths["/metrics"] = _plain_route("Metrics of the service.", page)
     document = _answer("An OpenAPI document.", {"type": "object"})
     paths["/openapi.json"] = _plain_route("This description.", document)
     components: JSON = {
         "schemas": {"Grant": TOKENS_SCHEMA, "UpstreamRejected": _REJECTED},
-        "responses": _said_once(paths),
+        "responses": _deduplicated(paths),
         "headers": _HEADERS,
     }
     if schemes := _security_schemes(settings):
@@ -113,12 +113,12 @@ def openapi_document(settings: Settings) -> JSON:
         "openapi": "3.1.0",
         "info": {
             "title": "mkdocs-sentifyd token service",
-            "description": "Trades an avatar's API key, which stays here, for tokens that a "
-            "visitor's browser may have. Other methods get 405, or 403 as these do.",
+            "description": "Exchanges an avatar's secret API key for tokens that a visitor's "
+            "browser may have. Other methods get 405, or 403 if the origin is not allowed.",
             "version": importlib.metadata.version("mkdocs-sentifyd"),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
-        # Where this document lies, whatever prefix the service is mounted below.
+        # Relative to this document, so that it is right below any mount point.
         "servers": [{"url": "."}],
         "paths": paths,
         "components": components,
@@ -139,14 +139,14 @@ def _token_route(settings: Settings, gone: Errors) -> JSON:
     in_query = {
         "name": REFRESH_PARAMETER,
         "in": "query",
-        "description": "On a refresh: what came with the tokens before. At most once a request.",
+        "description": "On a refresh: the refreshToken of the previous response. At most once.",
         "schema": _NOT_EMPTY,
     }
     common: JSON = {"parameters": [in_query]}
     if schemes := _security_schemes(settings):
         common["security"] = [{name: []} for name in schemes]
     body = {
-        "description": "At most 4 KiB, and needed only for a refresh.",
+        "description": "At most 4 KiB; needed only for a refresh.",
         "content": {
             _JSON_BODY: _schema({REFRESH_PARAMETER: {"type": ["string", "null"], "minLength": 1}}),
             _FORM: _schema({REFRESH_PARAMETER: _NOT_EMPTY}, maxProperties=16),
@@ -166,11 +166,11 @@ def _token_route(settings: Settings, gone: Errors) -> JSON:
 
 
 def _plain_route(summary: str, answer: JSON, others: JSON | None = None) -> JSON:
-    """A route that any page may ask, which gives nothing away."""
+    """A public route."""
     responses = _responses({"200": answer, **(others or {})}, ())
     return {
         "get": {"summary": summary, "responses": responses},
-        "head": {"summary": "The same without its body.", "responses": {**responses}},
+        "head": {"summary": "The same without the body.", "responses": {**responses}},
         "options": _options((OriginNotAllowed, MethodNotAllowed), _PREFLIGHT),
     }
 
@@ -181,12 +181,12 @@ def _options(errors: Errors, headers: tuple[str, ...]) -> JSON:
 
 
 def _responses(good: JSON, errors: Errors, *, passed_on: bool = False) -> JSON:
-    """Answers, and what may come in place of them.
+    """Responses of a route, errors included.
 
     Args:
-        good: other answers, by status.
-        errors: what the route may raise.
-        passed_on: upstream's own errors may come too, under any status.
+        good: successful responses, by status.
+        errors: errors that the route may raise.
+        passed_on: whether errors from Sentifyd are passed on, with any status.
     """
     kinds: dict[str, list[type[ServiceError]]] = {}
     everything: Errors = (*_ANYWHERE, *errors)
@@ -212,13 +212,13 @@ def _error(kinds: Errors, *, passed_on: bool) -> JSON:
         headers=[name for kind in kinds for name in _HEADERS_OF.get(kind, ())],
     )
     if {BadRequest, HeadersTooLarge}.intersection(kinds):
-        # What ends before its head is read has no ID yet.
+        # A request that is refused before its head is complete has no ID yet.
         answer["headers"]["X-Request-ID"] = {**_HEADERS["X-Request-ID"], "required": False}
     return answer
 
 
-def _said_once(paths: JSON) -> JSON:
-    """Take answers out of the paths: as many of them are the same, that is a fifth of the size."""
+def _deduplicated(paths: JSON) -> JSON:
+    """Move responses to the components, because identical ones make the document 5 times larger."""
     found: JSON = {}
     operations = (route[m] for route in paths.values() for m in _METHODS if m in route)
     for responses in (operation["responses"] for operation in operations):
@@ -245,7 +245,7 @@ def _answer(
 
 
 def _object(**properties: JSON) -> JSON:
-    """An object with just these members."""
+    """A JSON Schema of an object with exactly these members."""
     return {
         "type": "object",
         "properties": properties,
@@ -263,7 +263,7 @@ def _header(description: str, *, required: bool = False, **schema: object) -> JS
 
 
 def _security_schemes(settings: Settings) -> JSON:
-    """How a visitor proves who they are; nothing where a proxy in front does it for them."""
+    """How visitors authenticate; empty if a proxy in front does it for them."""
     rules = settings.visitor_auth
     if rules is None or isinstance(rules, ForwardedRules):
         return {}
@@ -274,23 +274,23 @@ def _security_schemes(settings: Settings) -> JSON:
 
 
 _REJECTED = _object(error={"const": UpstreamRejected.error}, code={"const": UpstreamRejected.code})
-_REJECTED["description"] = "Sentifyd's own answer, with its status."
+_REJECTED["description"] = "Sentifyd's error, with its status."
 _REJECTED["properties"]["details"] = {"description": "Sentifyd's JSON, if it is at most 4 KiB."}
 _HEADERS: JSON = {
-    "Access-Control-Allow-Credentials": _header("Where a cookie may be needed.", const="true"),
-    "Access-Control-Allow-Headers": _header("What a page may send."),
-    "Access-Control-Allow-Methods": _header("What a page may ask."),
-    "Access-Control-Allow-Origin": _header("The page's origin, where that is allowed."),
-    "Access-Control-Expose-Headers": _header("What the page may read of these."),
-    "Access-Control-Max-Age": _header("Seconds for which a preflight holds.", pattern="^[0-9]+$"),
-    "Allow": _header("The methods that there are."),
-    "Cache-Control": _header("No answer may be kept.", required=True, const="no-store"),
-    "RateLimit": _header("The limit that is exhausted, and for how long."),
-    "RateLimit-Policy": _header("The limits that there are."),
-    "Retry-After": _header("Seconds, or from Sentifyd a date.", minLength=1),
-    "Vary": _header("Answers depend on the page that asks.", required=True, const="Origin"),
-    "WWW-Authenticate": _header("What to authenticate with.", pattern="^Bearer "),
+    "Access-Control-Allow-Credentials": _header("If a cookie may be needed.", const="true"),
+    "Access-Control-Allow-Headers": _header("Headers that a page may send."),
+    "Access-Control-Allow-Methods": _header("Methods that a page may use."),
+    "Access-Control-Allow-Origin": _header("The page's origin, if it is allowed."),
+    "Access-Control-Expose-Headers": _header("Response headers that a page may read."),
+    "Access-Control-Max-Age": _header("Lifetime of a preflight in seconds.", pattern="^[0-9]+$"),
+    "Allow": _header("The supported methods."),
+    "Cache-Control": _header("Responses must not be stored.", required=True, const="no-store"),
+    "RateLimit": _header("The exhausted limit, and the seconds until it resets."),
+    "RateLimit-Policy": _header("All limits."),
+    "Retry-After": _header("Seconds; from Sentifyd also a date.", minLength=1),
+    "Vary": _header("Responses depend on the origin.", required=True, const="Origin"),
+    "WWW-Authenticate": _header("How to authenticate.", pattern="^Bearer "),
     "X-Request-ID": _header(
-        "The one that was sent, or a new one.", required=True, pattern="^[A-Za-z0-9._-]{1,64}$"
+        "The one of the request, or a new one.", required=True, pattern="^[A-Za-z0-9._-]{1,64}$"
     ),
 }

@@ -1,4 +1,4 @@
-"""What a visitor's request says: the refresh token, from the query or from a bounded body."""
+"""Reads the refresh token from the query or from a body of limited size."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ async def read_grant_request(scope: Scope, receive: Receive) -> GrantRequest:
 
 async def _body(request: Request) -> bytes:
     declared = request.headers.get("content-length", "0")
-    # Only a server that does not check it lets more digits through than a number may have.
+    # The server may not have validated the header, and `int` is slow for very long numbers.
     if declared.isdecimal() and (len(declared) > MAX_DIGITS or int(declared) > MAX_BODY_BYTES):
         raise ContentTooLarge
     body = bytearray()
@@ -89,12 +89,12 @@ def _from_json(body: bytes) -> list[str]:
     if token is None:
         return []
     if not isinstance(token, str) or not token:
-        raise BadRequest(f"{REFRESH_PARAMETER} must be a text that is not empty")
+        raise BadRequest(f"{REFRESH_PARAMETER} must be a string that is not empty")
     return [token]
 
 
 def _members(pairs: list[tuple[str, object]]) -> JSON:
-    # The parser by itself takes the last, and the server in front may have looked at the first.
+    # The parser would use the last value, while a proxy in front may have checked the first.
     if [name for name, _ in pairs].count(REFRESH_PARAMETER) > 1:
         raise BadRequest(f"{REFRESH_PARAMETER} is given more than once")
     return dict(pairs)

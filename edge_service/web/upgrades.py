@@ -1,8 +1,8 @@
-"""Requests that offer another protocol (RFC 9110, section 7.8), which can hide a second request.
+"""Requests that offer a protocol upgrade (RFC 9110, section 7.8), which can hide a second request.
 
 httptools ends such a request after its head. The application gets no body, and a body that arrives
-later is parsed as the next request on the connection. A proxy in front knows nothing of that
-request, so none of its rules apply to it.
+later is parsed as the next request on the connection. A proxy in front does not see that request,
+so it cannot apply its rules.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from edge_service.errors import UpgradeWithBody
 
 __all__ = ["REFUSED", "BodyGuard", "LastRequest", "has_body", "offers_upgrade"]
 
-# In the state of a request, which a host application may use as well.
+# A key in the request state, which a host application may use too.
 REFUSED = "sentifyd_upgrade_with_body"
 
 Headers = Iterable[tuple[bytes, bytes]]
 
 _CLOSE = (b"connection", b"close")
-# httptools reads the second one like the first.
+# httptools treats both the same.
 _CONNECTION = (b"connection", b"proxy-connection")
 # HTTP/1.0 ignores the field (RFC 9110, section 7.8), and HTTP/2 has none (RFC 9113, section 8.6).
 # "2.0" is missing on purpose: httptools reads a request line with HTTP/2.0 as HTTP/1.
@@ -29,15 +29,15 @@ _WITHOUT_UPGRADES = ("1.0", "2", "3")
 
 
 def offers_upgrade(scope: Scope) -> bool:
-    """Whether a request offers to change the protocol.
+    """Whether a request offers a protocol upgrade.
 
     Args:
-        scope: of ASGI, type `http`.
+        scope: ASGI scope of the request, type `http`.
 
     Returns:
-        True with an `Upgrade` field that is not empty and the token `upgrade` in `Connection`,
-        unless the version of HTTP has no upgrades. It is True for every request of HTTP/1.1 that
-        httptools takes for an upgrade.
+        True if `Upgrade` is not empty and `Connection` has the token `upgrade`, unless the HTTP
+        version has no upgrades. It is true for every HTTP/1.1 request that httptools treats as an
+        upgrade.
     """
     if scope["http_version"] in _WITHOUT_UPGRADES:
         return False
@@ -51,10 +51,10 @@ def offers_upgrade(scope: Scope) -> bool:
 
 
 def has_body(headers: Headers) -> bool:
-    """Whether a request announces a body (RFC 9112, section 6.3): one of length 0 is none.
+    """Whether a request has a body (RFC 9112, section 6.3); a body of length 0 does not count.
 
     Args:
-        headers: names in lower case, and values.
+        headers: pairs of name, in lower case, and value.
     """
     return any(
         name == b"transfer-encoding" or (name == b"content-length" and value.strip(b" \t0"))
@@ -63,17 +63,17 @@ def has_body(headers: Headers) -> bool:
 
 
 class LastRequest:
-    """Makes a request that offers an upgrade the last one of its connection.
+    """Closes the connection after a request that offers an upgrade.
 
-    It stands outside everything that answers. Servers close a connection whose answer says so, and
-    read nothing more from it.
+    It must be the outermost middleware. `Connection: close` makes the server stop reading, so that
+    a hidden request is never parsed.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, and add `Connection: close` to its answer."""
+        """Pass the request on, and add `Connection: close` to the response."""
         if scope["type"] != "http" or not offers_upgrade(scope):
             await self._app(scope, receive, send)
             return
@@ -88,16 +88,20 @@ class LastRequest:
 
 
 class BodyGuard:
-    """Refuses what `LastRequest` has found to be an upgrade with a body.
+    """Refuses requests that `LastRequest` has marked: upgrades with a body.
 
-    It stands within everything that gives an error its headers, its log line and its count.
+    It is the innermost middleware, so that the error gets its headers, log line and metrics.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or raise `UpgradeWithBody`."""
+        """Pass the request on.
+
+        Raises:
+            UpgradeWithBody: the request is an upgrade with a body.
+        """
         if scope["type"] == "http" and scope["state"].get(REFUSED):
             raise UpgradeWithBody
         await self._app(scope, receive, send)

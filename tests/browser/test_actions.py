@@ -496,7 +496,7 @@ def test_a_redirect_to_another_server(plain: Docs, browser: Browser, name: str) 
 # Searching
 
 
-def test_results_tell_where_they_are(docs: Docs, visit: Visit) -> None:
+def test_results_name_where_they_are(docs: Docs, visit: Visit) -> None:
     page = visit.page
     docs.open(page, "guide/once/")
 
@@ -874,7 +874,7 @@ def test_questions_that_a_reader_asks(manual: Docs, visit: Visit) -> None:
         if wanted not in found[:3]:
             missed[question] = found
 
-    # The home page, too, tells how to leave pages out.
+    # The home page also explains how to exclude pages.
     assert len(missed) <= 1, missed
 
 

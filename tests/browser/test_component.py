@@ -332,7 +332,7 @@ def test_an_endpoint_that_answers_something_else(stage: Callable[..., Stage], vi
     avatar = visit.page.locator(f'{visit.avatar}[data-state="error"]')
     avatar.get_by_role("button", name="Avatar (sandbox)").click()
     alert = avatar.get_by_role("alert").inner_text()
-    assert alert == "The avatar cannot connect: the token endpoint's answer holds no tokens."
+    assert alert == "The avatar cannot connect: the token endpoint's answer contains no tokens."
 
 
 def test_a_site_that_is_not_allowed(stage: Callable[..., Stage], visit: Visit) -> None:
@@ -384,7 +384,7 @@ def test_removing_the_element_closes_the_connection(
 def test_a_refused_token_is_renewed_a_few_times_only(
     stage: Callable[..., Stage], visit: Visit
 ) -> None:
-    """An upstream whose tokens open nothing must not be asked for ever more of them."""
+    """The component stops requesting tokens if every token is refused."""
     set_up = stage()
     set_up.embed()
     issued = set_up.sandbox.mint.refresh_token

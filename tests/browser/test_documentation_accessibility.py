@@ -22,7 +22,7 @@ PAGES = [
     "guide/site/",
 ]
 GRAVE = {"serious", "critical"}
-# Minor to axe, but whoever hears a table is left alone by it.
+# axe calls it minor, but it matters to users of screen readers.
 GRAVE_TO_US = {"empty-table-header"}
 # Of Material itself, by rule and element: neither can be named from a style sheet or Markdown.
 THEME_S_OWN = {
@@ -43,7 +43,7 @@ def site(documentation: Path) -> Iterator[str]:
 
 
 def violations(page: Page, options: dict[str, Any]) -> list[str]:
-    """What the site itself can mend, each with its element."""
+    """Problems that the site itself can fix, each with its element."""
     found = Axe().run(page, options={"resultTypes": ["violations"], **options})
     return [
         f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
@@ -84,4 +84,4 @@ def test_pages_have_no_grave_violation(
         page.locator(f"body[data-md-color-scheme={scheme}]").wait_for()
         found[path] = violations(page, options)
     context.close()
-    assert {path: told for path, told in found.items() if told} == {}
+    assert {path: reported for path, reported in found.items() if reported} == {}

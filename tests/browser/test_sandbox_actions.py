@@ -145,7 +145,7 @@ def test_nothing_is_found(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH)
     visitor.say("nothing")
 
-    assert "only searches" in visitor.hear("I looked into this site and found nothing").inner_text()
+    assert "only searches" in visitor.hear("I searched this site and found nothing").inner_text()
     assert visitor.log.get_by_role("link").count() == 0
 
 
@@ -190,7 +190,7 @@ def test_the_greeting_follows_what_the_page_can_do(talk: Callable[..., Talk]) ->
     visitor.hear("found these pages")
 
 
-def test_what_has_been_said_outlives_the_greeting(talk: Callable[..., Talk]) -> None:
+def test_a_conversation_outlives_the_greeting(talk: Callable[..., Talk]) -> None:
     visitor = talk("window.register = () => {", SEARCH, "};")
     visitor.say("Hi")
     visitor.hear("You wrote: “Hi”")
@@ -345,7 +345,7 @@ def test_a_question_leaves_the_focus_of_the_page_alone(talk: Callable[..., Talk]
     [
         ("() => { throw new Error('no index'); }", "no index"),
         ("() => 'x'.repeat(70000)", "its result is too long"),
-        ("() => ({results: 1})", "docs.search gave no list of results"),
+        ("() => ({results: 1})", "docs.search returned no list of results"),
     ],
 )
 def test_a_search_that_fails(talk: Callable[..., Talk], execute: str, reason: str) -> None:

@@ -70,7 +70,7 @@ def serve(sandbox_url: str) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[int]:
-    """The port of something in a token service's place that answers with what it was told."""
+    """The port of a server that replaces the token service, and answers with its request."""
 
     async def tell(request: Request) -> JSONResponse:
         return JSONResponse(dict(request.headers))
@@ -139,7 +139,7 @@ def host(
                 **more,
             }
             files = installed(root / "deploy" / site)
-            # A second site beside it, as many a machine has.
+            # A second site on the same machine.
             copy = folder / "copy.conf"
             text = files[f"conf.d/{Path(site).name}"].read_text(encoding="utf-8")
             copy.write_text(text.replace("server_name docs.", "server_name wiki."))

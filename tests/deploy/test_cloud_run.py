@@ -75,7 +75,7 @@ def test_it_listens_where_cloud_run_says(
     assert KEY not in command.output
 
 
-def test_visitors_are_told_apart(variables: dict[str, str]) -> None:
+def test_visitors_are_distinguished(variables: dict[str, str]) -> None:
     """Cloud Run appends the visitor's address, and connects from a link-local one."""
     addresses = ClientAddresses(Settings.from_env(variables).trusted_proxies)
 

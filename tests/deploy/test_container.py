@@ -98,7 +98,7 @@ def health(port: str) -> tuple[int, str]:
     return done.returncode, done.stderr.strip()
 
 
-def test_the_health_check_tells_whether_the_service_is_ready(serve: Serve) -> None:
+def test_the_health_check_reports_whether_the_service_is_ready(serve: Serve) -> None:
     running = serve(ALLOWED_ORIGINS="https://docs.example.com")
     assert health(str(running.port)) == (0, "")
     running.command.stop()

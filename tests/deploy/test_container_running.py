@@ -1,4 +1,4 @@
-"""What the Dockerfile installs, run as Compose runs it: behind a real nginx, beside a Redis."""
+"""What the Dockerfile installs, run as Compose runs it: behind a real nginx, with a Redis."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ class Stack:
         file.write_text(text)
         return contained(
             *(nginx.executable(), "-e", "stderr", "-c", str(file)),
-            # It tells nobody that it is up.
+            # nginx does not report that it is ready.
             until=lambda _: eventually(lambda: not is_refused(self.ports["proxy"])),
         )
 
@@ -204,7 +204,7 @@ def stack(
 
 
 def keeps_to_tls_and_types(answer: requests.Response) -> bool:
-    """Whether a browser is told both, each of them once."""
+    """Whether a browser gets both headers, each once."""
     return (
         answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         and answer.headers["X-Content-Type-Options"] == "nosniff"
@@ -244,7 +244,7 @@ def test_visitors_are_counted_by_their_own_address(stack: Running) -> None:
     statuses = [stack.ask(address="127.0.0.4", X_Forwarded_For=f).status_code for f in forged]
     assert set(statuses) == {200, 429}
     assert stack.ask(address="127.0.0.5").status_code == 200
-    # Whoever comes past the proxy cannot pretend to be one.
+    # Clients that bypass the proxy cannot pretend to be one.
     with visitor_from("127.0.0.9") as visitor:
         statuses = [
             visitor.get(

@@ -244,7 +244,7 @@ def test_the_session_stays_with_the_proxy(hosted: Hosted, sign_in: SignIn) -> No
     assert CANARY not in hosted.nginx.everything_written()
 
 
-def test_when_the_sign_in_service_is_away(host: Host, service: Running) -> None:
+def test_when_the_sign_in_service_is_unavailable(host: Host, service: Running) -> None:
     more = {"127.0.0.1:4180": f"127.0.0.1:{free_port()}"}
     site = "identity-proxy/docs.example.com.conf"
     hosted = host(site, service.port, free_ports(), more)

@@ -283,7 +283,7 @@ def test_the_service_may_reach_sentifyd_names_and_redis_only() -> None:
 
 
 def autoscaling_rule() -> tuple[Manifest, dict[str, str]]:
-    """What the adapter is told, and the patterns that it selects series with, by label."""
+    """The adapter's configuration, and the patterns that it selects series with, by label."""
     rules = FOLDER / "components/autoscale-requests/adapter-rules.yaml"
     rule: Manifest
     [rule] = yaml.safe_load(rules.read_text(encoding="utf-8"))

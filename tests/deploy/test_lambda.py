@@ -148,7 +148,7 @@ SHAPES = [function_url, http_api, rest_api, http_api_1]
 
 
 class Function:
-    """An instance of the function; `log` is what it wrote beside its answers."""
+    """An instance of the function; `log` is what it wrote besides its responses."""
 
     def __init__(self, folder: Path, upstream: str, **variables: str) -> None:
         good = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SENTIFYD_BACKEND": upstream}
@@ -291,14 +291,14 @@ def test_events_of_a_load_balancer_are_refused(function: Function) -> None:
     del event["resource"]
     event["requestContext"] = {"elb": {"targetGroupArn": "arn"}}
 
-    assert function(event)["raised"].startswith("a load balancer tells a visitor's address only in")
+    assert function(event)["raised"].startswith("a load balancer sends a visitor's address only in")
 
 
-def test_what_is_no_request_is_told_in_a_line(function: Function) -> None:
+def test_what_is_no_request_is_reported_in_a_line(function: Function) -> None:
     events: list[dict[str, Any]] = [{}, {"source": "aws.events"}, {"Records": []}]
     for event in events:
         raised = function(event)["raised"]
-        assert raised.startswith("this event is no request: call the function by its URL")
+        assert raised.startswith("this event is not an HTTP request: call the function by its URL")
         assert "\n" not in raised
 
 
@@ -354,7 +354,7 @@ def test_nothing_is_left_half_done(folder: Path) -> None:
         ({"AVATAR_API_KEY": ""}, "AVATAR_API_KEY is not set: "),
     ],
 )
-def test_a_wrong_setting_is_told_in_a_line(
+def test_a_wrong_setting_is_reported_in_a_line(
     folder: Path, variables: dict[str, str], line: str
 ) -> None:
     with pytest.raises(AssertionError, match=f"^{line}") as caught:

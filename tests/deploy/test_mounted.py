@@ -69,7 +69,7 @@ def load(root: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
 def test_under_a_path(load: Load) -> None:
     _, client = load("starlette_app")
 
-    assert client.get("/").text == "An application of your own"
+    assert client.get("/").text == "Your own application"
     answer = client.get("/avatar/request_tokens", Origin=ORIGIN)
     assert answer.status_code == 200
     assert answer.json()["tokens"]["accessToken"]
@@ -119,7 +119,7 @@ def test_people_whom_the_host_knows(load: Load) -> None:
         sent = {"Origin": ORIGIN, "Cookie": f"session={session}", **headers}
         return client.get("/avatar/request_tokens", **sent).status_code
 
-    assert client.get("/").json() == {"message": "An application of your own"}
+    assert client.get("/").json() == {"message": "Your own application"}
     assert [ask("one") for _ in range(3)] == [200, 200, 429]
     spoof = {"X_Forwarded_User": "somebody-else", "X_Forwarded_For": "203.0.113.9"}
     assert ask("one", **spoof) == 429
@@ -164,7 +164,7 @@ def test_a_server_that_knows_no_addresses(load: Load) -> None:
 
 
 @pytest.mark.parametrize(
-    ("more", "told"),
+    ("more", "reported"),
     [
         ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY shared gives every visitor the same tokens, "),
         ({"ALLOWED_ORIGINS": "*", "ALLOW_ANY_ORIGIN": "true"}, "ALLOW_ANY_ORIGIN would let "),
@@ -175,19 +175,19 @@ def test_a_server_that_knows_no_addresses(load: Load) -> None:
     ],
 )
 def test_settings_that_contradict_the_application_stop_it(
-    root: Path, more: dict[str, str], told: str
+    root: Path, more: dict[str, str], reported: str
 ) -> None:
     folder = str(root / "deploy" / "mounted")
     environ = {**variables("http://127.0.0.1:1"), **more}
     with Command("uvicorn", "--app-dir", folder, "fastapi_app:app", **environ) as command:
         assert command.wait() == 1
 
-    assert command.output.startswith(told)
+    assert command.output.startswith(reported)
     assert command.output.count("\n") == 1
 
 
 @pytest.mark.parametrize("name", ["starlette_app", "fastapi_app"])
-def test_a_wrong_setting_is_told_in_a_line(root: Path, name: str) -> None:
+def test_a_wrong_setting_is_reported_in_a_line(root: Path, name: str) -> None:
     folder = str(root / "deploy" / "mounted")
     with Command("uvicorn", "--app-dir", folder, f"{name}:app", ALLOWED_ORIGINS=ORIGIN) as command:
         assert command.wait() == 1

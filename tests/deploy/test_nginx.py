@@ -246,7 +246,7 @@ def test_what_is_too_large(hosted: Hosted) -> None:
     assert hosted.ask(f"/request_tokens?refreshToken={'x' * 9000}").status_code == 414
 
 
-def test_when_the_service_is_away(host: Host) -> None:
+def test_when_the_service_is_unavailable(host: Host) -> None:
     hosted = host(SITE, free_port(), free_ports())
 
     answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")

@@ -31,7 +31,7 @@ def folder(root: Path) -> Path:
     return root / "deploy" / "vercel"
 
 
-def test_tokens_come_and_visitors_are_told_apart(folder: Path, sandbox_url: str) -> None:
+def test_tokens_come_and_visitors_are_distinguished(folder: Path, sandbox_url: str) -> None:
     with function(folder, SENTIFYD_BACKEND=sandbox_url, RATE_LIMIT="2/day") as command:
         base = command.wait_for(r"running on (http://\S+)")[1]
 
@@ -55,12 +55,12 @@ def test_tokens_come_and_visitors_are_told_apart(folder: Path, sandbox_url: str)
 @pytest.mark.parametrize(
     ("variables", "line"),
     [
-        ({"TOKEN_POLICY": "pool"}, "TOKEN_POLICY pool and shared log in when nobody waits"),
-        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY pool and shared log in when nobody waits"),
+        ({"TOKEN_POLICY": "pool"}, "TOKEN_POLICY pool and shared log in after a response"),
+        ({"TOKEN_POLICY": "shared"}, "TOKEN_POLICY pool and shared log in after a response"),
         ({"ALLOWED_ORIGINS": ""}, "ALLOWED_ORIGINS is "),
     ],
 )
-def test_a_wrong_setting_is_told_in_a_line(
+def test_a_wrong_setting_is_reported_in_a_line(
     folder: Path, variables: dict[str, str], line: str
 ) -> None:
     with function(folder, **variables) as command:

@@ -155,7 +155,7 @@ def test_the_conversation_goes_on_across_pages(demo: Demo, visit: Visit) -> None
     avatar.get_by_role("button", name="Avatar (sandbox)").click()
     avatar.get_by_role("textbox").fill("Remember me")
     avatar.get_by_role("button", name="Send").click()
-    answer = avatar.get_by_text("I looked into this site")
+    answer = avatar.get_by_text("I searched this site")
     answer.wait_for()
 
     visit.page.goto(f"{demo.site}/security/")
@@ -241,7 +241,7 @@ def test_a_taken_port_names_its_variable(root: Path, variable: str) -> None:
             assert command.wait() == 2
 
     assert command.output == (
-        f"sentifyd-edge: port {port} on 127.0.0.1 is taken: choose another with {variable}\n"
+        f"sentifyd-edge: port {port} on 127.0.0.1 is in use: choose another with {variable}\n"
     )
 
 
@@ -262,7 +262,7 @@ def test_a_site_that_is_not_there(tmp_path: Path) -> None:
     )
 
     assert result.returncode == 2
-    assert result.stderr.startswith("sentifyd-edge: example_docs/mkdocs.yml is not there")
+    assert result.stderr.startswith("sentifyd-edge: example_docs/mkdocs.yml does not exist")
     assert len(result.stderr.splitlines()) == 1
 
 

@@ -94,12 +94,12 @@ def terminal(*arguments: str, log: str = "", **variables: str) -> Iterator[Termi
             os.killpg(shown.process.pid, signal.SIGKILL)
             shown.wait()
     assert KEY not in shown.text
-    assert "\x1b" not in shown.text.partition("Into mkdocs.yml")[0]
+    assert "\x1b" not in shown.text.partition("Add to mkdocs.yml")[0]
 
 
 def pasted(text: str) -> list[dict[str, Any]]:
     """The options in what belongs into mkdocs.yml, found good by the plugin."""
-    lines = text.partition("Into mkdocs.yml, under plugins:\n")[2].partition("\n\n\n")[0]
+    lines = text.partition("Add to mkdocs.yml, under plugins:\n")[2].partition("\n\n\n")[0]
     block = "\n".join(line for line in lines.splitlines() if not line.startswith("  ... and"))
     plugins = yaml_load(f"plugins:\n{block}\n", get_yaml_loader())["plugins"]
     for plugin in plugins:
@@ -138,7 +138,7 @@ def test_who_does_what_the_sandbox_prints_gets_tokens() -> None:
     assert "tokens are for the sandbox's component" in shown.text
 
 
-def test_what_is_told_once_it_listens() -> None:
+def test_what_is_printed_once_it_listens() -> None:
     with terminal("serve", "--port", "0", **GOOD, TRUSTED_PROXY="canary") as shown:
         text = shown.read_until("token_endpoint: .*\n\n")
         assert SERVES in text
@@ -147,18 +147,18 @@ def test_what_is_told_once_it_listens() -> None:
         assert shown.stop() == 0
 
     assert "for pages of https://docs.example.com" in text
-    assert "policy direct: a login at Sentifyd for each request" in text
-    mind = text.partition("Mind:\n")[2].partition("\n\n")[0]
-    assert "only this machine reaches it" in mind
-    assert "TRUSTED_PROXIES is not set" in mind
-    assert "TRUSTED_PROXY is not a variable of this service: did you mean TRUSTED_PROXIES?" in mind
-    assert "ALLOW_ANY_ORIGIN" not in mind
+    assert "policy direct: one Sentifyd login for each request" in text
+    notes = text.partition("Notes:\n")[2].partition("\n\n")[0]
+    assert "only this machine can reach it" in notes
+    assert "TRUSTED_PROXIES is not set" in notes
+    assert "TRUSTED_PROXY is not a variable of this service: did you mean TRUSTED_PROXIES?" in notes
+    assert "ALLOW_ANY_ORIGIN" not in notes
     assert "canary" not in shown.text
     # The log goes on in words, and does not say again that it listens.
     assert "listening" not in shown.text
     assert re.search(r"request .*path=/livez", re.sub(r"\x1b\[[0-9;]*m", "", shown.text))
     assert pasted(text) == [{"avatar_id": "avtr_...", "token_endpoint": endpoint}]
-    assert "put your avatar's ID here" in text
+    assert "# your avatar's ID" in text
 
 
 def test_a_service_for_everybody_is_warned_about() -> None:
@@ -208,7 +208,7 @@ def test_several_avatars(tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("word", ["json", " JSON "])
-def test_whoever_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> None:
+def test_a_user_who_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> None:
     with terminal("serve", "--port", "0", **GOOD, LOG_FORMAT=word) as shown:
         shown.read_until("listening.*\n")
         shown.stop()
@@ -249,7 +249,9 @@ def test_the_doctor_at_a_terminal() -> None:
     with serving(create_sandbox(Sandbox(KEY))) as url:
         variables = {**GOOD, "SENTIFYD_BACKEND": url}
         with terminal("doctor", **variables) as shown:
-            shown.read_until("nothing to mend\n")
+            shown.read_until("no problems\n")
             assert shown.wait() == 0
 
-    assert re.search(r"^ok    /request_tokens: Sentifyd gives a token that lives", shown.text, re.M)
+    assert re.search(
+        r"^ok    /request_tokens: Sentifyd sent a token that expires after", shown.text, re.M
+    )

@@ -150,9 +150,9 @@ def test_strangers_cannot_fill_the_memory() -> None:
     plain = addresses()
     plain.key(scope(VISITOR))
 
-    assert known._place.cache_info().currsize == CACHE_SIZE
-    assert fresh._place.cache_info().currsize == 1
-    assert plain._place.cache_info().currsize == 0
+    assert known._located.cache_info().currsize == CACHE_SIZE
+    assert fresh._located.cache_info().currsize == 1
+    assert plain._located.cache_info().currsize == 0
 
 
 def entry(number: int, kind: str, form: int) -> str:

@@ -213,7 +213,7 @@ FINE = avatar("docs", CANARY)
 
 
 @pytest.mark.parametrize(
-    ("content", "cure"),
+    ("content", "fix"),
     [
         # The file as a whole.
         (f'key = = "{CANARY}"', "the file is not TOML (at line 1, column 7)"),
@@ -227,8 +227,8 @@ FINE = avatar("docs", CANARY)
         (f'[avatars]\nid = "{CANARY}"', "write a table [[avatars]]"),
         ("avatars = []", "write a table [[avatars]]"),
         ("".join(avatar(f"a{n}", CANARY) for n in range(1001)), "more than 1000 avatars"),
-        (f'policies = "{CANARY}"\n{FINE}', "policies is not known at the top: write default or"),
-        (f'{CANARY} = "pool"\n{FINE}', "a name is not known at the top"),
+        (f'policies = "{CANARY}"\n{FINE}', "policies is not a top-level field: use default or"),
+        (f'{CANARY} = "pool"\n{FINE}', "a name is not a top-level field"),
         # The default.
         (f'default = "{CANARY}"\n{FINE}', "default must be the id of one of the avatars"),
         (f"default = 7\n{FINE}", "default must be the id"),
@@ -236,60 +236,60 @@ FINE = avatar("docs", CANARY)
         (f"[default]\n{FINE}", "default must be the id"),
         # IDs.
         (f'[[avatars]]\nkey = "{CANARY}"', "avatar 1: id is missing"),
-        (FINE + avatar("docs", CANARY), "avatar 2: id is taken by another avatar: choose another"),
+        (FINE + avatar("docs", CANARY), "avatar 2: id is already used by another avatar: choose"),
         (FINE + avatar("", CANARY), "avatar 2: id is missing"),
-        (FINE + f'[[avatars]]\nid = ""\nkey = "{CANARY}"', "avatar 2: id must be a text that is"),
-        (FINE + f'[[avatars]]\nid = 7\nkey = "{CANARY}"', "avatar 2: id must be a text"),
+        (FINE + f'[[avatars]]\nid = ""\nkey = "{CANARY}"', "avatar 2: id must be a string that is"),
+        (FINE + f'[[avatars]]\nid = 7\nkey = "{CANARY}"', "avatar 2: id must be a string"),
         (avatar("canary/key", CANARY), "id must be at most 128 letters, digits and -._~"),
         (avatar(".canary", CANARY), "id must be at most 128 letters"),
         (avatar("canärie", CANARY), "id must be at most 128 letters"),
         (avatar("canary\n", CANARY), "id must be at most 128 letters"),
         (avatar("c" * 129, CANARY), "id must be at most 128 letters"),
         # Keys.
-        (avatar("docs", ""), "avatar 1: key_file is missing: name a file that holds"),
-        (avatar("docs", CANARY, key_file=CANARY), "key and key_file are both given: keep one"),
-        (avatar("docs", "changeme"), "avatar 1: key still holds a placeholder"),
+        (avatar("docs", ""), "avatar 1: key_file is missing: name a file that contains"),
+        (avatar("docs", CANARY, key_file=CANARY), "key and key_file are both set: keep one"),
+        (avatar("docs", "changeme"), "avatar 1: key is still a placeholder"),
         (avatar("docs", "canary"), "key is shorter than 8 characters: copy the whole key"),
-        (avatar("docs", "   "), "key must be a text that is not empty"),
-        (avatar("docs", f"{CANARY} \n"), "key holds quotes, white space"),
-        (avatar("docs", 73917391), "key must be a text that is not empty"),
-        (avatar("docs", [CANARY]), "key must be a text that is not empty"),
+        (avatar("docs", "   "), "key must be a string that is not empty"),
+        (avatar("docs", f"{CANARY} \n"), "key contains quotes, white space"),
+        (avatar("docs", 73917391), "key must be a string that is not empty"),
+        (avatar("docs", [CANARY]), "key must be a string that is not empty"),
         (avatar("docs", "", key_file=CANARY), "key_file: the file it names cannot be read (No su"),
         (avatar("docs", "", key_file="."), "key_file: the file it names cannot be read (Is a dir"),
         (avatar("docs", "", key_file="a\0canary"), "key_file: the file it names cannot be read"),
         (avatar("docs", "", key_file="latin"), "key_file: the file it names cannot be read (it is"),
-        (avatar("docs", "", key_file="empty"), "key_file must be a text that is not empty"),
-        (avatar("docs", "", key_file="example"), "key_file still holds a placeholder"),
-        (avatar("docs", "", key_file=7), "key_file must be a text"),
+        (avatar("docs", "", key_file="empty"), "key_file must be a string that is not empty"),
+        (avatar("docs", "", key_file="example"), "key_file is still a placeholder"),
+        (avatar("docs", "", key_file=7), "key_file must be a string"),
         # The rest of the fields, with a key in the wrong place.
-        (avatar("docs", CANARY, apikey=CANARY), "apikey is not known: write one of id, key, key_"),
-        (FINE + f'{CANARY} = "key"', "a name is not known: write one of"),
+        (avatar("docs", CANARY, apikey=CANARY), "apikey is not a field: use one of id, key, key_"),
+        (FINE + f'{CANARY} = "key"', "a name is not a field: use one of"),
         (avatar("docs", CANARY, avatar_id=f"{CANARY} x"), "avatar_id must be the avatar's ID"),
-        (avatar("docs", CANARY, avatar_id=7), "avatar_id must be a text"),
+        (avatar("docs", CANARY, avatar_id=7), "avatar_id must be a string"),
         (avatar("docs", CANARY, backend=CANARY), "backend must be an absolute URL"),
         (avatar("docs", CANARY, backend="http://canary.example"), "backend must be https"),
         (avatar("docs", CANARY, backend=f"https://u:{CANARY}@b.example"), "no credentials"),
         (avatar("docs", CANARY, login_path=CANARY), "login_path must be a path such as"),
         (avatar("docs", CANARY, policy=CANARY), "policy must be one of direct, pool, shared"),
-        (avatar("docs", CANARY, policy=True), "policy must be a text"),
+        (avatar("docs", CANARY, policy=True), "policy must be a string"),
         (avatar("docs", CANARY, allowed_origins=CANARY), "allowed_origins must be a list"),
         (avatar("docs", CANARY, allowed_origins=[7]), "allowed_origins must be a list"),
-        (avatar("docs", CANARY, allowed_origins=[]), "allowed_origins lists no origin: write one"),
+        (avatar("docs", CANARY, allowed_origins=[]), "allowed_origins lists no origin: add one"),
         (avatar("docs", CANARY, allowed_origins=[" "]), "allowed_origins lists no origin"),
-        (avatar("docs", CANARY, allowed_origins=[CANARY]), "holds something that is not an origin"),
-        (avatar("docs", CANARY, allowed_origins=["*"]), "holds *, which lets every site"),
-        (avatar("docs", CANARY, allowed_origins=["null"]), "holds null"),
+        (avatar("docs", CANARY, allowed_origins=[CANARY]), "contains something that is not an"),
+        (avatar("docs", CANARY, allowed_origins=["*"]), "contains *, which lets every site"),
+        (avatar("docs", CANARY, allowed_origins=["null"]), "contains null"),
     ],
 )  # fmt: skip
-def test_each_mistake_is_a_line_with_the_cure(tmp_path: Path, content: str, cure: str) -> None:
+def test_each_mistake_is_a_line_with_its_fix(tmp_path: Path, content: str, fix: str) -> None:
     (tmp_path / "latin").write_bytes(b"canary-k\xe9y")
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "example").write_text("your-avatar-api-key-here\n")
 
-    (told,) = problems(written(tmp_path, content))
+    (reported,) = problems(written(tmp_path, content))
 
-    assert told.startswith("AVATARS_FILE: ")
-    assert cure in told
+    assert reported.startswith("AVATARS_FILE: ")
+    assert fix in reported
 
 
 def problems(path: Path, **variables: str) -> tuple[str, ...]:
@@ -319,15 +319,15 @@ def test_the_file_itself_cannot_be_read(tmp_path: Path) -> None:
 def test_rules_hold_for_the_file_as_for_the_variables(tmp_path: Path) -> None:
     proxies = {"TRUSTED_PROXIES": "10.0.0.0/8", "VISITOR_AUTH": "forwarded"}
     shared = written(tmp_path, FINE + avatar("shop", SHOP, policy="shared"))
-    (told,) = problems(shared, **proxies)
-    assert told.startswith("TOKEN_POLICY shared gives every visitor the same tokens")
+    (reported,) = problems(shared, **proxies)
+    assert reported.startswith("TOKEN_POLICY shared gives every visitor the same tokens")
 
     everybody = written(tmp_path, FINE + avatar("shop", SHOP, allowed_origins=["*"]))
-    (told,) = problems(everybody, ALLOW_ANY_ORIGIN="true", **proxies)
-    assert told.startswith("ALLOW_ANY_ORIGIN would let every site ask")
+    (reported,) = problems(everybody, ALLOW_ANY_ORIGIN="true", **proxies)
+    assert reported.startswith("ALLOW_ANY_ORIGIN would let every site request")
 
 
-def test_all_mistakes_are_told_at_once_and_stop_the_start(tmp_path: Path) -> None:
+def test_all_mistakes_are_reported_at_once_and_stop_the_start(tmp_path: Path) -> None:
     path = written(
         tmp_path,
         f'default = "{CANARY}"\nsecret = "{CANARY}"\n'
@@ -343,11 +343,11 @@ def test_all_mistakes_are_told_at_once_and_stop_the_start(tmp_path: Path) -> Non
     assert status == 2
     assert "canary" not in command.output
     beginnings = [
-        "AVATARS_FILE: secret is not known at the top",
+        "AVATARS_FILE: secret is not a top-level field",
         "AVATARS_FILE: avatar 1: key_file: the file it names cannot be read",
         "AVATARS_FILE: avatar 1: policy must be one of",
         "AVATARS_FILE: avatar 2: backend must be",
-        "AVATARS_FILE: avatar 2: id is taken",
+        "AVATARS_FILE: avatar 2: id is already used",
         "AVATARS_FILE: avatar 3: allowed_origins must be a list",
         "AVATARS_FILE: default must be the id",
         "PORT must be a whole number",

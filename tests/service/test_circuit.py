@@ -53,7 +53,7 @@ class Line:
                 await self.call(error)
 
     async def refused(self) -> int:
-        """The seconds that a refusal tells to wait, when nothing was called."""
+        """The seconds to wait according to a refusal, when nothing was called."""
         before = self.calls
         with pytest.raises(CircuitOpen) as caught:
             await self.call()
@@ -121,7 +121,7 @@ def test_what_says_nothing_about_upstream_neither_opens_nor_closes(error: Except
         await asyncio.sleep(5)
         await line.fail(1, error)
         assert line.states == ["open", "half-open"]
-        # That probe told nothing, so the next call is another.
+        # That probe had no result, so the next call probes again.
         assert await line.call() == "answer"
         assert line.states == ["open", "half-open", "closed"]
 

@@ -101,7 +101,7 @@ def test_a_log_that_nobody_reads_costs_no_request() -> None:
     assert codes == [200, 502, 200]
 
 
-def test_serve_tells_every_mistake_in_a_line() -> None:
+def test_serve_reports_every_mistake_in_a_line() -> None:
     status, lines = run("sentifyd-edge", "serve", ALLOWED_ORIGINS="*", PORT="many")
 
     assert status == 2
@@ -113,20 +113,20 @@ def test_serve_tells_every_mistake_in_a_line() -> None:
 
 
 @pytest.mark.parametrize(
-    ("command", "cure"), [("serve", "--port or PORT"), ("sandbox", "--port or SANDBOX_PORT")]
+    ("command", "fix"), [("serve", "--port or PORT"), ("sandbox", "--port or SANDBOX_PORT")]
 )
-def test_a_taken_port(command: str, cure: str) -> None:
+def test_a_taken_port(command: str, fix: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         status, lines = run("sentifyd-edge", command, "--port", port, **GOOD)
 
     assert status == 2
     assert lines == [
-        f"sentifyd-edge: port {port} on 127.0.0.1 is taken: choose another with {cure}"
+        f"sentifyd-edge: port {port} on 127.0.0.1 is in use: choose another with {fix}"
     ]
 
 
-def test_taken_ports_are_told_together_with_all_the_rest() -> None:
+def test_taken_ports_are_reported_with_all_other_problems() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,
@@ -144,8 +144,8 @@ def test_taken_ports_are_told_together_with_all_the_rest() -> None:
         "AVATAR_API_KEY is not set",
         "ALLOWED_ORIGINS is not set",
         "TOKEN_POLICY must be one of direct, pool, shared",
-        f"port {port} on 127.0.0.1 is taken",
-        f"port {metrics_port} on 127.0.0.1 is taken",
+        f"port {port} on 127.0.0.1 is in use",
+        f"port {metrics_port} on 127.0.0.1 is in use",
         "API_KEY is not a variable of this service",
     ]
 
@@ -236,7 +236,7 @@ ORIGINS = ("http://127.0.0.1:8000", "http://localhost:8000")
 
 
 def previewed(command: Command) -> dict[str, Any]:
-    """The addresses that a preview tells in its first line."""
+    """The URLs in the first line of a preview."""
     addresses: dict[str, Any] = json.loads(command.wait_for(".*")[0])
     return addresses
 
@@ -276,9 +276,9 @@ def test_a_preview_for_other_origins() -> None:
 @pytest.mark.parametrize(
     ("origin", "complaint"),
     [
-        ("http://127.0.0.1:8000/", "holds an origin with a path, a final slash or credentials"),
-        ("docs", "holds something that is not an origin"),
-        ("*", "holds *: name each origin, such as http://127.0.0.1:8000"),
+        ("http://127.0.0.1:8000/", "contains an origin with a path, a final slash or credentials"),
+        ("docs", "contains something that is not an origin"),
+        ("*", "contains *: list each origin, such as http://127.0.0.1:8000"),
         ("", "lists no origin"),
     ],
 )
@@ -421,7 +421,7 @@ def test_a_server_that_would_leave_requests_unbounded_is_refused() -> None:
 
     assert status == 2
     assert len(lines) == 1
-    assert "lacks _start_asgi_task, without which nothing bounds a request" in lines[0]
+    assert "lacks _start_asgi_task, which the limits on requests need" in lines[0]
 
 
 def test_no_method_of_the_server_is_replaced_unseen() -> None:
@@ -434,7 +434,7 @@ def test_no_method_of_the_server_is_replaced_unseen() -> None:
     assert replaced == set(http_protocol._REPLACED)
 
 
-# What `BoundedProtocol` calls or takes for granted, beside the methods that it replaces.
+# What `BoundedProtocol` uses of uvicorn, besides the methods that it overrides.
 RELIED_ON = (
     *("__init__", "_get_upgrade", "_should_upgrade_to_ws", "_unset_keepalive_if_required"),
     *("on_url", "on_body", "timeout_keep_alive_handler"),

@@ -1,4 +1,4 @@
-"""`sentifyd-edge doctor`: it names each reason why there are no tokens, and tells no secret."""
+"""`sentifyd-edge doctor`: it names each reason why there are no tokens, and prints no secret."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ PASSWORD = "canary-password-9z"
 CANARIES = (KEY, PASSWORD, "canary-proxy", "canary-body", "eyJ")
 JWT = {"VISITOR_AUTH": "jwt", "JWT_ISSUER": "canary-body", "JWT_AUDIENCE": "canary-body"}
 
-Told = dict[str, Any]
+VerdictJson = dict[str, Any]
 
 
 def examined(backend: str, **variables: str) -> tuple[int, str]:
@@ -63,18 +63,18 @@ def examined(backend: str, **variables: str) -> tuple[int, str]:
     return status, text
 
 
-def found(backend: str, **variables: str) -> dict[str, Told]:
+def found(backend: str, **variables: str) -> dict[str, VerdictJson]:
     """The verdicts by what they are about."""
     status, text = examined(backend, **variables)
     answer = json.loads(text)
     verdicts = {verdict["where"]: verdict for verdict in answer["verdicts"]}
     assert answer["ok"] is (status == 0) is all(verdict["ok"] for verdict in verdicts.values())
     for verdict in verdicts.values():
-        assert verdict["ok"] is (verdict["code"] == "ok") is not verdict["cure"]
+        assert verdict["ok"] is (verdict["code"] == "ok") is not verdict["fix"]
     return verdicts
 
 
-def login(backend: str, **variables: str) -> Told:
+def login(backend: str, **variables: str) -> VerdictJson:
     """The verdict about the only avatar."""
     return found(backend, **variables)["/request_tokens"]
 
@@ -83,7 +83,7 @@ def test_a_service_that_works(sandbox_url: str, sandbox: Sandbox) -> None:
     verdicts = found(sandbox_url)
 
     assert list(verdicts) == ["/request_tokens", "clock"]
-    assert "lives 3" in verdicts["/request_tokens"]["what"]
+    assert "expires after 3" in verdicts["/request_tokens"]["what"]
     assert "a refresh token and 4 avatar parameters" in verdicts["/request_tokens"]["what"]
     assert sandbox.logins == 1
 
@@ -97,7 +97,7 @@ def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
         "FAIL  /request_tokens: Sentifyd has no login call at this path (404): set"
     )
     assert clock == "ok    clock: it agrees with Sentifyd's"
-    assert last == "1 to mend"
+    assert last == "1 problem"
 
 
 @pytest.mark.parametrize(
@@ -114,8 +114,8 @@ def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
         (Fault("garbage"), "malformed", "not JSON"),
         (Fault("oversized"), "oversized", "more than"),
         (Fault("bomb"), "malformed", "not JSON"),
-        (Fault("reset"), "broken-off", "breaks the connection off"),
-        (Fault("drip", seconds=0.5), "timeout", "no answer in the time"),
+        (Fault("reset"), "broken-off", "closed the connection"),
+        (Fault("drip", seconds=0.5), "timeout", "did not answer in time"),
         (
             Fault("redirect", location=f"https://a.example/{KEY}"),
             "redirect",
@@ -174,7 +174,7 @@ def token(issued: float, expires: float) -> str:
             (
                 http_answer(status, b"<p>x", "Content-Type: text/html"),
                 "web-page",
-                "refuses the login",
+                "refused the login",
             )
             for status in ("401 No", "403 No", "407 No")
         ),
@@ -186,7 +186,11 @@ def token(issued: float, expires: float) -> str:
         (http_answer("200 OK", b'{"avatar_params": {}}'), "malformed", "access_token is missing"),
         (http_answer("204 No Content", b""), "malformed", "not 200"),
         (f"{KEY}\r\n\r\n".encode(), "malformed", "not HTTP"),
-        (http_answer("429 No", b"", f"Retry-After: {KEY}"), "too-many", "fewer logins (429)"),
+        (
+            http_answer("429 No", b"", f"Retry-After: {KEY}"),
+            "too-many",
+            "limits the number of logins (429)",
+        ),
         (http_answer("429 No", b"", "Retry-After: 12345678"), "too-many", "more than a day"),
     ],
 )
@@ -221,13 +225,13 @@ def test_the_times_of_a_token(issued: float, expires: float, code: str) -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"exp": True}, {"exp": "soon", "iat": True}])
-def test_a_token_that_does_not_tell_its_life(claims: dict[str, object]) -> None:
+def test_a_token_that_does_not_state_its_life(claims: dict[str, object]) -> None:
     silent = jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
     with RawUpstream(lambda c: c.sendall(http_answer("200 OK", grant(silent)))) as upstream:
         verdict = login(upstream.url)
 
     assert verdict["code"] == "ok"
-    assert "a token whose life it does not tell (55 s is supposed), a refresh" in verdict["what"]
+    assert "a token of unknown lifetime (55 s is assumed), a refresh" in verdict["what"]
 
 
 @pytest.mark.parametrize(
@@ -328,7 +332,7 @@ def test_the_worst_difference_of_clocks_counts(tmp_path: Path, skews: tuple[int,
         assert examined_file(tmp_path, one.url, other.url)["clock"] == "clock-wrong"
 
 
-def test_nothing_is_said_of_a_clock_that_cannot_be_compared() -> None:
+def test_nothing_is_reported_about_a_clock_that_cannot_be_compared() -> None:
     with RawUpstream(lambda c: c.sendall(http_answer("401 No", b"{}", "Date: soon"))) as upstream:
         assert list(found(upstream.url)) == ["/request_tokens"]
 
@@ -344,7 +348,7 @@ def closed_port() -> Iterator[int]:
 def test_no_connection(closed_port: int) -> None:
     refused = login(f"http://127.0.0.1:{closed_port}")
     assert refused["code"] == "refused"
-    assert "SENTIFYD_BACKEND" in refused["cure"]
+    assert "SENTIFYD_BACKEND" in refused["fix"]
 
     unknown = login("https://canary-body.invalid", UPSTREAM_TIMEOUT="30")
     assert unknown["code"] == "name-unknown"
@@ -353,8 +357,8 @@ def test_no_connection(closed_port: int) -> None:
 def test_a_proxy_that_the_service_does_not_use(closed_port: int) -> None:
     backend = f"http://127.0.0.1:{closed_port}"
 
-    assert "HTTPS_PROXY is set, but" in login(backend, HTTPS_PROXY="http://canary-proxy:1")["cure"]
-    assert "PROXY" not in login(backend, HTTPS_PROXY="")["cure"]
+    assert "HTTPS_PROXY is set, but" in login(backend, HTTPS_PROXY="http://canary-proxy:1")["fix"]
+    assert "PROXY" not in login(backend, HTTPS_PROXY="")["fix"]
 
 
 def test_a_server_that_hangs() -> None:
@@ -384,20 +388,20 @@ def test_tls_at_a_port_that_is_asked_without(tmp_path: Path, sandbox_url: str) -
     certificate, _ = self_signed(tmp_path)
     with TLSUpstream(certificate, answer_well) as upstream:
         verdict = login(upstream.url.removesuffix("/api/login").replace("https:", "http:"))
-    assert "https://" in verdict["cure"]
+    assert "https://" in verdict["fix"]
 
     with TLSUpstream(certificate, answer_well) as upstream:
         url = upstream.url.removesuffix("/api/login").replace("https:", "redis:")
-        assert "rediss://" in found(sandbox_url, REDIS_URL=url)["redis"]["cure"]
+        assert "rediss://" in found(sandbox_url, REDIS_URL=url)["redis"]["fix"]
 
 
 def test_no_certificate_is_to_be_trusted_blindly(tmp_path: Path) -> None:
     certificate, _ = self_signed(tmp_path)
     with TLSUpstream(certificate, answer_well) as upstream:
-        cure = login(upstream.url.removesuffix("/api/login"))["cure"]
+        fix = login(upstream.url.removesuffix("/api/login"))["fix"]
 
-    assert cure.startswith("if you know who issued it")
-    assert cure.endswith("else somebody stands in between: do not trust it")
+    assert fix.startswith("if you know the issuer")
+    assert fix.endswith("otherwise do not trust it: somebody may intercept the connection")
 
 
 def answer_well(connection: ssl.SSLSocket) -> None:
@@ -451,7 +455,7 @@ def test_faults_that_cannot_be_had_on_one_machine(
     verdict = judge_network(Peer("here", "Sentifyd", "SENTIFYD_BACKEND"), error)
 
     assert verdict.code == code
-    assert verdict.cure
+    assert verdict.fix
 
 
 AVATARS = """
@@ -473,7 +477,7 @@ backend = "http://127.0.0.1:{port}"
 """
 
 
-def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_away(
+def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_unavailable(
     tmp_path: Path, sandbox: Sandbox, sandbox_url: str, closed_port: int
 ) -> None:
     file = tmp_path / "avatars.toml"
@@ -517,7 +521,7 @@ def test_redis(sandbox_url: str, closed_port: int) -> None:
 def test_a_redis_that_takes_no_keys(sandbox_url: str) -> None:
     with RedisServer() as server, server.client() as client:
 
-        def verdict(user: str = "") -> Told:
+        def verdict(user: str = "") -> VerdictJson:
             url = server.url.replace("redis://", f"redis://{user}")
             return found(sandbox_url, REDIS_URL=url)["redis"]
 
@@ -578,21 +582,21 @@ def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
         Route("/text", lambda _: PlainTextResponse("canary-body")),
     ]
 
-    def issuer(url: str) -> Told:
+    def issuer(url: str) -> VerdictJson:
         return found(sandbox_url, **JWT, JWT_JWKS_URL=url)["issuer"]
 
     with serving(Starlette(routes=routes)) as url:
-        assert issuer(f"{url}/keys")["what"] == "its key set holds 1 usable key"
+        assert issuer(f"{url}/keys")["what"] == "its key set contains 1 usable key"
         assert issuer(f"{url}/secret")["code"] == "key-set-unusable"
         assert issuer(f"{url}/text")["code"] == "key-set-unusable"
         missing = issuer(f"{url}/nowhere")
         assert (missing["code"], "404" in missing["what"]) == ("malformed", True)
     refused = issuer(f"http://127.0.0.1:{closed_port}")
     assert refused["code"] == "refused"
-    assert "JWT_JWKS_URL" in refused["cure"]
+    assert "JWT_JWKS_URL" in refused["fix"]
 
 
-def test_wrong_settings_are_told_as_serve_tells_them() -> None:
+def test_wrong_settings_are_reported_as_serve_reports_them() -> None:
     with Command("sentifyd-edge", "doctor", AVATAR_KEY=KEY, PORT="x") as command:
         status = command.wait()
 

@@ -68,7 +68,7 @@ def test_what_is_refused_before_the_limit_uses_it_not_up(
 
 
 def test_what_is_wrong_with_a_body_counts(start_service: StartService, sandbox_url: str) -> None:
-    """It is read behind the limit, so that nobody can have us read for ever."""
+    """The body is read after the rate limit, so that a client cannot make us read endlessly."""
     service = start_service(sandbox_url, RATE_LIMIT="2/day")
 
     assert statuses(
@@ -114,7 +114,7 @@ def test_addresses_come_from_trusted_proxies_only(
 
 
 @pytest.mark.parametrize(
-    ("variables", "address", "told"),
+    ("variables", "address", "reported"),
     [
         ({}, "203.0.113.7", 1),
         ({"TRUSTED_PROXIES": "10.0.0.0/8"}, "203.0.113.7", 1),
@@ -123,12 +123,12 @@ def test_addresses_come_from_trusted_proxies_only(
     ],
     ids=["untrusted", "another is trusted", "trusted", "none"],
 )
-def test_addresses_that_are_not_believed_are_told_once(
+def test_addresses_that_are_not_believed_are_reported_once(
     start_service: StartService,
     sandbox_url: str,
     variables: dict[str, str],
     address: str | None,
-    told: int,
+    reported: int,
 ) -> None:
     headers = {} if address is None else {"X-Forwarded-For": address}
     with capture_logs() as logs:
@@ -142,10 +142,10 @@ def test_addresses_that_are_not_believed_are_told_once(
         assert hints() == []
         answers = [service.call("GET", headers=headers) for _ in range(3)]
         assert statuses(*answers) == [429] * 3
-        assert len(hints()) == told
+        assert len(hints()) == reported
     for line in hints():
         assert line["log_level"] == "warning"
-        assert "TRUSTED_PROXIES" in line["cure"]
+        assert "TRUSTED_PROXIES" in line["fix"]
         assert "203.0.113.7" not in str(line)
 
 

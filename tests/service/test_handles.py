@@ -94,7 +94,7 @@ def test_the_browser_never_sees_the_refresh_token(sealed: Service, upstream: Raw
 
     assert first.json()["tokens"] == {"accessToken": "access", "refreshToken": handle}
     assert first.json()["avatarParameters"] == {"a": 1}
-    # Each is new, so that none tells what is in it.
+    # Each handle is different, so that none reveals its content.
     assert len({handle, *map(handle_in, answers)}) == 5
     assert len(upstream.received) == 5
     for request in upstream.received:

@@ -113,7 +113,7 @@ class Clock:
 
 
 class Pauses:
-    """Stands in for `asyncio.sleep`: tells what it was asked for, and lasts until `end`."""
+    """Replaces `asyncio.sleep`: records the requested time, and waits until `end`."""
 
     def __init__(self) -> None:
         self.asked: asyncio.Queue[float] = asyncio.Queue()
@@ -404,7 +404,7 @@ def test_a_token_that_names_no_key_needs_a_set_of_one() -> None:
     refuses(token(EC, "ES256", None, kid=""), EC)
 
 
-def test_keys_of_one_name_are_told_apart_by_algorithm() -> None:
+def test_keys_of_one_name_are_distinguished_by_algorithm() -> None:
     both = (public(RSA, kid="one"), public(EC, kid="one"))
 
     accepts(token(EC, "ES256", None, kid="one"), *both)

@@ -260,7 +260,7 @@ def test_the_life_of_a_token(issued: Grant, life: float) -> None:
     assert life_of(issued) == life
 
 
-def test_the_life_of_a_token_that_does_not_tell_its_beginning() -> None:
+def test_the_life_of_a_token_that_does_not_state_its_beginning() -> None:
     assert life_of(token_of(jwt({"exp": time.time() + 300}))) == pytest.approx(300, abs=5)
 
 
@@ -292,13 +292,15 @@ def test_the_life_of_a_token_by_this_clock(begun: float, ends: float, life: floa
 
 
 @pytest.mark.parametrize(
-    ("expires_in", "later", "told"),
+    ("expires_in", "later", "reported"),
     [(100, 0, 100), (100, 0.5, 99), (100, 60, 40), (100, 99.9, 1), (None, 60, None)],
 )
-def test_what_remains_of_a_life(expires_in: float | None, later: float, told: int | None) -> None:
+def test_what_remains_of_a_life(
+    expires_in: float | None, later: float, reported: int | None
+) -> None:
     held = HeldGrant.fresh(grant(1, expires_in), 5000.0)
 
     shown = held.at(5000.0 + later)
 
-    assert shown.expires_in == told
+    assert shown.expires_in == reported
     assert shown.access_token == "access-1"

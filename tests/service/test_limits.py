@@ -87,7 +87,7 @@ def redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """An absent Redis is tried again soon."""
-    monkeypatch.setattr(rate_limits, "RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
@@ -165,14 +165,14 @@ def test_limits_are_read(text: str, read: list[tuple[int, int]]) -> None:
         "1/second;2/minute;3/hour;4/day;5/30minutes",
     ],
 )
-def test_what_is_no_limit_is_refused_with_the_cure(text: str) -> None:
+def test_what_is_no_limit_is_refused_with_its_fix(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be limits [^\n]+$") as caught:
         parse_rate_limits(text)
 
     assert CANARY not in str(caught.value)
 
 
-def test_a_refusal_tells_the_rule_and_when_to_come_back() -> None:
+def test_a_refusal_names_the_rule_and_when_to_come_back() -> None:
     async def ask() -> None:
         clock = Clock(1_800_000_000.0 + 47.3)
         limits = limiter("2/minute;100/5 minutes", clock=clock)
@@ -222,7 +222,7 @@ def test_the_wait_covers_every_exhausted_limit() -> None:
 
 
 @pytest.mark.parametrize("text", ["3/second", "2/2 seconds;5/7 seconds;9/minute"])
-def test_whoever_waits_as_told_is_let_in(text: str) -> None:
+def test_a_visitor_who_waits_as_asked_is_let_in(text: str) -> None:
     async def ask() -> None:
         chance = random.Random(text)
         clock = Clock()
@@ -265,7 +265,7 @@ def test_a_flood_of_addresses_neither_fills_memory_nor_resets_a_count() -> None:
         for number in range(1_000_000):
             refused += not await allowed(limits, f"10.{number}")
 
-        assert counters(limits) <= rate_limits.MAX_KEYS + rate_limits.SHARED_COUNTERS
+        assert counters(limits) <= rate_limits.MAX_COUNTERS + rate_limits.SHARED_COUNTERS
         # Everyone else shares 65,536 counters, of two requests each.
         assert 700_000 < refused < 800_000
         assert not await allowed(limits)
@@ -438,10 +438,10 @@ def test_a_connection_that_the_server_closed_is_no_outage(redis: RedisServer) ->
 
 @pytest.mark.usefixtures("impatient")
 def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
-    told: list[bool] = []
+    reported: list[bool] = []
 
     async def load() -> None:
-        limits = limiter("999999/minute", redis.url, on_fallback=told.append)
+        limits = limiter("999999/minute", redis.url, on_fallback=reported.append)
         over = False
         counted = 0
 
@@ -456,10 +456,10 @@ def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
             visitors = [asyncio.create_task(visit(f"10.0.0.{number}")) for number in range(40)]
             await until(lambda: counted > 200)
             await asyncio.to_thread(redis.stop)
-            await until(lambda: told == [True])
+            await until(lambda: reported == [True])
             await asyncio.sleep(0.2)
             await asyncio.to_thread(redis.start)
-            await until(lambda: told == [True, False])
+            await until(lambda: reported == [True, False])
             seen = counted
             await until(lambda: counted > seen + 200)
             over = True
@@ -467,7 +467,7 @@ def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
 
     with capture_logs() as lines:
         in_a_loop(load())
-    assert told == [True, False]
+    assert reported == [True, False]
     assert [line.pop("exception", None) for line in lines] == ["ConnectionError", None]
     assert lines == [GONE, BACK]
 
@@ -556,10 +556,10 @@ def test_the_limit_goes_on_in_memory(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    told: list[bool] = []
+    reported: list[bool] = []
 
     async def ask(server: RedisServer) -> None:
-        limits = limiter("3/minute", server.url, on_fallback=told.append, clock=Clock())
+        limits = limiter("3/minute", server.url, on_fallback=reported.append, clock=Clock())
         async with closing(limits):
             assert await allowed(limits)
             harm(server)
@@ -571,7 +571,7 @@ def test_the_limit_goes_on_in_memory(
 
     with RedisServer(password=CANARY) as server, capture_logs() as lines:
         in_a_loop(ask(server))
-    assert told == [True]
+    assert reported == [True]
     assert lines == [{**GONE, "exception": exception}]
     assert CANARY not in caplog.text
 
@@ -626,8 +626,8 @@ def test_many_slow_answers_are_too_slow_as_well() -> None:
 
 
 @pytest.mark.usefixtures("patient")
-def test_an_answer_that_was_under_way_does_not_tell_that_redis_is_back() -> None:
-    told: list[bool] = []
+def test_an_answer_that_was_under_way_does_not_prove_that_redis_is_back() -> None:
+    reported: list[bool] = []
 
     async def answer(number: int) -> bytes:
         if number > 0:
@@ -637,19 +637,19 @@ def test_an_answer_that_was_under_way_does_not_tell_that_redis_is_back() -> None
 
     async def ask() -> None:
         async with impostor(answer) as url:
-            limits = limiter("9/minute", url, on_fallback=told.append)
+            limits = limiter("9/minute", url, on_fallback=reported.append)
             async with closing(limits):
                 early = asyncio.create_task(limits.count("a", ""))
                 await asyncio.sleep(0)
                 await asyncio.gather(limits.count("b", ""), limits.count("c", ""), early)
-                assert told == [True]
+                assert reported == [True]
 
     with capture_logs():
         in_a_loop(ask())
 
 
 def test_connections_that_died_unseen_are_one_outage() -> None:
-    told: list[bool] = []
+    reported: list[bool] = []
     known: set[int] = set()
     dead: set[int] = set()
 
@@ -661,20 +661,20 @@ def test_connections_that_died_unseen_are_one_outage() -> None:
 
     async def ask() -> None:
         async with impostor(answer) as url:
-            limits = limiter("999/minute", url, on_fallback=told.append)
+            limits = limiter("999/minute", url, on_fallback=reported.append)
             async with closing(limits):
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
                 assert len(known) == rate_limits.MAX_CONNECTIONS
                 dead.update(known)
                 await limits.count("a", "")
-                assert told == [True]
-                await asyncio.sleep(rate_limits.RETRY_SECONDS)
+                assert reported == [True]
+                await asyncio.sleep(rate_limits.REDIS_RETRY_SECONDS)
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
-                assert told == [True, False]
+                assert reported == [True, False]
 
     with pytest.MonkeyPatch.context() as patch, capture_logs():
-        patch.setattr(rate_limits, "RETRY_SECONDS", 0.05)
+        patch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
         in_a_loop(ask())
 
 
@@ -709,10 +709,10 @@ def test_a_visitor_who_leaves_is_no_outage(redis: RedisServer) -> None:
 
 @pytest.mark.usefixtures("impatient")
 def test_a_probe_that_is_left_does_not_end_the_probing(redis: RedisServer) -> None:
-    told: list[bool] = []
+    reported: list[bool] = []
 
     async def leave() -> None:
-        limits = limiter("100/minute", redis.url, on_fallback=told.append)
+        limits = limiter("100/minute", redis.url, on_fallback=reported.append)
         async with closing(limits):
             redis.pause()
             await limits.count("203.0.113.7", "")
@@ -722,6 +722,6 @@ def test_a_probe_that_is_left_does_not_end_the_probing(redis: RedisServer) -> No
             redis.resume()
             await asyncio.sleep(0.1)
             await limits.count("203.0.113.7", "")
-        assert told == [True, False]
+        assert reported == [True, False]
 
     in_a_loop(leave())

@@ -13,11 +13,16 @@ from contextlib import contextmanager
 
 import pytest
 
-from edge_service.telemetry.log_writer import MAX_WAITING, PollOutput, ThreadOutput, log_output
+from edge_service.telemetry.log_writer import (
+    MAX_BUFFERED_BYTES,
+    PollOutput,
+    ThreadOutput,
+    log_output,
+)
 
 PATIENCE = 60.0
 # Enough of them for one pipe and all that a writer keeps, several times over.
-MANY = 3 * MAX_WAITING // 100
+MANY = 3 * MAX_BUFFERED_BYTES // 100
 
 BEGIN = """
 import os, sys
@@ -85,7 +90,7 @@ def test_nobody_waits_for_a_stalled_reader_and_every_lost_line_is_counted() -> N
                 assert text, "the process has ended"
                 kept.append(text)
         assert lost > 0
-        assert sum(map(len, kept)) > MAX_WAITING
+        assert sum(map(len, kept)) > MAX_BUFFERED_BYTES
         assert kept == sorted(set(kept))
         assert kept[0] == line(0)
         assert len(kept) + lost == MANY
@@ -100,7 +105,7 @@ def test_nobody_waits_for_a_stalled_reader_and_every_lost_line_is_counted() -> N
 
 
 def test_a_normal_end_writes_every_line_in_its_order() -> None:
-    count = MAX_WAITING // 200
+    count = MAX_BUFFERED_BYTES // 200
     with running(f"log({count})") as process:
         assert process.stdout
         assert process.stdout.read() == "".join(map(line, range(count)))
@@ -128,7 +133,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
 
 
 def test_a_pipe_that_somebody_made_non_blocking_loses_nothing() -> None:
-    count = MAX_WAITING // 200
+    count = MAX_BUFFERED_BYTES // 200
     script = f"os.set_blocking(1, False); log({count}); sys.stdin.readline()"
     with running(script) as process:
         assert process.stdin

@@ -1,4 +1,4 @@
-"""What the service writes for whoever operates it."""
+"""The log lines of the service."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def running() -> Iterator[Running]:
         yield Running(command)
 
 
-def test_the_first_line_tells_the_rules(running: Running) -> None:
+def test_the_first_line_has_the_rules(running: Running) -> None:
     first = json.loads(running.command.output.splitlines()[0])
 
     assert (
@@ -159,18 +159,18 @@ def test_a_reader_that_stalls_stops_nothing(platform: dict[str, str]) -> None:
                             pass
                         assert answers.read(len(ALIVE)) == ALIVE
 
-            told: list[dict[str, Any]] = []
-            while not told or told[-1]["event"] != "log_lines_lost":
-                told.append(json.loads(process.stdout.readline()))
+            reported: list[dict[str, Any]] = []
+            while not reported or reported[-1]["event"] != "log_lines_lost":
+                reported.append(json.loads(process.stdout.readline()))
             requests.get(f"http://127.0.0.1:{port}/nowhere", timeout=20)
-            told.append(json.loads(process.stdout.readline()))
+            reported.append(json.loads(process.stdout.readline()))
         finally:
             watchdog.cancel()
             os.killpg(process.pid, signal.SIGTERM)
         assert process.wait(20) == 0
         assert process.stdout.read() == b""
 
-    *kept, lost, last = told
+    *kept, lost, last = reported
     assert {(line["event"], line["path"], line["status"]) for line in kept} == {
         ("request", "/livez", 200)
     }

@@ -1,4 +1,4 @@
-"""What Prometheus is told: everything that an operator asks about, and nothing about visitors."""
+"""Metrics for Prometheus: what an operator needs, and nothing about visitors."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def test_a_login_that_nobody_foresaw_to_fail(
     assert Page(service.base).logins("(default)", "internal_error") == 1
 
 
-def test_a_circuit_tells_its_state(service: Service, sandbox: Sandbox, sandbox_url: str) -> None:
+def test_a_circuit_reports_its_state(service: Service, sandbox: Sandbox, sandbox_url: str) -> None:
     def state() -> str:
         page = Page(service.base)
         states = {
@@ -206,7 +206,7 @@ def test_hits_and_misses_of_a_shared_grant(start_service: StartService, sandbox_
     assert page.logins("(default)", "ok") == 1
 
 
-def test_a_pool_tells_its_level_and_the_service_when_it_is_filled(
+def test_a_pool_reports_its_level_and_the_service_when_it_is_filled(
     start_service: StartService, tmp_path: Path
 ) -> None:
     upstream = Upstream()
@@ -237,7 +237,7 @@ def test_a_pool_tells_its_level_and_the_service_when_it_is_filled(
         with ThreadPoolExecutor(1) as visitors, upstream.holding(DOCS):
             assert [service.get("/docs").status_code for _ in range(2)] == [200, 200]
             assert Page(service.base).value("pool_level", avatar="docs") == 0
-            # Whoever finds it empty logs in; and the service is as ready as ever.
+            # A request to the empty pool logs in, and the service stays ready.
             third = visitors.submit(service.get, "/docs")
             until(lambda: Page(service.base).value("grants_total", result="miss", **labels) == 1)
             assert ready(service.base)

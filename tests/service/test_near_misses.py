@@ -1,4 +1,4 @@
-"""Names of variables that are nearly ours are told, and nobody else's are."""
+"""Names that resemble our variables are reported, and names of other programs are not."""
 
 from __future__ import annotations
 

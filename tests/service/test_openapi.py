@@ -85,7 +85,7 @@ class Description:
                 yield from self.answers(path, method).items()
 
     def codes(self) -> set[tuple[str, str]]:
-        """Every status and code that clients are told of."""
+        """Every documented status and code."""
         return {
             (status, code) for status, answer in self.every_answer() for code in self._codes(answer)
         }

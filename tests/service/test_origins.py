@@ -119,7 +119,7 @@ def test_preflight_from_a_foreign_origin(service: Service) -> None:
     assert "Access-Control-Allow-Origin" not in response.headers
 
 
-def test_options_without_a_preflight_tells_the_methods(service: Service) -> None:
+def test_options_without_a_preflight_lists_the_methods(service: Service) -> None:
     response = service.call("OPTIONS")
 
     assert response.status_code == 204

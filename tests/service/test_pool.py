@@ -76,7 +76,7 @@ def test_visitors_get_what_was_made_before_they_came() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 30, 300])
-def test_a_grant_is_handed_out_once_whoever_comes_and_goes(size: int) -> None:
+def test_a_grant_is_handed_out_once_however_visitors_come_and_go(size: int) -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.3), list[bool]()
         pool = pool_of(upstream, size, hits)
@@ -342,7 +342,7 @@ def test_nothing_ends_the_filler() -> None:
     assert "canary" not in str(logs)
 
 
-def test_no_lifetime_is_told_where_upstream_told_none() -> None:
+def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=None)
         pool = pool_of(upstream, 2)
@@ -358,7 +358,7 @@ def test_no_lifetime_is_told_where_upstream_told_none() -> None:
     in_virtual_time(visit())
 
 
-def test_ready_once_it_was_full_and_for_ever_after() -> None:
+def test_ready_once_it_was_full_and_always_after() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=1)
         pool = pool_of(upstream, 8)
@@ -527,7 +527,7 @@ def test_a_rejected_visitor_hears_it_himself() -> None:
     in_virtual_time(visit())
 
 
-def test_an_upstream_that_is_away_keeps_nobody_else_from_being_ready() -> None:
+def test_an_upstream_that_is_unavailable_keeps_nobody_else_from_being_ready() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 3)

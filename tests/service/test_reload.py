@@ -56,7 +56,7 @@ class Running(Service):
         self._folder = folder
 
     def reload(self, content: str) -> str:
-        """Write the file, send the signal, and wait for the line that tells what came of it."""
+        """Write the file, send the signal, and wait for the line with the result."""
         written(self._folder, content)
         self.command.send(signal.SIGHUP)
         return self.command.wait_for("avatars_(not_)?reloaded", PATIENCE).string
@@ -113,9 +113,11 @@ def test_avatars_come_and_go_and_change(start: Start) -> None:
     assert owner(service.get("/docs")) == whose(DOCS)
     assert service.get("/more").status_code == 404
 
-    told = service.reload(avatar("docs", NEW, allowed_origins=[SHOP_ORIGIN]) + avatar("more", SHOP))
+    reported = service.reload(
+        avatar("docs", NEW, allowed_origins=[SHOP_ORIGIN]) + avatar("more", SHOP)
+    )
 
-    assert "avatars_reloaded" in told
+    assert "avatars_reloaded" in reported
     assert owner(service.get("/docs", origin=SHOP_ORIGIN)) == whose(NEW)
     refused = service.get("/docs", origin=ORIGIN)
     assert (refused.status_code, allowed(refused)) == (403, None)
@@ -143,18 +145,24 @@ def test_a_key_file_is_read_again(start: Start, tmp_path: Path) -> None:
         (f'default = ["{NEW}"]\n{avatar("docs", NEW)}', ["AVATARS_FILE: default must be the id"]),
         (
             avatar("docs", NEW, policy=NEW) + avatar("docs", ""),
-            ["avatar 1: policy must be", "avatar 2: key_file is missing", "avatar 2: id is taken"],
+            [
+                "avatar 1: policy must be",
+                "avatar 2: key_file is missing",
+                "avatar 2: id is already used",
+            ],
         ),
     ],
 )
-def test_a_bad_file_changes_nothing_and_is_told(start: Start, content: str, why: list[str]) -> None:
+def test_a_bad_file_changes_nothing_and_is_reported(
+    start: Start, content: str, why: list[str]
+) -> None:
     service = start(avatar("docs", DOCS))
 
-    told = json.loads(service.reload(content))
+    reported = json.loads(service.reload(content))
 
-    assert (told["event"], told["level"]) == ("avatars_not_reloaded", "error")
-    assert len(told["problems"]) == len(why)
-    for problem, beginning in zip(told["problems"], why, strict=True):
+    assert (reported["event"], reported["level"]) == ("avatars_not_reloaded", "error")
+    assert len(reported["problems"]) == len(why)
+    for problem, beginning in zip(reported["problems"], why, strict=True):
         assert beginning in problem
     assert owner(service.get("/docs")) == whose(DOCS)
     assert reloads(service) == {"failed": 1}
@@ -169,9 +177,9 @@ def test_a_bad_file_changes_nothing_and_is_told(start: Start, content: str, why:
 def test_rules_that_visitors_rely_on_stand_against_a_new_file(start: Start) -> None:
     service = start(avatar("docs", DOCS), VISITOR_AUTH="forwarded", TRUSTED_PROXIES="127.0.0.0/8")
 
-    told = service.reload(avatar("docs", DOCS, policy="shared"))
+    reported = service.reload(avatar("docs", DOCS, policy="shared"))
 
-    assert "TOKEN_POLICY shared gives every visitor the same tokens" in told
+    assert "TOKEN_POLICY shared gives every visitor the same tokens" in reported
     assert len({service.get(X_Forwarded_User="anna").text for _ in range(2)}) == 2
 
 

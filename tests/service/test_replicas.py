@@ -183,7 +183,7 @@ def test_a_refresh_elsewhere_never_gets_back_what_it_came_with(redis: RedisServe
     in_a_loop(visit())
 
 
-def test_redis_tells_how_much_of_its_life_a_grant_has_left(redis: RedisServer) -> None:
+def test_redis_knows_how_much_of_its_life_a_grant_has_left(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         here, there, late = (Replica(redis.url, upstream) for _ in range(3))
@@ -329,7 +329,7 @@ def test_a_rolling_update_from_a_release_with_another_format(redis: RedisServer)
 def test_a_grant_that_is_put_back_does_not_live_again(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whoever can write to Redis cannot open what is sealed there, and could keep it for later."""
+    """An attacker who can write to Redis cannot decrypt a grant, but could restore an old one."""
 
     async def visit() -> None:
         upstream = FakeUpstream()
@@ -532,7 +532,7 @@ def test_a_holder_of_the_lock_that_crashed_delays_others_for_a_while_only(
             assert 0.3 <= waited <= 1.4
             assert upstream.logins == 1
 
-            # Not even one that will never expire keeps them for ever.
+            # Not even a grant that never expires is kept forever.
             await replicas[0].client.set(lock, "crashed")
             async with asyncio.timeout(5):
                 await all_renew(*replicas)

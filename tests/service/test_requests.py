@@ -239,10 +239,10 @@ def test_any_request_gets_a_documented_answer(service: InProcess, asked: Asked) 
     if answer.status >= 400:
         assert service.logins == before
         assert answer.values(b"content-type") == [b"application/json"]
-        told = json.loads(answer.body)
-        assert set(told) == {"error", "code"}
-        assert re.fullmatch("[a-z_]+", told["code"])
-        assert told["error"]
+        reported = json.loads(answer.body)
+        assert set(reported) == {"error", "code"}
+        assert re.fullmatch("[a-z_]+", reported["code"])
+        assert reported["error"]
     assert answer.values(b"cache-control") == [b"no-store"]
     assert answer.values(b"vary") == [b"Origin"]
     (request_id,) = answer.values(b"x-request-id")

@@ -185,10 +185,10 @@ def test_open_on_a_page_that_cannot_open_others(sandbox_url: str) -> None:
 @pytest.mark.parametrize(
     ("outcome", "answer"),
     [
-        ({"refused": True}, "You did not allow it, so I leave it."),
+        ({"refused": True}, "You did not allow it, so I did nothing."),
         ({"error": "no network"}, "That did not work: no network."),
-        ({"result": {"results": 1}}, "That did not work: docs.search gave no list of results."),
-        ({"result": None}, "That did not work: docs.search gave no list of results."),
+        ({"result": {"results": 1}}, "That did not work: docs.search returned no list of results."),
+        ({"result": None}, "That did not work: docs.search returned no list of results."),
     ],
 )
 def test_a_search_that_does_not_work(

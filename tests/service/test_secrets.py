@@ -111,7 +111,7 @@ def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) 
 
 
 @pytest.mark.usefixtures("logging_restored")
-def test_an_unforeseen_error_tells_its_place_and_not_its_text(
+def test_an_unforeseen_error_logs_its_place_and_not_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def explode(_: AvatarLogin) -> Grant:

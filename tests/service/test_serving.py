@@ -24,7 +24,11 @@ from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.server import http_protocol, serving
-from edge_service.server.http_protocol import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
+from edge_service.server.http_protocol import (
+    MAX_DISCARDED_BODY_BYTES,
+    MAX_HEAD_BYTES,
+    MAX_PIPELINED,
+)
 from tests.support.load import Tally, Visitor, crowd, eventually, is_refused, resident_mebibytes
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream
@@ -531,14 +535,14 @@ def test_fields_behind_the_body_are_cut_off(
     pieces = trailer()
     sent = 0
     with suppress(OSError):
-        while sent <= 2 * MAX_BODY_BYTES:
+        while sent <= 2 * MAX_DISCARDED_BODY_BYTES:
             piece = next(pieces)
             wire.send(piece)
             sent += len(piece)
             if not wire.stays_open(0.005):
                 break
 
-    assert MAX_BODY_BYTES / 2 < sent <= 2 * MAX_BODY_BYTES
+    assert MAX_DISCARDED_BODY_BYTES / 2 < sent <= 2 * MAX_DISCARDED_BODY_BYTES
     assert wire.ends()
 
 
@@ -819,7 +823,7 @@ def test_a_taken_metrics_port() -> None:
             assert command.wait() == 2
 
     assert command.output.splitlines() == [
-        f"sentifyd-edge: port {taken} on 127.0.0.1 is taken: choose another with METRICS_PORT"
+        f"sentifyd-edge: port {taken} on 127.0.0.1 is in use: choose another with METRICS_PORT"
     ]
 
 
@@ -841,5 +845,5 @@ def test_an_address_of_another_machine() -> None:
     (line,) = command.output.splitlines()
     assert line.startswith("sentifyd-edge: port 0 on 192.0.2.1 cannot be used (")
     assert line.endswith(
-        "): choose another with HOST, as in 0.0.0.0 for every address of this machine"
+        "): choose another with HOST, such as 0.0.0.0 for all addresses of this machine"
     )

@@ -99,10 +99,10 @@ def test_the_key_is_not_in_the_repr() -> None:
     assert "canary" not in str(settings)
 
 
-def test_all_mistakes_are_told_at_once() -> None:
-    told = problems(AVATAR_API_KEY=None, ALLOWED_ORIGINS=None, PORT="http", RATE_LIMIT="1/s")
+def test_all_mistakes_are_reported_at_once() -> None:
+    reported = problems(AVATAR_API_KEY=None, ALLOWED_ORIGINS=None, PORT="http", RATE_LIMIT="1/s")
 
-    assert [problem.split()[0] for problem in told] == [
+    assert [problem.split()[0] for problem in reported] == [
         "AVATAR_API_KEY",
         "ALLOWED_ORIGINS",
         "RATE_LIMIT",
@@ -123,11 +123,11 @@ def test_every_variable_that_is_declared_is_read() -> None:
     assert asked == names
 
 
-def test_every_kind_of_mistake_is_told_at_once(tmp_path: Path) -> None:
+def test_every_kind_of_mistake_is_reported_at_once(tmp_path: Path) -> None:
     """What is missing, malformed, contradictory, not installed, or wrong in a file."""
     file = tmp_path / "avatars.toml"
     file.write_text('speed = 1\n[[avatars]]\nid = "a"\nkey = "changeme"\npolicy = "shared"\n')
-    told = problems(
+    reported = problems(
         **{
             **JWT,
             "JWT_ISSUER": None,
@@ -141,53 +141,53 @@ def test_every_kind_of_mistake_is_told_at_once(tmp_path: Path) -> None:
         }
     )
 
-    assert [problem.split(": ")[0] for problem in told] == [
+    assert [problem.split(": ")[0] for problem in reported] == [
         "AVATARS_FILE",
         "AVATARS_FILE",
         "ALLOWED_ORIGINS is not set",
-        "TRUSTED_PROXIES trusts the whole internet, so that anyone could forge an address",
+        "TRUSTED_PROXIES trusts the whole internet, so anyone could forge an address",
         "FORWARDED_USER_HEADER is set, but VISITOR_AUTH is not forwarded",
         "JWT_ISSUER is not set",
         "SEAL_KEYS_FILE",
-        "TOKEN_POLICY shared gives every visitor the same tokens, and VISITOR_AUTH tells visitors "
-        "apart",
+        "TOKEN_POLICY shared gives every visitor the same tokens, but VISITOR_AUTH distinguishes "
+        "visitors",
         "METRICS_PORT is the same as PORT",
     ]
 
 
-def test_a_contradiction_is_told_although_the_key_is_missing() -> None:
-    told = problems(**{**JWT, "AVATAR_API_KEY": None, "TOKEN_POLICY": "shared"})
+def test_a_contradiction_is_reported_although_the_key_is_missing() -> None:
+    reported = problems(**{**JWT, "AVATAR_API_KEY": None, "TOKEN_POLICY": "shared"})
 
-    assert [problem.split()[0] for problem in told] == ["AVATAR_API_KEY", "TOKEN_POLICY"]
+    assert [problem.split()[0] for problem in reported] == ["AVATAR_API_KEY", "TOKEN_POLICY"]
 
 
-def test_what_is_malformed_is_not_said_to_be_missing_as_well() -> None:
+def test_what_is_malformed_is_not_reported_as_missing_as_well() -> None:
     assert len(problems(VISITOR_AUTH="forwarded", TRUSTED_PROXIES="kanarie")) == 1
     assert len(problems(PORT="many", METRICS_PORT="8080")) == 1
 
 
-def test_what_is_wrong_by_itself_and_together_is_told_in_one_start(tmp_path: Path) -> None:
+def test_what_is_wrong_by_itself_and_together_is_reported_in_one_start(tmp_path: Path) -> None:
     file = tmp_path / "avatars.toml"
     file.write_text('[[avatars]]\nid = "a"\nkey = "canary-key-of-a"\npolicy = "shared"\n')
-    told = problems(**JWT, AVATARS_FILE=str(file), AVATAR_API_KEY=None, TOKEN_POLICY="sharded")
+    reported = problems(**JWT, AVATARS_FILE=str(file), AVATAR_API_KEY=None, TOKEN_POLICY="sharded")
 
-    assert [problem.split(" ", 2)[:2] for problem in told] == [
+    assert [problem.split(" ", 2)[:2] for problem in reported] == [
         ["TOKEN_POLICY", "must"],
         ["TOKEN_POLICY", "shared"],
     ]
 
 
 def test_the_key_is_no_id() -> None:
-    [told] = problems(AVATAR_ID=GOOD["AVATAR_API_KEY"])
+    [reported] = problems(AVATAR_ID=GOOD["AVATAR_API_KEY"])
 
-    assert told == (
-        "AVATAR_ID is the same as the API key, and an ID is public: put the avatar's ID there, and "
-        "have the key replaced if it was published"
+    assert reported == (
+        "AVATAR_ID is the same as the API key, and an ID is public: set it to the avatar's ID, and "
+        "replace the key if it was published"
     )
 
 
 @pytest.mark.parametrize(
-    ("variables", "fields", "told"),
+    ("variables", "fields", "reported"),
     [
         ({}, {"avatar_id": "canary-key-of-a"}, ["AVATARS_FILE: avatar 2: avatar_id is the same"]),
         ({}, {"id": "canary-key-of-b"}, ["AVATARS_FILE: avatar 2: id is the same as an API key"]),
@@ -196,7 +196,7 @@ def test_the_key_is_no_id() -> None:
     ],
 )
 def test_no_key_of_a_file_is_an_id(
-    tmp_path: Path, variables: dict[str, str], fields: dict[str, str], told: list[str]
+    tmp_path: Path, variables: dict[str, str], fields: dict[str, str], reported: list[str]
 ) -> None:
     entries = [
         {"id": "a", "key": "canary-key-of-a"},
@@ -211,7 +211,7 @@ def test_no_key_of_a_file_is_an_id(
 
     found = problems(AVATARS_FILE=str(file), **variables)
 
-    assert [line.startswith(start) for line, start in zip(found, told, strict=True)] == [True]
+    assert [line.startswith(start) for line, start in zip(found, reported, strict=True)] == [True]
     assert not any("canary" in line for line in found)
 
 
@@ -231,7 +231,7 @@ def test_an_empty_variable_beside_its_file_is_one_too_many(tmp_path: Path) -> No
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"},
     ],
 )
-def test_a_missing_extra_is_told_beside_the_rest(
+def test_a_missing_extra_is_reported_with_the_rest(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     def find_spec(name: str) -> None:
@@ -239,13 +239,13 @@ def test_a_missing_extra_is_told_beside_the_rest(
 
     monkeypatch.setattr("importlib.util.find_spec", find_spec)
 
-    told = problems(**variables, PORT="many")
+    reported = problems(**variables, PORT="many")
 
-    assert [problem.split()[0] for problem in told] == ["PORT", next(iter(variables))]
-    assert "pip install 'mkdocs-sentifyd[" in told[1]
+    assert [problem.split()[0] for problem in reported] == ["PORT", next(iter(variables))]
+    assert "pip install 'mkdocs-sentifyd[" in reported[1]
 
 
-def test_a_value_that_an_argument_gave_is_told_by_its_name() -> None:
+def test_a_value_that_an_argument_gave_is_reported_by_its_name() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({**GOOD, "PORT": "http"}, {"PORT": "--port"})
 
@@ -253,7 +253,7 @@ def test_a_value_that_an_argument_gave_is_told_by_its_name() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variables", "names", "cure"),
+    ("variables", "names", "fix"),
     [
         ({"AVATAR_API_KEY": ""}, "AVATAR_API_KEY", "give it a value"),
         ({"AVATAR_API_KEY": "   "}, "AVATAR_API_KEY", "give it a value"),
@@ -355,14 +355,14 @@ def test_a_value_that_an_argument_gave_is_told_by_its_name() -> None:
         ({"SEAL_KEYS": "A" * 42 + "B="}, "SEAL_KEYS", "sentifyd-edge keygen"),
     ],
 )
-def test_one_line_names_the_variable_and_the_cure(
-    variables: dict[str, str | None], names: str, cure: str
+def test_one_line_names_the_variable_and_the_fix(
+    variables: dict[str, str | None], names: str, fix: str
 ) -> None:
-    told = problems(**variables)
+    reported = problems(**variables)
 
-    assert len(told) == 1
-    assert told[0].startswith(names)
-    assert cure in told[0]
+    assert len(reported) == 1
+    assert reported[0].startswith(names)
+    assert fix in reported[0]
 
 
 def test_plain_http_is_for_this_machine_only() -> None:

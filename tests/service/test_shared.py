@@ -96,19 +96,19 @@ def test_expires_in_is_what_remains() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
         async with at_work(shared, upstream):
-            told = []
+            reported = []
             for _ in range(4):
                 issued = await shared.issue(FIRST)
                 # The same object within a second, so that its answer can be kept.
                 assert await shared.issue(FIRST) is issued
-                told.append(issued.expires_in)
+                reported.append(issued.expires_in)
                 await asyncio.sleep(10.4)
-            assert told == [100, 89, 79, 68]
+            assert reported == [100, 89, 79, 68]
 
     in_virtual_time(visit())
 
 
-def test_no_lifetime_is_told_where_upstream_told_none() -> None:
+def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=None)
         shared = shared_by(upstream)
@@ -227,7 +227,7 @@ def test_a_refresh_never_gets_back_what_it_came_with() -> None:
             await asyncio.sleep(5)
             second = await shared.issue(refresh(first))
             assert second.access_token == "access-2"
-            # Whoever still has the first, or anything else, gets the second at once.
+            # Visitors with the first grant, or any other, get the second at once.
             came = now()
             for request in (refresh(first), GrantRequest("x"), GrantRequest("\ud800"), FIRST):
                 assert (await shared.issue(request)).access_token == "access-2"
@@ -337,7 +337,7 @@ def test_a_grant_that_is_still_good_outlasts_an_outage() -> None:
     in_virtual_time(visit())
 
 
-def test_a_refresh_during_an_outage_is_told_so() -> None:
+def test_a_refresh_during_an_outage_gets_an_error() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
@@ -430,7 +430,7 @@ def test_a_refresh_over_http(
     assert sandbox.logins == 2
 
 
-def test_what_remains_is_told_over_http(
+def test_what_remains_is_sent_over_http(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("delay", seconds=0)
@@ -442,13 +442,13 @@ def test_what_remains_is_told_over_http(
         RATE_LIMIT="1000/minute",
     )
 
-    def told() -> int:
+    def reported() -> int:
         seconds: int = service.get().json()["tokens"]["expiresIn"]
         return seconds
 
-    first = told()
+    first = reported()
     assert first in (29, 30)
-    eventually(lambda: told() < first)
+    eventually(lambda: reported() < first)
     assert sandbox.logins == 1
 
 

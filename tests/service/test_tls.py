@@ -30,7 +30,7 @@ GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A self-signed certificate for 127.0.0.1; its key stands beside it."""
+    """A self-signed certificate for 127.0.0.1; its key is in the same folder."""
     return self_signed(tmp_path_factory.mktemp("tls"), host="upstream.example")[0]
 
 

@@ -116,7 +116,7 @@ def test_a_request_and_its_login_are_one_trace(
         assert secret.encode() not in collector.raw
 
 
-def test_a_collector_that_is_away_costs_no_request() -> None:
+def test_a_collector_that_is_unavailable_costs_no_request() -> None:
     with Command(
         *("sentifyd-edge", "serve", "--port", "0"),
         AVATAR_API_KEY=KEY,

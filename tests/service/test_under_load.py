@@ -339,9 +339,9 @@ def test_redis_dies_and_comes_back_under_load() -> None:
     for service in services:
         lines = service.command.output.splitlines()
         for part in away:
-            told = [line for line in lines if f'"part": "{part}"' in line]
-            assert ["redis_unavailable" in line for line in told] == [True, False]
-            assert "redis_available" in told[1]
+            reported = [line for line in lines if f'"part": "{part}"' in line]
+            assert ["redis_unavailable" in line for line in reported] == [True, False]
+            assert "redis_available" in reported[1]
 
 
 @contextmanager

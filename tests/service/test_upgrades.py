@@ -26,7 +26,7 @@ from websockets.sync.client import connect
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.server import http_protocol
-from edge_service.server.http_protocol import MAX_BODY_BYTES, BoundedProtocol
+from edge_service.server.http_protocol import MAX_DISCARDED_BODY_BYTES, BoundedProtocol
 from edge_service.web.upgrades import offers_upgrade
 from tests.support.processes import Command
 from tests.support.servers import serving
@@ -595,7 +595,7 @@ def test_what_comes_behind_an_offer_has_a_bound(start: Start) -> None:
     served = start(Starlette(routes=[Route("/", silent)]), "bounded")
     with Wire(served.port) as wire:
         wire.send(head(*OFFER, method="GET", path="/"))
-        wire.send(*[b"x" * 4096] * (4 * MAX_BODY_BYTES // 4096))
+        wire.send(*[b"x" * 4096] * (4 * MAX_DISCARDED_BODY_BYTES // 4096))
         assert wire.ends()
 
 

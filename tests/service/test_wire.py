@@ -6,7 +6,7 @@ import socket
 import threading
 from typing import cast
 
-from edge_service.upstream.wire import Exchange, _Lifeline
+from edge_service.upstream.wire import Exchange, _SocketCopy
 
 
 class Sock:
@@ -14,7 +14,7 @@ class Sock:
 
     def __init__(self) -> None:
         self.events: list[str] = []
-        self.meanwhile: _Lifeline | None = None
+        self.meanwhile: _SocketCopy | None = None
 
     def dup(self) -> Sock:
         return self
@@ -28,16 +28,16 @@ class Sock:
         self.events.append("close")
 
 
-def lifeline(sock: Sock) -> _Lifeline:
-    return _Lifeline(cast(socket.socket, sock))
+def socket_copy(sock: Sock) -> _SocketCopy:
+    return _SocketCopy(cast(socket.socket, sock))
 
 
 def test_the_garbage_collector_may_close_connections_at_any_point() -> None:
     """It runs finalizers within whatever code allocates, so also within an abort."""
     sock, forgotten = Sock(), Sock()
-    sock.meanwhile = lifeline(forgotten)
+    sock.meanwhile = socket_copy(forgotten)
     exchange = Exchange()
-    exchange.take(lifeline(sock))
+    exchange.take(socket_copy(sock))
 
     thread = threading.Thread(target=exchange.abort, daemon=True)
     thread.start()
@@ -49,7 +49,7 @@ def test_the_garbage_collector_may_close_connections_at_any_point() -> None:
 
 def test_an_abort_spares_a_connection_that_another_exchange_has() -> None:
     sock = Sock()
-    line = lifeline(sock)
+    line = socket_copy(sock)
     first, second = Exchange(), Exchange()
     first.take(line)
     second.take(line)
@@ -64,7 +64,7 @@ def test_an_abort_that_comes_before_the_connection_cuts_it_at_once() -> None:
     sock = Sock()
     exchange = Exchange()
     exchange.abort()
-    exchange.take(lifeline(sock))
+    exchange.take(socket_copy(sock))
 
     assert sock.events == ["shutdown"]
 
@@ -73,7 +73,7 @@ def test_an_exchange_that_is_over_cuts_nothing() -> None:
     sock = Sock()
     exchange = Exchange()
     with exchange.in_this_thread():
-        exchange.take(lifeline(sock))
+        exchange.take(socket_copy(sock))
     exchange.abort()
 
     assert sock.events == []

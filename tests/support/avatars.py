@@ -1,4 +1,4 @@
-"""Several avatars in a file, and an upstream that tells them apart."""
+"""Several avatars in a file, and an upstream that distinguishes them."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Upstream:
 
     @contextmanager
     def holding(self, key: str) -> Iterator[threading.Event]:
-        """Logins with this key wait for the end of the block; yields what tells that one came."""
+        """Delay logins with this key until the block ends; the event is set when one has arrived."""
         arrived, leave = self._gates[key] = threading.Event(), threading.Event()
         try:
             yield arrived

@@ -1,4 +1,4 @@
-"""A visitor in Chromium, and everything that their browser asked for and was told."""
+"""A visitor in Chromium, and all requests and responses of their browser."""
 
 from __future__ import annotations
 

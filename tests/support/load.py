@@ -118,7 +118,7 @@ class Visitor:
 
 @contextmanager
 def crowd(*visitors: Visitor) -> Iterator[threading.Event]:
-    """A thread for each, until the block ends or nobody listens; the event tells them to go."""
+    """A thread for each, until the block ends or nobody listens; setting the event stops them."""
     over = threading.Event()
 
     def come(visitor: Visitor) -> None:

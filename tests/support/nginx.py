@@ -97,7 +97,7 @@ class Nginx:
         return (self.folder / "log" / name).read_text(encoding="utf-8")
 
     def everything_written(self) -> str:
-        """Every file of its folder, and what it told."""
+        """Every file of its folder, and its output."""
         files = (path for path in self.folder.rglob("*") if path.is_file())
         return "\n".join([*(path.read_text("latin-1") for path in files), self.output])
 
@@ -129,7 +129,7 @@ def visitor_from(address: str, certificate: Path | None = None) -> requests.Sess
 
 
 def free_port() -> int:
-    """A port for a server that has to be told one.
+    """A port for a server that needs a fixed one.
 
     It is below those that systems pick from by themselves: one of these could be somebody else's
     by the time that the server binds it.

@@ -1,7 +1,7 @@
 """The token service as a Vercel function: Vercel's Python runtime serves `app`.
 
-A function is frozen between two calls. So the policies that log in behind an answer are refused:
-`pool`, and `shared`, whose renewal would be cut off half-way.
+Vercel freezes a function between two calls, so the policies that log in after a response are
+refused: `pool`, and `shared`, whose renewal would be interrupted.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def _settings() -> Settings:
         raise SystemExit(str(error)) from None
     if any(avatar.policy != "direct" for avatar in settings.avatars.values()):
         raise SystemExit(
-            "TOKEN_POLICY pool and shared log in when nobody waits, and a function is frozen then: "
+            "TOKEN_POLICY pool and shared log in after a response, when a function is frozen: "
             "use direct"
         )
-    # Whatever it is, it takes /metrics off the public address.
+    # Any value removes /metrics from the public URL.
     return replace(settings, metrics_port=settings.metrics_port or 1)
 
 

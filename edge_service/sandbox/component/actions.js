@@ -1,4 +1,4 @@
-// Page actions: what a page lets its avatar do. One registry for all elements of a document.
+// Page actions: functions that a page offers to its avatar. All elements of a document share them.
 const MAX_ACTIONS = 60_000;
 const MAX_RESULT = 65_000;
 const MAX_ERROR = 500;
@@ -12,8 +12,8 @@ const isOneOf = (...choices) => (value) => value === undefined || choices.includ
 
 const ACTION_RULES = {
   name: [(name) => isText(name) && /^[\w.-]{1,64}$/.test(name), "1 to 64 letters, digits, dots, hyphens or underscores"],
-  provider: [isText, "text that says who offers the action"],
-  description: [isText, "text that tells the avatar what the action is for"],
+  provider: [isText, "text that names who offers the action"],
+  description: [isText, "text that describes the action for the avatar"],
   inputSchema: [(schema) => schema?.constructor === Object, "a JSON Schema as a plain object"],
   execute: [(execute) => typeof execute === "function", "a function"],
   classification: [isOneOf("read", "write"), "read or write"],
@@ -33,21 +33,21 @@ function registerAction(action) {
     throw new Error("registerAction: inputSchema must be JSON");
   }
   if (text.length > MAX_ACTIONS) {
-    throw new Error(`registerAction: ${name} is too much: all actions together must fit in ${MAX_ACTIONS} characters`);
+    throw new Error(`registerAction: ${name} is too large: all actions together may have ${MAX_ACTIONS} characters`);
   }
   actions.set(name, {
     description: JSON.parse(text).at(-1),
     execute,
     asks: classification === "write" && confirmation === "required",
   });
-  actionListeners.forEach((tell) => tell());
+  actionListeners.forEach((notify) => notify());
 }
 
 const describeActions = () => [...actions.values()].map(({ description }) => description);
 
 /**
- * Run an action. The answer is `{ result }`, `{ error }` or `{ refused: true }`.
- * `allow` asks the visitor, where the action wants that.
+ * Run an action. Resolves to `{ result }`, `{ error }` or `{ refused: true }`.
+ * `allow` asks the visitor, if the action requires a confirmation.
  */
 async function runAction(name, input, context, allow) {
   try {

@@ -19,7 +19,7 @@ function linkItem({ text, url, excerpt }, openLink) {
   link.href = url;
   link.textContent = text;
   link.addEventListener("click", (event) => {
-    // With a modifier the visitor wants another tab or a download, which is the browser's to do.
+    // With a modifier key, the browser opens another tab or downloads the page.
     if (event.ctrlKey || event.metaKey || event.shiftKey || event.altKey) return;
     openLink(event);
   });

@@ -1,5 +1,5 @@
-// A stand-in for Sentifyd's web component: it keeps the same contract with the page and the token
-// endpoint, and says on its face that it is a sandbox.
+// A stand-in for Sentifyd's web component: it has the same interface to the page and the token
+// endpoint, and shows that it is a sandbox.
 const TOKEN_CLOSED = 4401;
 const MAX_RETRIES = 5;
 const ASK_SECONDS = 45;
@@ -24,7 +24,7 @@ class SentifydSandbox extends HTMLElement {
   #conversation = [];
   #decided = null;
   #isOpen = false;
-  #tellActions = () => {
+  #sendActions = () => {
     if (this.#socket?.readyState === WebSocket.OPEN) this.#send({ actions: describeActions() });
   };
 
@@ -35,28 +35,28 @@ class SentifydSandbox extends HTMLElement {
 
   attributeChangedCallback(name) {
     if (!this.shadowRoot) return;
-    if (name !== "toggler") this.#dress();
+    if (name !== "toggler") this.#applyAttributes();
     else if (IS_REALTIME) this.#float();
   }
 
   connectedCallback() {
     if (IS_REALTIME && this.shadowRoot) {
-      // Taken out and put back, it has no connection until a visitor asks for one.
-      actionListeners.add(this.#tellActions);
+      // Once moved, the realtime component connects again only when the visitor asks for it.
+      actionListeners.add(this.#sendActions);
       return;
     }
     if (!this.shadowRoot) this.#build();
-    this.#dress();
+    this.#applyAttributes();
     this.#isOpen = readOpen(this.#stateKey);
     this.#float();
-    // The realtime component asks for tokens at every page, whatever it has stored.
+    // The realtime component requests tokens on every page, and ignores stored ones.
     this.#auth = IS_REALTIME ? null : storage.read(this.#key("authData"));
-    // A server that was started anew, on another port, knows nothing of what an older one gave.
+    // A restarted server on another port does not accept tokens of the old one.
     if (this.#auth?.tokenEndpoint !== this.#setting("token-endpoint")) this.#auth = null;
     this.#conversation = storage.read(this.#key("conversationData")) ?? [];
     this.#$(".log").replaceChildren();
     this.#conversation.forEach((line) => this.#show(line));
-    actionListeners.add(this.#tellActions);
+    actionListeners.add(this.#sendActions);
     this.#connect("connecting");
   }
 
@@ -64,7 +64,7 @@ class SentifydSandbox extends HTMLElement {
     this.#visit += 1;
     this.#timers.forEach(clearTimeout);
     this.#timers.clear();
-    actionListeners.delete(this.#tellActions);
+    actionListeners.delete(this.#sendActions);
     this.#decide(false);
     this.#socket?.close();
     this.#socket = null;
@@ -100,12 +100,12 @@ class SentifydSandbox extends HTMLElement {
     });
     this.#$("form").addEventListener("submit", (event) => {
       event.preventDefault();
-      this.#say();
+      this.#sendMessage();
     });
   }
 
-  /** Show what the attributes say of brand, look and language. */
-  #dress() {
+  /** Apply the attributes for brand, appearance and language. */
+  #applyAttributes() {
     const words = WORDS[this.getAttribute("ui-language")] ?? WORDS.en;
     const panel = this.#$(".panel");
     panel.lang = this.getAttribute("ui-language") ?? "en";
@@ -147,16 +147,16 @@ class SentifydSandbox extends HTMLElement {
     launcher.setAttribute("aria-expanded", String(open));
     if (!open) this.#decide(false);
     if (!byVisitor) return;
-    this.#keep(open);
+    this.#storeOpen(open);
     (open ? this.#$("input") : launcher).focus();
   }
 
-  #keep(open) {
+  #storeOpen(open) {
     this.#isOpen = open;
     writeOpen(this.#stateKey, open);
   }
 
-  /** Floating, or open in the text of the page. */
+  /** Float at the corner of the window, or stand open within the page. */
   #float() {
     const isFloating = this.getAttribute("toggler") !== "false";
     this.toggleAttribute("data-floating", isFloating);
@@ -164,10 +164,10 @@ class SentifydSandbox extends HTMLElement {
   }
 
   static {
-    // What the vendor's published wrapper of the realtime component calls.
+    // Sentifyd's published wrapper of the realtime component calls this method.
     if (IS_REALTIME) {
       this.prototype._handleToggleChatbot = function () {
-        this.#keep(!this.#isOpen);
+        this.#storeOpen(!this.#isOpen);
         this.#float();
       };
     }
@@ -180,7 +180,7 @@ class SentifydSandbox extends HTMLElement {
     const retry = this.#$(".retry");
     if (this.shadowRoot.activeElement === retry) this.#$("input").focus();
     retry.hidden = state !== "error" && !(IS_REALTIME && state === "idle");
-    // Not `disabled`: that would take the focus away at every refresh.
+    // Not `disabled`, which would remove the focus at every refresh.
     this.#$("form button").setAttribute("aria-disabled", String(state !== "connected"));
   }
 
@@ -223,7 +223,7 @@ class SentifydSandbox extends HTMLElement {
     if (!response.ok) throw new Error(`the token endpoint answered ${response.status}.`);
     const { tokens, avatarParameters } = await response.json().catch(() => ({}));
     if (!tokens?.accessToken || !avatarParameters) {
-      throw new Error("the token endpoint's answer holds no tokens.");
+      throw new Error("the token endpoint's answer contains no tokens.");
     }
     if (refreshToken) this.#refreshes += 1;
     return { token: tokens.accessToken, refreshToken: tokens.refreshToken, avatarParameters, tokenEndpoint };
@@ -252,7 +252,7 @@ class SentifydSandbox extends HTMLElement {
   }
 
   #refresh() {
-    // A token that is refused straight after it was fetched must not start an endless loop.
+    // Limited, because a new token may be refused at once, which would start an endless loop.
     if (this.#retries++ < MAX_RETRIES) this.#connect("refreshing");
     else this.#giveUp();
   }
@@ -295,7 +295,7 @@ class SentifydSandbox extends HTMLElement {
   async #run({ call, name, arguments: input }) {
     const socket = this.#socket;
     const outcome = await runAction(name, input, this.#context(), (action) => this.#ask(action, input));
-    // Another connection knows nothing of this call.
+    // A new connection does not know this call.
     if (socket === this.#socket && socket?.readyState === WebSocket.OPEN) this.#send({ call, ...outcome });
   }
 
@@ -303,14 +303,14 @@ class SentifydSandbox extends HTMLElement {
     return { avatarId: this.#setting("avatar-id") };
   }
 
-  /** Let the visitor decide on an action; no answer is a refusal. */
+  /** Ask the visitor to allow an action; no answer is a refusal. */
   #ask({ name, description }, input) {
     this.#decide(false);
     if (this.#$(".panel").hidden) this.#setOpen(true);
     this.#$(".ask").hidden = false;
     this.#$("#question").textContent = `May the avatar use “${name}” on this page? ${description}`;
     this.#$(".input").textContent = JSON.stringify(input);
-    // Whoever works elsewhere on the page keeps the focus there, and hears the question.
+    // Visitors whose focus is elsewhere on the page keep it; the alert announces the question.
     if (this.shadowRoot.activeElement) this.#$(".refuse").focus();
     return new Promise((decide) => {
       this.#decided = decide;
@@ -328,7 +328,7 @@ class SentifydSandbox extends HTMLElement {
     this.#decided = null;
   }
 
-  #say() {
+  #sendMessage() {
     const input = this.#$("input");
     const text = input.value.trim();
     if (!text || this.dataset.state !== "connected") return;
@@ -337,7 +337,7 @@ class SentifydSandbox extends HTMLElement {
     input.value = "";
   }
 
-  /** The greeting is the first line, and follows the page's actions until a visitor has spoken. */
+  /** Show the greeting as first line; new actions replace it until the visitor writes. */
   #greet(text) {
     if (this.#conversation.length > 1 || this.#conversation[0]?.[1] === text) return;
     this.#conversation = [];
@@ -360,16 +360,16 @@ class SentifydSandbox extends HTMLElement {
     const log = this.#$(".log");
     const elements = lineElements(line, (event) => this.#openLink(event));
     log.append(...elements);
-    // To the end, but no further than the beginning of what is new.
+    // Scroll to the new line, but keep its beginning visible.
     log.scrollTop += elements[0].getBoundingClientRect().top - log.getBoundingClientRect().top;
   }
 
-  /** Through the page's own action, so that a page which can keep its avatar does so. */
+  /** Open a link with the page's own action, which can keep the avatar across pages. */
   async #openLink(event) {
     if (!actions.has(OPEN_PAGE)) return;
     event.preventDefault();
     const url = event.currentTarget.href;
-    // The visitor's own click is leave enough.
+    // The visitor's click is the permission.
     const outcome = await runAction(OPEN_PAGE, { url }, this.#context(), () => true);
     if (!("result" in outcome)) location.assign(url);
   }
@@ -378,7 +378,7 @@ class SentifydSandbox extends HTMLElement {
     this.#showName();
     const { exp, jti = "" } = claims(this.#auth.token);
     const rows = {
-      Token: `${jti.slice(0, 8)}, good until ${new Date(exp * 1000).toLocaleTimeString()}`,
+      Token: `${jti.slice(0, 8)}, valid until ${new Date(exp * 1000).toLocaleTimeString()}`,
       Refreshes: `${this.#refreshes} on this page`,
       Parameters: `language ${parameters.language}, voice ${parameters.voice}`,
     };

@@ -1,4 +1,4 @@
-// What the component consists of, and its words.
+// The component's HTML and texts.
 const FACE = `
   <svg viewBox="0 0 64 64" aria-hidden="true">
     <circle cx="32" cy="32" r="30" fill="#ffffff"/>
@@ -18,7 +18,7 @@ const MARKUP = `
     <span class="badge mark">Not Sentifyd: a sandbox</span>
     <div class="ask" role="group" aria-labelledby="question" hidden>
       <p id="question" role="alert"></p>
-      <pre class="input" tabindex="0" aria-label="What it would be given"></pre>
+      <pre class="input" tabindex="0" aria-label="Arguments of the action"></pre>
       <button class="refuse" type="button">Refuse</button>
       <button class="allow" type="button">Allow</button>
     </div>
@@ -40,7 +40,7 @@ const STATUS = {
   idle: "Not connected.",
   connecting: "Connecting…",
   connected: "Connected.",
-  refreshing: "The token has expired: asking for a new one…",
+  refreshing: "The token has expired: requesting a new one…",
   error: "",
 };
 

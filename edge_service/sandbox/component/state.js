@@ -1,4 +1,4 @@
-// Where a component keeps whether it is open: each of the two has a place and a form of its own.
+// Stores whether the component is open; each of the two components has its own key and format.
 const IS_REALTIME = ELEMENT === "sentifyd-realtime";
 const STATE_KEY = IS_REALTIME ? "chatbotState" : "showChatbot";
 

@@ -1,4 +1,4 @@
-// Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
+// If storage is blocked, the avatar starts anew on each page.
 const storage = {
   read(key) {
     try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; }
