@@ -78,7 +78,7 @@ class Variables:
         default=None,
         summary="or, in place of both, a TOML file of several avatars",
     )
-    """Path of a TOML file of [several avatars](../guide/operations.md#several-avatars), read again
+    """Path of a TOML file of [several avatars](../guide/avatars.md), read again
     on SIGHUP."""
 
     ALLOW_ANY_ORIGIN: Variable[bool] = Variable(parsers.boolean, default=False)
@@ -109,23 +109,23 @@ class Variables:
     RATE_LIMIT: Variable[str] = Variable(
         parsers.checked(parsers.parse_rate_limits), default="30/minute"
     )
-    """[Requests](../guide/operations.md#rate-limits) for each visitor and avatar: up to four
+    """[Requests](../guide/limits.md#rate-limits) for each visitor and avatar: up to four
     limits, separated by semicolons, such as `10/second;300/hour`."""
 
     REDIS_URL: Variable[str | None] = Variable(urls.redis_url, default=None, secret=True)
-    """[Redis](../guide/operations.md#redis) for the limits and shared grants of all replicas, such
+    """[Redis](../guide/redis.md) for the limits and shared grants of all replicas, such
     as `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Needs the extra
     `redis`. Without it each process counts for itself."""
 
     TRUSTED_PROXIES: Variable[tuple[Network, ...]] = Variable(parsers.networks, default=())
     """Addresses and networks, separated by commas, whose
-    [`X-Forwarded-For`](../guide/operations.md#behind-a-proxy) counts, such as `10.0.0.0/8`. Set it
+    [`X-Forwarded-For`](../guide/limits.md#behind-a-proxy) counts, such as `10.0.0.0/8`. Set it
     behind a proxy. Default: none."""
 
     VISITOR_AUTH: Variable[str] = Variable(
         parsers.choice("none", "jwt", "forwarded"), default="none"
     )
-    """[Who the visitor is](../guide/operations.md#visitor-identity): `none`, nobody asks; `jwt`, a
+    """[Who the visitor is](../guide/identity.md): `none`, nobody asks; `jwt`, a
     JSON Web Token says; `forwarded`, a proxy in front says, which needs `TRUSTED_PROXIES`."""
 
     JWT_JWKS_URL: Variable[str | None] = Variable(
@@ -160,7 +160,7 @@ class Variables:
     """With `VISITOR_AUTH=forwarded`: the header in which the proxy names the user."""
 
     SEAL_KEYS: Variable[tuple[str, ...]] = Variable(parsers.seal_keys, default=(), secret=True)
-    """Keys for [refresh handles](../guide/operations.md#sealed-refresh-tokens), as
+    """Keys for [refresh handles](../guide/sealing.md), as
     `sentifyd-edge keygen` prints them, separated by commas or line breaks. The first one seals, all
     of them open. When set, browsers get an encrypted handle in place of the refresh token."""
 
@@ -171,7 +171,7 @@ class Variables:
     """Logins under way at once to each login URL, 1 to 1024."""
 
     METRICS_PORT: Variable[int | None] = Variable(parsers.integer(1, 65535), default=None)
-    """A port of its own for [`/metrics`](../guide/operations.md#metrics), on the same `HOST`, other
+    """A port of its own for [`/metrics`](../guide/monitoring.md#metrics), on the same `HOST`, other
     than `PORT`. For `sentifyd-edge serve` only. Default: they stand on `PORT`."""
 
     HOST: Variable[str] = Variable(parsers.host, default="127.0.0.1")
@@ -194,7 +194,7 @@ class Variables:
     TLS. Default: those of the package `certifi`, and for Redis the system's."""
 
     OTEL_EXPORTER_OTLP_ENDPOINT: Variable[bool] = Variable(urls.collector_url, default=False)
-    """Base URL of an OpenTelemetry collector, to which [traces](../guide/operations.md#traces) go.
+    """Base URL of an OpenTelemetry collector, to which [traces](../guide/monitoring.md#traces) go.
     Needs the extra `otel`. Default: no traces. The SDK's other variables count too."""
 
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Variable[bool] = Variable(urls.collector_url, default=False)
