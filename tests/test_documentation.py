@@ -221,7 +221,7 @@ def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) ->
     sources = (root / "edge_service").rglob("*.py")
     events = {event for file in sources for event in logged.findall(file.read_text())}
     assert events >= {"listening", "redis_unavailable", "pool_not_filled", "avatars_not_reloaded"}
-    heading = page(documentation, "guide/operations").find(id="logs")
+    heading = page(documentation, "guide/monitoring").find(id="logs")
     assert heading is not None
     table = heading.find_next("table")
     assert table is not None

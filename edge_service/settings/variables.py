@@ -78,7 +78,7 @@ class Variables:
         default=None,
         summary="or, instead of both, a TOML file of several avatars",
     )
-    """Path of a TOML file of [several avatars](../guide/operations.md#several-avatars). SIGHUP
+    """Path of a TOML file of [several avatars](../guide/avatars.md). SIGHUP
     reloads it."""
 
     ALLOW_ANY_ORIGIN: Variable[bool] = Variable(parsers.boolean, default=False)
@@ -109,23 +109,23 @@ class Variables:
     RATE_LIMIT: Variable[str] = Variable(
         parsers.checked(parsers.parse_rate_limits), default="30/minute"
     )
-    """[Requests](../guide/operations.md#rate-limits) that one visitor may make for one avatar: up
+    """[Requests](../guide/limits.md#rate-limits) that one visitor may make for one avatar: up
     to four limits, separated by semicolons, such as `10/second;300/hour`."""
 
     REDIS_URL: Variable[str | None] = Variable(urls.redis_url, default=None, secret=True)
-    """[Redis](../guide/operations.md#redis) in which replicas share rate limits and grants, such as
+    """[Redis](../guide/redis.md) in which replicas share rate limits and grants, such as
     `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Needs the extra `redis`.
     When unset, each process keeps its own counters."""
 
     TRUSTED_PROXIES: Variable[tuple[Network, ...]] = Variable(parsers.networks, default=())
     """Addresses and networks of your proxies, separated by commas, such as `10.0.0.0/8`. Their
-    [`X-Forwarded-For`](../guide/operations.md#behind-a-proxy) is trusted. Set it behind a proxy.
+    [`X-Forwarded-For`](../guide/limits.md#behind-a-proxy) is trusted. Set it behind a proxy.
     Default: none."""
 
     VISITOR_AUTH: Variable[str] = Variable(
         parsers.choice("none", "jwt", "forwarded"), default="none"
     )
-    """How [visitors are identified](../guide/operations.md#visitor-identity): `none`, not at all;
+    """How [visitors are identified](../guide/identity.md): `none`, not at all;
     `jwt`, by a JSON Web Token; `forwarded`, by a proxy in front, which needs `TRUSTED_PROXIES`."""
 
     JWT_JWKS_URL: Variable[str | None] = Variable(
@@ -160,7 +160,7 @@ class Variables:
     """With `VISITOR_AUTH=forwarded`: the header in which the proxy names the user."""
 
     SEAL_KEYS: Variable[tuple[str, ...]] = Variable(parsers.seal_keys, default=(), secret=True)
-    """Keys for [refresh handles](../guide/operations.md#sealed-refresh-tokens), as
+    """Keys for [refresh handles](../guide/sealing.md), as
     `sentifyd-edge keygen` prints them, separated by commas or line breaks. The first one encrypts,
     all of them decrypt. When set, browsers get an encrypted handle instead of the refresh token."""
 
@@ -171,7 +171,7 @@ class Variables:
     """Maximum number of concurrent logins to each login URL, 1 to 1024."""
 
     METRICS_PORT: Variable[int | None] = Variable(parsers.integer(1, 65535), default=None)
-    """A separate port for [`/metrics`](../guide/operations.md#metrics), on the same `HOST`. Only
+    """A separate port for [`/metrics`](../guide/monitoring.md#metrics), on the same `HOST`. Only
     `sentifyd-edge serve` supports it. Default: `/metrics` is on `PORT`."""
 
     HOST: Variable[str] = Variable(parsers.host, default="127.0.0.1")
@@ -194,7 +194,7 @@ class Variables:
     Default: those of the package `certifi`, and for Redis the system's."""
 
     OTEL_EXPORTER_OTLP_ENDPOINT: Variable[bool] = Variable(urls.collector_url, default=False)
-    """Base URL of an OpenTelemetry collector for [traces](../guide/operations.md#traces). Needs the
+    """Base URL of an OpenTelemetry collector for [traces](../guide/monitoring.md#traces). Needs the
     extra `otel`. Default: no traces. The SDK also respects its other variables `OTEL_*`."""
 
     OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: Variable[bool] = Variable(urls.collector_url, default=False)
