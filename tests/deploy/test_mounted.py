@@ -203,7 +203,7 @@ def test_in_a_process(root: Path, sandbox_url: str, name: str) -> None:
     text = (folder / f"{name}.py").read_text().partition('"""')[2].partition('"""')[0]
     how = text.partition("    uvicorn ")[2].replace("\\\n", " ").splitlines()[0].split()
     assert how[0] == f"{name}:app"
-    # Nothing else protects the application's own routes: see tests/service/test_upgrades.py.
+    # Nothing else protects the application's own routes: see tests/service/web/test_upgrades.py.
     assert how[-2:] == ["--http", "edge_service.http_protocol:BoundedProtocol"]
     environ = variables(sandbox_url, TOKEN_POLICY="pool")
     with Command("uvicorn", *how, "--port", "0", "--app-dir", str(folder), **environ) as command:

@@ -19,7 +19,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_issuing import (
+from tests.service.issuing.test_policy import (
     FIRST,
     FakeUpstream,
     at_work,

@@ -21,8 +21,7 @@ from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
 from edge_service.upstream.grant import Grant
 from tests.service.conftest import KEY, ORIGIN, StartService
-from tests.service.test_contract import assert_error
-from tests.service.test_issuing import (
+from tests.service.issuing.test_policy import (
     FIRST,
     FakeUpstream,
     access_token,
@@ -36,6 +35,7 @@ from tests.service.test_issuing import (
     refresh,
     rejected,
 )
+from tests.service.test_app import assert_error
 
 
 def shared_by(upstream: FakeUpstream, hits: list[bool] | None = None) -> Shared:

@@ -23,8 +23,8 @@ from edge_service.sandbox.faults import Fault
 from edge_service.upstream import circuit_breaker as circuit_module
 from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_contract import assert_error
-from tests.service.test_issuing import eventually, in_virtual_time, now, rejected
+from tests.service.issuing.test_policy import eventually, in_virtual_time, now, rejected
+from tests.service.test_app import assert_error
 from tests.support.servers import serving
 
 

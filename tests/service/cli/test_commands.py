@@ -340,7 +340,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
-    project = Path(__file__).parents[2]
+    project = Path(__file__).parents[3]
     (packages / "project.pth").write_text(f"{project}\n")
     metadata = Path(str(importlib.metadata.distribution("mkdocs-sentifyd").locate_file("")))
     (dist_info,) = metadata.glob("mkdocs_sentifyd-*.dist-info")

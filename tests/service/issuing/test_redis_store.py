@@ -27,8 +27,8 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
 from edge_service.upstream.grant import HeldGrant
 from tests.service.conftest import KEY, ORIGIN, Service
-from tests.service.test_issuing import FIRST, FakeUpstream, eventually, refresh
-from tests.service.test_pool import metric
+from tests.service.issuing.test_policy import FIRST, FakeUpstream, eventually, refresh
+from tests.service.issuing.test_pool import metric
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream

@@ -15,7 +15,7 @@ from edge_service.admission import identity  # noqa: F401 - all that can be answ
 from edge_service.errors import ServiceError
 from mkdocs_sentifyd.tags.translations import WORDS
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "example_docs/docs/troubleshooting.md"
 
 GAP = "…"

@@ -22,7 +22,7 @@ from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_contract import assert_error
+from tests.service.test_app import assert_error
 from tests.support.servers import RawUpstream, http_answer, serving
 from tests.support.settings import login_to, settings_for
 

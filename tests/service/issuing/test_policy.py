@@ -23,7 +23,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant, HeldGrant, life_of
 from tests.service.conftest import Service, StartService
-from tests.service.test_contract import assert_error
+from tests.service.test_app import assert_error
 from tests.support.servers import RawUpstream
 
 FIRST = GrantRequest()

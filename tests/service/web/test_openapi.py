@@ -42,7 +42,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
 ]
 
-# Ten times as many by hand: OPENAPI_EXAMPLES=400 pytest tests/service/test_openapi.py
+# Ten times as many by hand: OPENAPI_EXAMPLES=400 pytest tests/service/web/test_openapi.py
 EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "40"))
 FREE = {"RATE_LIMIT": "999999/second"}
 NOWHERE = "http://127.0.0.1:1"

@@ -18,11 +18,11 @@ from edge_service.errors import UpstreamError, UpstreamTooSlow, UpstreamUnreacha
 from edge_service.upstream.client import Client
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import AvatarLogin
-from tests.service.tls import TLSUpstream
 from tests.support.certificates import self_signed
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
 from tests.support.settings import ORIGIN, avatar_settings
+from tests.support.tls import TLSUpstream
 
 KEY = "canary-key-7f3a91"
 GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": {}}).encode()
