@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
+import yaml
 
-from tests.plugin.conftest import BuildSite
+from mkdocs_sentifyd.plugin import SentifydPlugin
+from tests.plugin.conftest import OPTIONS, BuildSite
 
 PAGES = {"index.md": "# Home\n"}
 LONG_NAME = "reference/api-key-rotation-and-other-long-names-2.md"
@@ -15,6 +18,13 @@ HASH = "sha256-" + "A" * 43 + "="
 
 def errors(output: str) -> list[str]:
     return [line for line in output.splitlines() if line.startswith("ERROR")]
+
+
+def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Errors and warnings as MkDocs gets them from the plugin: each is an option and a text."""
+    written = yaml.safe_load(yaml.safe_dump({**OPTIONS, **options}))
+    errors, warnings = SentifydPlugin().load_config(written)
+    return [(name, str(error)) for name, error in errors], list(warnings)
 
 
 @pytest.mark.parametrize(
@@ -124,14 +134,29 @@ def errors(output: str) -> list[str]:
     ],
 )  # fmt: skip
 def test_one_line_names_the_option_and_the_cure(
-    build: BuildSite, options: dict[str, Any], option: str, cure: str
+    options: dict[str, Any], option: str, cure: str
 ) -> None:
+    [(name, line)], _ = validated(options)
+
+    assert name == option
+    assert cure in line
+    assert len(line.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"avatar_id": None}, "option 'avatar_id': missing: copy the avatar's ID"),
+        ({"api_key": "anything"}, "option 'api_key': this looks like the API key"),
+    ],
+)
+def test_an_error_stops_the_build(build: BuildSite, options: dict[str, Any], line: str) -> None:
     built = build(PAGES, options, strict=False)
 
     assert built.status == 1
-    (line,) = errors(built.output)
-    assert f"Plugin 'sentifyd' option '{option}':" in line
-    assert cure in line
+    (error,) = errors(built.output)
+    assert f"Plugin 'sentifyd' {line}" in error
+    assert "anything" not in built.output
     assert "Traceback" not in built.output
     assert not built.site.exists()
 
@@ -159,18 +184,14 @@ def test_one_line_names_the_option_and_the_cure(
         ({"overrides": [{"match": "*", "api_key": "anything"}]}, "overrides.api_key"),
     ],
 )
-def test_a_key_in_the_options_stops_the_build(
-    build: BuildSite, options: dict[str, Any], option: str
-) -> None:
-    built = build(PAGES, options, strict=False)
+def test_a_key_in_the_options_is_refused(options: dict[str, Any], option: str) -> None:
+    [(name, line)], warnings = validated(options)
 
-    assert built.status == 1
-    (line,) = errors(built.output)
-    assert f"option '{option}': this looks like the API key" in line
+    assert name == option
+    assert line.startswith("this looks like the API key")
     assert "AVATAR_API_KEY" in line
     for value in ("anything", "1234567890", "aB3aB3", "0f0f"):
-        assert value not in built.output
-    assert not built.site.exists()
+        assert value not in f"{name} {line} {warnings}"
 
 
 def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -208,11 +229,26 @@ def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.Mo
         {"exclude": ["key-concepts/", LONG_NAME]},
     ],
 )
-def test_honest_options_are_accepted(build: BuildSite, options: dict[str, Any]) -> None:
+def test_honest_options_are_accepted(options: dict[str, Any]) -> None:
+    assert validated(options) == ([], [])
+
+
+@pytest.mark.parametrize("theme", ["mkdocs", "readthedocs", "material"])
+def test_a_strict_build_with_honest_options(build: BuildSite, theme: str) -> None:
     pages = dict.fromkeys(("index.md", "key-concepts/a.md", LONG_NAME), "# Page\n")
-    built = build(pages, options)
+    options = {
+        "avatar_id": 123456,
+        "token_endpoint": "https://tokens.example.com/avatars/request_tokens?site=docs",
+        "loader": {"url": f"https://cdn.example/gh/org/repo@{'0f' * 20}/main.js"},
+        "brand": {"name": "Aide", "terms_url": "legal/Terms-And-Conditions-Of-Use-2024/"},
+        "attributes": {"accesskey": "h"},
+        "exclude": ["key-concepts/", LONG_NAME],
+    }
+    built = build(pages, options, theme={"name": theme})
 
     assert built.status == 0, built.output
+    assert built.page("index.html").element()["avatar_id"] == "123456"
+    built.page("key-concepts/a/index.html").assert_nothing_of_ours()
 
 
 def test_an_unknown_option_fails_a_strict_build(build: BuildSite) -> None:
