@@ -17,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox
-from tests.support.load import eventually
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
+from tests.support.waiting import until
 
 CANARY = "canary-refresh-2b70"
 
@@ -107,7 +107,7 @@ def test_the_background_begins_with_the_host(load: Load, sandbox: Sandbox) -> No
     before = sandbox.logins
     _, client = load("starlette_app", TOKEN_POLICY="pool", TOKEN_POOL_SIZE="3")
 
-    eventually(lambda: client.get("/avatar/readyz").status_code == 200)
+    until(lambda: client.get("/avatar/readyz").status_code == 200)
     assert sandbox.logins == before + 3
 
 

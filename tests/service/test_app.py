@@ -9,20 +9,9 @@ import requests
 
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.servers import RawUpstream, http_answer
-
-
-def assert_error(response: requests.Response, status: int, code: str, error: str = "") -> None:
-    assert response.status_code == status
-    assert response.headers["Content-Type"] == "application/json"
-    body = response.json()
-    assert body["code"] == code
-    assert body["error"]
-    if error:
-        assert body["error"] == error
-    assert response.headers["Cache-Control"] == "no-store"
-    assert response.headers["Vary"] == "Origin"
+from tests.support.service import Service, StartService, assert_error
+from tests.support.settings import KEY, ORIGIN
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])

@@ -17,10 +17,11 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge_service.sealing import HANDLE_SECONDS, new_key
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.avatars import avatar, written
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
+from tests.support.service import Service, StartService
+from tests.support.settings import KEY, ORIGIN
 
 REFRESH = "canary-refresh-2b"
 OTHER_ORIGIN = "http://localhost:8000"

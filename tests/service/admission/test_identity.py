@@ -10,8 +10,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Coroutine, Iterator, MutableMapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, MutableMapping
 from contextlib import suppress
 from typing import Any
 
@@ -33,6 +32,7 @@ from edge_service.admission.identity import ForwardedAuthenticator
 from edge_service.admission.jwt import JwtAuthenticator
 from edge_service.errors import IdentityUnavailable, ServiceError, Unauthenticated
 from edge_service.settings import ForwardedRules, JwtRules
+from tests.support.clocks import Clock, in_a_loop
 from tests.support.servers import serving
 
 USER = "canary-user-5d1e"
@@ -57,17 +57,6 @@ KEYS: dict[str, Key] = {
     "Ed25519": OKPKey.generate_key("Ed25519", {"kid": "ed2"}),
     "Ed448": OKPKey.generate_key("Ed448", {"kid": "ed448"}),
 }
-
-
-def in_a_loop(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
-
-    async def bounded() -> None:
-        async with asyncio.timeout(20):
-            await work()
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, bounded()).result()
 
 
 def b64(data: bytes) -> str:
@@ -102,14 +91,6 @@ def public(key: Key, **members: object) -> dict[str, object]:
 def bearer(value: str | bytes) -> Scope:
     text = value if isinstance(value, bytes) else value.encode("latin-1")
     return {"client": ("203.0.113.7", 1), "headers": [(b"authorization", b"Bearer " + text)]}
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Pauses:
@@ -188,7 +169,7 @@ def accepts(value: str | Scope, *keys: Key | dict[str, object], rules: JwtRules 
     async def work() -> None:
         assert await Issuer(*(keys or (EC,)), rules=rules).identify(value) == USER
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def refuses(value: str | Scope, *keys: Key | dict[str, object], rules: JwtRules = RULES) -> None:
@@ -197,7 +178,7 @@ def refuses(value: str | Scope, *keys: Key | dict[str, object], rules: JwtRules 
         await issuer.refuses(value)
         assert await issuer.identify(token(EC)) == USER
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 @pytest.mark.parametrize("alg", EVERY_ALGORITHM.split())
@@ -274,7 +255,7 @@ def test_a_user_of_the_greatest_length() -> None:
         long = "é" * 256
         assert await Issuer(EC).identify(token(EC, "ES256", claims(sub=long))) == long
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def forged(alg: str, secret: bytes, kid: str) -> str:
@@ -383,7 +364,7 @@ def refuses_key(value: str, key: dict[str, object]) -> None:
         if key.get("kid") != "rsa":
             assert await issuer.identify(token(EC2, "ES256", None, kid=...)) == USER
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 @pytest.mark.filterwarnings("ignore::joserfc.errors.SecurityWarning")
@@ -461,7 +442,7 @@ def test_where_a_token_is_not_taken_from() -> None:
         ):
             await cookies.refuses(scope)
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 JSON_VALUES = st.recursive(
@@ -497,7 +478,7 @@ def test_garbage_is_refused_and_nothing_worse(garbage: bytes, named: bool) -> No
             await Issuer(EC, RSA, rules=COOKIE_RULES).identify(scope)
         tells_nothing(caught.value)
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 @settings(deadline=None, max_examples=200)
@@ -513,7 +494,7 @@ def test_signed_nonsense_is_refused_and_nothing_worse(nonsense: dict[str, object
             assert user == claims(**nonsense)["sub"]
             assert user.encode("utf-8").strip()
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 @settings(deadline=None, max_examples=200)
@@ -544,7 +525,7 @@ def test_what_is_no_key_set_counts_as_a_failure(document: bytes) -> None:
             }
         ]
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_a_hundred_keys_are_not_too_many() -> None:
@@ -567,7 +548,7 @@ def test_a_new_key_works_at_once_and_a_removed_one_no_more() -> None:
         await issuer.refuses(token(EC))
         assert await issuer.identify(token(EC2)) == USER
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_a_flood_of_unknown_names_costs_a_fetch_each_ten_seconds() -> None:
@@ -595,7 +576,7 @@ def test_a_flood_of_unknown_names_costs_a_fetch_each_ten_seconds() -> None:
         await issuer.refuses(token(EC, "ES256", None, kid=["unknown"]))
         assert issuer.fetches == fetched + 1
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_all_wait_for_one_fetch_and_none_can_end_it_for_the_others() -> None:
@@ -615,7 +596,7 @@ def test_all_wait_for_one_fetch_and_none_can_end_it_for_the_others() -> None:
             assert await asyncio.gather(*visitors[1:]) == [USER] * 19
             assert issuer.fetches == fetched + 1
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_a_start_without_keys_and_the_recovery(logs: list[MutableMapping[str, Any]]) -> None:
@@ -649,7 +630,7 @@ def test_a_start_without_keys_and_the_recovery(logs: list[MutableMapping[str, An
         assert issuer.authenticator.ready
         assert issuer.fetches == 3
 
-    in_a_loop(work)
+    in_a_loop(work())
     unavailable, loaded = logs
     assert unavailable == {
         "event": "key_set_unavailable",
@@ -677,7 +658,7 @@ def test_without_a_start_the_first_visitor_begins_it() -> None:
         await issuer.pauses.asked.get()
         await issuer.refuses(token(EC))
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_an_outage_leaves_the_old_keys_in_use(logs: list[MutableMapping[str, Any]]) -> None:
@@ -697,7 +678,7 @@ def test_an_outage_leaves_the_old_keys_in_use(logs: list[MutableMapping[str, Any
         await issuer.pauses.asked.get()
         await issuer.refuses(token(EC))
 
-    in_a_loop(work)
+    in_a_loop(work())
     assert [(line["event"], line["keys"]) for line in logs] == [
         ("key_set_unavailable", 1),
         ("key_set_loaded", 1),
@@ -722,7 +703,7 @@ def test_the_pauses_between_fetches() -> None:
         issuer.error = ConnectionError()
         assert 0.4 <= await pause(issuer) <= 0.5
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_closing_ends_what_goes_on() -> None:
@@ -740,7 +721,7 @@ def test_closing_ends_what_goes_on() -> None:
         assert asyncio.all_tasks() == {asyncio.current_task()}
         assert issuer.fetches == 1
 
-    in_a_loop(work)
+    in_a_loop(work())
 
 
 def test_keys_over_http() -> None:
@@ -775,7 +756,7 @@ def test_keys_over_http() -> None:
             assert await authenticator.identify(bearer(token(EC2))) == USER
             await authenticator.close()
 
-        in_a_loop(work)
+        in_a_loop(work())
     assert served == [200, 200, 503]
 
 
@@ -815,7 +796,7 @@ def ask(scope: Scope, trusted: str | None = "10.0.0.0/8") -> str:
             answers.append((error.headers or {})["WWW-Authenticate"])
         await authenticator.close()
 
-    in_a_loop(work)
+    in_a_loop(work())
     return answers[0]
 
 

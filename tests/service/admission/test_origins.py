@@ -8,7 +8,8 @@ import pytest
 import requests
 
 from edge_service.sandbox.app import Sandbox
-from tests.service.conftest import ORIGIN, Service, StartService
+from tests.support.service import Service, StartService
+from tests.support.settings import ORIGIN
 
 
 @pytest.mark.parametrize(

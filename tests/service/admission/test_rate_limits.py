@@ -10,7 +10,6 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -22,27 +21,13 @@ from edge_service.admission import rate_limits
 from edge_service.admission.rate_limits import RateLimiter
 from edge_service.errors import RateLimited
 from edge_service.settings.parsers import parse_rate_limits
+from tests.support.clocks import Clock, in_a_loop
 from tests.support.redis import RedisServer
+from tests.support.waiting import until_async
 
 CANARY = "canary-password-51c2"
 GONE = {"part": "rate limits", "event": "redis_unavailable", "log_level": "warning"}
 BACK = {"part": "rate limits", "event": "redis_available", "log_level": "warning"}
-
-
-class Clock:
-    """Seconds since the epoch, as a test wants them."""
-
-    def __init__(self, now: float = 1_800_000_000.0) -> None:
-        self.now = now
-
-    def __call__(self) -> float:
-        return self.now
-
-
-def in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, coroutine).result()
 
 
 def limiter(
@@ -454,14 +439,14 @@ def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
 
         async with closing(limits):
             visitors = [asyncio.create_task(visit(f"10.0.0.{number}")) for number in range(40)]
-            await until(lambda: counted > 200)
+            await until_async(lambda: counted > 200)
             await asyncio.to_thread(redis.stop)
-            await until(lambda: told == [True])
+            await until_async(lambda: told == [True])
             await asyncio.sleep(0.2)
             await asyncio.to_thread(redis.start)
-            await until(lambda: told == [True, False])
+            await until_async(lambda: told == [True, False])
             seen = counted
-            await until(lambda: counted > seen + 200)
+            await until_async(lambda: counted > seen + 200)
             over = True
             await asyncio.gather(*visitors)
 
@@ -470,12 +455,6 @@ def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
     assert told == [True, False]
     assert [line.pop("exception", None) for line in lines] == ["ConnectionError", None]
     assert lines == [GONE, BACK]
-
-
-async def until(condition: Callable[[], bool], seconds: float = 10) -> None:
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 def test_a_hanging_redis_holds_up_one_request_a_second(redis: RedisServer) -> None:

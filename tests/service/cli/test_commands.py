@@ -12,9 +12,9 @@ import signal
 import socket
 import subprocess
 import sysconfig
-import time
 import venv
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
@@ -32,8 +32,10 @@ from edge_service.server.serving import bind
 from edge_service.server.startup import prepare
 from edge_service.settings import SettingsError
 from edge_service.settings.variables import declared
+from tests.support.load import is_refused
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream, http_answer
+from tests.support.waiting import until
 
 MAIN = "import sys; from edge_service.cli import main; sys.exit(main())"
 GOOD = {"AVATAR_API_KEY": "canary-key-7f3a91", "ALLOWED_ORIGINS": "https://docs.example.com"}
@@ -54,15 +56,6 @@ def test_serve_listens_and_stops(number: signal.Signals) -> None:
     assert "Traceback" not in command.output
 
 
-def wait_until_nobody_listens(port: int) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        with socket.socket() as probe:
-            if probe.connect_ex(("127.0.0.1", port)) != 0:
-                return
-    raise AssertionError(f"somebody still listens on {port}")
-
-
 def test_a_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
     def hang(_: socket.socket) -> None:
         upstream.over.wait(60)
@@ -75,7 +68,7 @@ def test_a_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
                 visitor.sendall(b"GET /request_tokens HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert upstream.arrived.wait(10)
                 command.send(signal.SIGTERM)
-                wait_until_nobody_listens(port)
+                until(partial(is_refused, port))
                 command.send(signal.SIGTERM)
                 assert command.wait(3) == 0
 

@@ -27,11 +27,11 @@ from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings import Settings
-from tests.service.conftest import KEY, ORIGIN
 from tests.support.certificates import self_signed
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream, http_answer, serving
+from tests.support.settings import KEY, ORIGIN
 from tests.support.tls import TLSUpstream
 
 PASSWORD = "canary-password-9z"

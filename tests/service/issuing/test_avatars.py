@@ -11,10 +11,8 @@ import requests
 
 from edge_service.app import create_app
 from edge_service.settings import Settings, SettingsError
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.avatars import (
     DOCS,
-    PATIENCE,
     SHOP,
     SHOP_ORIGIN,
     Upstream,
@@ -26,6 +24,9 @@ from tests.support.avatars import (
 )
 from tests.support.processes import Command
 from tests.support.servers import serving
+from tests.support.service import Service, StartService
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture

@@ -2,174 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import json
-import selectors
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
-from itertools import pairwise
-from typing import Any
 
 import pytest
 
 from edge_service.errors import UpstreamRejected
 from edge_service.issuing.direct import Direct
-from edge_service.issuing.policy import GrantRequest, Policy
+from edge_service.issuing.policy import GrantRequest
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant, HeldGrant, life_of
-from tests.service.conftest import Service, StartService
-from tests.service.test_app import assert_error
+from tests.support.clocks import in_virtual_time
+from tests.support.grants import FIRST, FakeUpstream, at_work, grant, refresh, rejected
 from tests.support.servers import RawUpstream
-
-FIRST = GrantRequest()
-
-
-class _Idle(selectors.DefaultSelector):
-    """Turns waiting for the time into a jump, and for nothing at all into an error."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now = 1000.0
-
-    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        if timeout is None:
-            raise RuntimeError("everybody waits, and for nothing that will ever come")
-        self.now += timeout
-        return super().select(0)
-
-
-class VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop in which an hour of sleep takes no time; for code that does no real I/O."""
-
-    def __init__(self) -> None:
-        self._idle = _Idle()
-        super().__init__(self._idle)
-
-    def time(self) -> float:
-        return self._idle.now
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-def in_virtual_time(coroutine: Coroutine[Any, Any, None]) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
-
-    def run() -> None:
-        with asyncio.Runner(loop_factory=VirtualLoop) as runner:
-            runner.run(coroutine)
-
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(run).result()
-
-
-class FakeUpstream:
-    """Each login takes `seconds` and yields a grant of its own, unless there is a `failure`.
-
-    `begun` has the time of each, `born` that of each access token.
-    """
-
-    def __init__(self, seconds: float = 0.0, expires_in: float | None = 100.0) -> None:
-        self.seconds = seconds
-        self.expires_in = expires_in
-        self.failure: Exception | None = None
-        self.begun: list[float] = []
-        self.born: dict[str, float] = {}
-        self.under_way = 0
-        self.most_under_way = 0
-
-    @property
-    def logins(self) -> int:
-        return len(self.begun)
-
-    def gaps(self) -> list[float]:
-        return [after - before for before, after in pairwise(self.begun)]
-
-    async def login(self) -> Grant:
-        self.begun.append(now())
-        number = self.logins
-        failure = self.failure
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
-        try:
-            await asyncio.sleep(self.seconds)
-        finally:
-            self.under_way -= 1
-        if failure is not None:
-            raise failure
-        self.born[f"access-{number}"] = now()
-        return grant(number, self.expires_in)
-
-    def age(self, issued: Grant) -> float:
-        return now() - self.born[issued.access_token]
-
-
-def grant(number: int = 1, expires_in: float | None = 100.0) -> Grant:
-    return Grant(
-        access_token=f"access-{number}",
-        refresh_token=f"refresh-{number}",
-        avatar_parameters={"voice": "x"},
-        expires_in=expires_in,
-    )
-
-
-def refresh(issued: Grant) -> GrantRequest:
-    return GrantRequest(issued.refresh_token)
-
-
-@asynccontextmanager
-async def at_work(issuer: Policy, upstream: FakeUpstream) -> AsyncIterator[None]:
-    """From start to close, after which nothing may go on."""
-    issuer.start()
-    try:
-        yield
-    finally:
-        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        await issuer.close()
-    assert upstream.under_way == 0
-    assert all(task.done() for task in others)
-    assert asyncio.all_tasks() == {asyncio.current_task()}
-
-
-def rejected(status: int, retry_after: str | None = None) -> UpstreamRejected:
-    return UpstreamRejected(status, None, retry_after)
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 15) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def access_token(service: Service, **kwargs: object) -> str:
-    response = service.call("POST", **kwargs)  # type: ignore[arg-type]
-    assert response.status_code == 200, response.text
-    token: str = response.json()["tokens"]["accessToken"]
-    return token
-
-
-def crowd_of(service: Service, visitors: int) -> list[str]:
-    """The access tokens of visitors who come at the same time."""
-    with ThreadPoolExecutor(visitors) as pool:
-        return list(pool.map(lambda _: access_token(service), range(visitors)))
-
-
-def claims_of(token: str) -> dict[str, Any]:
-    part = token.split(".")[1]
-    claims: dict[str, Any] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
-    return claims
-
-
-def jwt(claims: object) -> str:
-    text = claims if isinstance(claims, bytes) else json.dumps(claims).encode()
-    return f"e30.{base64.urlsafe_b64encode(text).decode().rstrip('=')}.x"
+from tests.support.service import (
+    StartService,
+    assert_error,
+    jwt,
+)
 
 
 def test_direct_logs_in_once_a_request_also_for_a_refresh() -> None:

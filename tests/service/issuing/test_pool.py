@@ -18,29 +18,11 @@ from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.issuing.test_policy import (
-    FIRST,
-    FakeUpstream,
-    at_work,
-    claims_of,
-    crowd_of,
-    eventually,
-    in_virtual_time,
-    now,
-    refresh,
-    rejected,
-)
-
-
-class Clock:
-    """A pool's own time, where the event loop's must not tell the filler what to do."""
-
-    def __init__(self) -> None:
-        self.now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
+from tests.support.clocks import Clock, in_virtual_time, now
+from tests.support.grants import FIRST, FakeUpstream, at_work, refresh, rejected
+from tests.support.service import StartService, claims_of, crowd_of, is_ready, metric
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
 
 
 def pool_of(upstream: FakeUpstream, size: int, hits: list[bool] | None = None) -> Pool:
@@ -130,7 +112,7 @@ def test_every_grant_has_four_fifths_of_its_life_left() -> None:
 
 def test_one_that_grew_old_while_nobody_looked_is_not_handed_out() -> None:
     async def visit() -> None:
-        upstream, clock = FakeUpstream(), Clock()
+        upstream, clock = FakeUpstream(), Clock(0.0)
         pool = Pool(upstream, 3, clock=clock)
         async with at_work(pool, upstream):
             await asyncio.sleep(1)
@@ -429,17 +411,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pool_module, "REFILL_SECONDS", 0.01)
 
 
-def is_ready(service: Service) -> bool:
-    return requests.get(f"{service.base}/readyz", timeout=5).status_code == 200
-
-
-def metric(service: Service, line: str) -> float:
-    page = requests.get(f"{service.base}/metrics", timeout=5).text
-    found = [text for text in page.splitlines() if text.startswith(line)]
-    assert len(found) == 1, page
-    return float(found[0].split()[-1])
-
-
 @pytest.mark.usefixtures("quick")
 def test_a_burst_of_visitors(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
@@ -448,7 +419,7 @@ def test_a_burst_of_visitors(
     variables = {"TOKEN_POLICY": "pool", "TOKEN_POOL_SIZE": "40", "RATE_LIMIT": "1000/minute"}
     service = start_service(sandbox_url, **variables)
     assert not is_ready(service)
-    eventually(lambda: is_ready(service))
+    until(lambda: is_ready(service))
     assert metric(service, "sentifyd_edge_pool_level{") >= 38
     # From here on a login would never end in time, so all that is quick is from the pool.
     sandbox.fault = Fault("delay", seconds=20)
@@ -469,7 +440,7 @@ def test_more_visitors_than_grants(
     service = start_service(
         sandbox_url, TOKEN_POLICY="pool", TOKEN_POOL_SIZE="5", RATE_LIMIT="1000/minute"
     )
-    eventually(lambda: is_ready(service))
+    until(lambda: is_ready(service))
 
     issued = crowd_of(service, 50)
 
@@ -482,14 +453,14 @@ def test_an_outage_does_not_reach_visitors_while_the_pool_lasts(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, TOKEN_POLICY="pool", TOKEN_POOL_SIZE="8")
-    eventually(lambda: is_ready(service))
+    until(lambda: is_ready(service))
     sandbox.fault = Fault("status", status=500)
 
     assert [service.get().status_code for _ in range(9)] == [200] * 8 + [500]
 
     sandbox.fault = None
     assert service.get().status_code == 200
-    eventually(lambda: metric(service, "sentifyd_edge_pool_level{") == 8)
+    until(lambda: metric(service, "sentifyd_edge_pool_level{") == 8)
 
 
 @pytest.mark.usefixtures("quick")
@@ -506,7 +477,7 @@ def test_each_avatar_has_a_pool_of_its_own(
         TOKEN_POOL_SIZE="3",
         AVATAR_ID="c",
     )
-    eventually(lambda: is_ready(service))
+    until(lambda: is_ready(service))
 
     for path_, name in (("", "c"), ("/a", "a"), ("/b", "b")):
         for _ in range(4):

@@ -7,7 +7,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -26,23 +26,18 @@ from edge_service.issuing.shared import Shared
 from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
 from edge_service.upstream.grant import HeldGrant
-from tests.service.conftest import KEY, ORIGIN, Service
-from tests.service.issuing.test_policy import FIRST, FakeUpstream, eventually, refresh
-from tests.service.issuing.test_pool import metric
+from tests.support.clocks import in_a_loop
+from tests.support.grants import FIRST, FakeUpstream, refresh
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream
-from tests.support.settings import avatar_settings
+from tests.support.service import Service, metric
+from tests.support.settings import KEY, ORIGIN, avatar_settings
+from tests.support.waiting import until
 
 AVATAR = avatar_settings()
 GONE = {"part": "shared grants", "event": "redis_unavailable", "log_level": "warning"}
 BACK = {"part": "shared grants", "event": "redis_available", "log_level": "warning"}
-
-
-def in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, coroutine).result()
 
 
 @pytest.fixture(scope="module")
@@ -682,7 +677,7 @@ def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, seale
                 after = from_all({"refreshToken": tokens["refreshToken"]})
             return len({tokens["accessToken"] for tokens in after}) == 1
 
-        eventually(shared_again)
+        until(shared_again)
         assert [metric(service, away) for service in services] == [0, 0]
         for process in processes:
             assert process.stop() == 0

@@ -9,7 +9,6 @@ import re
 import signal
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
@@ -25,10 +24,8 @@ from edge_service.issuing.avatars import MAX_PARALLEL_REFILLS, Avatars
 from edge_service.server.http_protocol import MAX_PIPELINED
 from edge_service.settings import Settings
 from edge_service.telemetry.metrics import Metrics
-from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.avatars import (
     DOCS,
-    PATIENCE,
     SHOP,
     SHOP_ORIGIN,
     Upstream,
@@ -40,7 +37,9 @@ from tests.support.avatars import (
 )
 from tests.support.processes import Command
 from tests.support.servers import serving
-from tests.support.settings import avatar_settings
+from tests.support.service import Service, is_ready
+from tests.support.settings import KEY, ORIGIN, avatar_settings
+from tests.support.waiting import PATIENCE, until
 
 NEW = "canary-key-new"
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
@@ -98,14 +97,6 @@ def reloads(service: Running) -> dict[str, int]:
     line = r'^sentifyd_edge_reloads_total{result="(\w+)"} (\d+)'
     found = re.findall(line, service.metrics(), re.MULTILINE)
     return {result: int(number) for result, number in found if number != "0"}
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """For what only asking again can tell."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_avatars_come_and_go_and_change(start: Start) -> None:
@@ -269,7 +260,7 @@ def test_new_origins_cost_no_login(start: Start, upstream: Upstream) -> None:
         )
 
     service = start(content(ORIGIN), TOKEN_POOL_SIZE="2")
-    until(lambda: requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200)
+    until(lambda: is_ready(service))
     before = service.get("/docs").json()
     assert sorted(upstream.keys) == [DOCS, SHOP, SHOP]
 

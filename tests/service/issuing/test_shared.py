@@ -20,22 +20,11 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
 from edge_service.upstream.grant import Grant
-from tests.service.conftest import KEY, ORIGIN, StartService
-from tests.service.issuing.test_policy import (
-    FIRST,
-    FakeUpstream,
-    access_token,
-    at_work,
-    claims_of,
-    crowd_of,
-    eventually,
-    in_virtual_time,
-    jwt,
-    now,
-    refresh,
-    rejected,
-)
-from tests.service.test_app import assert_error
+from tests.support.clocks import in_virtual_time, now
+from tests.support.grants import FIRST, FakeUpstream, at_work, refresh, rejected
+from tests.support.service import StartService, access_token, assert_error, claims_of, crowd_of, jwt
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
 
 
 def shared_by(upstream: FakeUpstream, hits: list[bool] | None = None) -> Shared:
@@ -448,7 +437,7 @@ def test_what_remains_is_told_over_http(
 
     first = told()
     assert first in (29, 30)
-    eventually(lambda: told() < first)
+    until(lambda: told() < first)
     assert sandbox.logins == 1
 
 

@@ -17,8 +17,8 @@ from websockets.sync.client import ClientConnection, connect
 from edge_service.sandbox import conversation
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
-from tests.service.conftest import KEY
 from tests.support.servers import serving
+from tests.support.settings import KEY
 
 
 def log_in(url: str, path: str = "/api/login", **body: object) -> requests.Response:

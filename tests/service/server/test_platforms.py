@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.service.conftest import KEY, ORIGIN
 from tests.support.avatars import DOCS, avatar, written
 from tests.support.processes import BARE_PLATFORM, Command
+from tests.support.settings import KEY, ORIGIN
 
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
 CONFIG = """

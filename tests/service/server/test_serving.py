@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
@@ -25,15 +23,15 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.server import http_protocol, serving
 from edge_service.server.http_protocol import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
-from tests.support.load import Tally, Visitor, crowd, eventually, is_refused, resident_mebibytes
+from tests.support.load import Tally, Visitor, crowd, is_refused, resident_mebibytes
 from tests.support.processes import Command
-from tests.support.servers import RawUpstream
+from tests.support.servers import RawUpstream, Serving
 from tests.support.servers import serving as upstream_serving
 from tests.support.settings import KEY, ORIGIN, settings_for
+from tests.support.waiting import PATIENCE, until
 
 VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "999999/day"}
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
-PATIENCE = 20.0
 HEAD_SECONDS = 0.4
 MUCH = 16 * 1024 * 1024
 REQUEST = b"GET /request_tokens HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -190,39 +188,16 @@ def port_of(command: Command) -> int:
     return int(command.wait_for(r'"port": (\d+)')[1])
 
 
-class InProcess:
+def in_process(app: ASGIApp) -> Serving:
     """A server as the command has it, but in a thread, where constants can be patched."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        sock = serving.bind("127.0.0.1", 0, "the port")
-        self.port: int = sock.getsockname()[1]
-        self._server = serving._Server(serving._config(app, 5, websockets=False))
-        self._thread = threading.Thread(target=asyncio.run, args=(self._server.serve([sock]),))
-
-    def __enter__(self) -> InProcess:
-        self._thread.start()
-        eventually(lambda: self._server.started)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stop()
-        self._thread.join(PATIENCE)
-        assert not self._thread.is_alive()
-
-    @property
-    def connections(self) -> int:
-        return len(self._server.server_state.connections)
-
-    def stop(self) -> None:
-        """What the first signal does."""
-        self._server.should_exit = True
+    return Serving(serving._Server(serving._config(app, 5, websockets=False)))
 
 
 @pytest.fixture
 def impatient_port(monkeypatch: pytest.MonkeyPatch, upstream_url: str) -> Iterator[int]:
     """A server that waits for a head for a fraction of a second."""
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", HEAD_SECONDS)
-    with InProcess(create_app(settings_for(upstream_url))) as server:
+    with in_process(create_app(settings_for(upstream_url))) as server:
         yield server.port
 
 
@@ -424,7 +399,7 @@ def test_a_visitor_who_leaves_with_requests_under_way(
     try:
         with Wire(port) as wire:
             wire.send(before + named("left") + after)
-            eventually(lambda: shared_sandbox.logins > logins)
+            until(lambda: shared_sandbox.logins > logins)
         lasting.wait_for('"request_id": "left"')
     finally:
         shared_sandbox.fault = None
@@ -684,17 +659,17 @@ def test_a_visitor_who_does_not_read_is_cut_off(
     monkeypatch: pytest.MonkeyPatch, sent: bytes
 ) -> None:
     monkeypatch.setattr(http_protocol, "STALL_SECONDS", HEAD_SECONDS)
-    with InProcess(generous()) as server, Wire(server.port) as wire:
+    with in_process(generous()) as server, Wire(server.port) as wire:
         wire.send(sent)
-        eventually(lambda: server.connections == 1)
-        eventually(lambda: server.connections == 0)
+        until(lambda: len(server.server.server_state.connections) == 1)
+        until(lambda: len(server.server.server_state.connections) == 0)
         with pytest.raises((AssertionError, ConnectionResetError)):
             wire.answer()
 
 
 def test_a_visitor_who_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "STALL_SECONDS", 1)
-    with InProcess(generous()) as server, Wire(server.port) as wire:
+    with in_process(generous()) as server, Wire(server.port) as wire:
         wire.send(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = wire.answer(pause=2.5 * 65536 / MUCH)
         assert len(answer.body) == MUCH
@@ -708,7 +683,7 @@ def test_sigterm_under_load_loses_no_request(upstream_url: str, keep: bool, poli
     with Command(*SERVE, **variables) as command:
         port = port_of(command)
         with crowd(*(Visitor(port, tally, keep=keep) for _ in range(32))):
-            eventually(lambda: tally.statuses[200] > 200)
+            until(lambda: tally.statuses[200] > 200)
             command.send(signal.SIGTERM)
             assert command.wait() == 0
 
@@ -728,7 +703,7 @@ def test_sigterm_waits_for_a_login_that_is_slow(upstream_url: str, shared_sandbo
         try:
             with Wire(port) as wire, Wire(port) as idle:
                 wire.send(REQUEST)
-                eventually(lambda: shared_sandbox.logins > before)
+                until(lambda: shared_sandbox.logins > before)
                 command.send(signal.SIGTERM)
                 assert idle.ends()
                 answer = wire.answer()
@@ -749,14 +724,14 @@ def test_a_request_that_is_on_its_way_at_the_end_is_answered(
     """On a connection that was idle, on one without a request yet, and after half a head."""
     monkeypatch.setattr(http_protocol, "LINGER_SECONDS", 5)
     with ExitStack() as stack:
-        server = stack.enter_context(InProcess(create_app(settings_for(upstream_url))))
+        server = stack.enter_context(in_process(create_app(settings_for(upstream_url))))
         port = server.port
         used, new, half = (stack.enter_context(Wire(port)) for _ in range(3))
         used.send(REQUEST)
         assert used.answer().status == 200
         half.send(REQUEST[:20])
         server.stop()
-        eventually(lambda: is_refused(port))
+        until(lambda: is_refused(port))
         for wire in (used, new):
             wire.send(REQUEST)
         half.send(REQUEST[20:])
@@ -779,9 +754,9 @@ def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
             port = port_of(command)
             for _ in range(8):
                 stack.enter_context(Wire(port)).send(REQUEST)
-            eventually(lambda: len(upstream.received) == 8)
+            until(lambda: len(upstream.received) == 8)
             command.send(number)
-            eventually(lambda: is_refused(port))
+            until(lambda: is_refused(port))
             began = time.monotonic()
             command.send(number)
             assert command.wait() == 0

@@ -10,10 +10,9 @@ import socket
 import statistics
 import threading
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import Any
 
 import pytest
 import requests
@@ -23,13 +22,12 @@ from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings import Settings
-from tests.service.conftest import Service
+from tests.support.clocks import in_a_loop
 from tests.support.load import (
     Tally,
     Visitor,
     children_of,
     crowd,
-    eventually,
     is_refused,
     open_files,
     resident_mebibytes,
@@ -39,7 +37,9 @@ from tests.support.load import (
 from tests.support.processes import Command, group_is_empty
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream, serving
+from tests.support.service import Service
 from tests.support.settings import KEY, ORIGIN, avatar_settings
+from tests.support.waiting import PATIENCE, until
 
 VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "999999/day"}
 Arguments = tuple[str, ...]
@@ -53,7 +53,6 @@ TOO_SLOW = (504, "upstream_timeout")
 MALFORMED = (502, "upstream_malformed")
 UNREACHABLE = (502, "upstream_unreachable")
 REJECTED = "upstream_rejected"
-PATIENCE = 20.0
 
 
 def patched(*statements: str) -> Arguments:
@@ -173,8 +172,8 @@ def test_livez_answers_while_every_login_hangs() -> None:
     with RawUpstream(hang) as upstream, running(upstream.url, SERVE, **limits) as service:
         visitors = (Visitor(service.port, tally, keep=True) for _ in range(24))
         with crowd(*visitors) as over, requests.Session() as session:
-            eventually(lambda: len(upstream.received) == 4)
-            eventually(lambda: tally.answers[BUSY] > 0)
+            until(lambda: len(upstream.received) == 4)
+            until(lambda: tally.answers[BUSY] > 0)
             times = []
             for _ in range(40):
                 began = time.perf_counter()
@@ -211,17 +210,11 @@ def test_no_thread_or_socket_is_left_behind(sandbox: Sandbox, sandbox_url: str) 
                 service.recovers()
         # Login threads and their connections are kept, and nothing else. A connection has a
         # second descriptor, by which it can be cut off.
-        eventually(lambda: open_files(service.pid) <= before[1] + 2 * most)
+        until(lambda: open_files(service.pid) <= before[1] + 2 * most)
         assert threads_of(service.pid) <= before[0] + most
         # Each slot is free again, so as many logins as ever go at once.
         sandbox.fault = Fault("delay", seconds=0.1)
         assert rush(service.port, most, 2).statuses == {200: 2 * most}
-
-
-def in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, coroutine).result()
 
 
 async def ask(app: ASGIApp) -> int:
@@ -286,7 +279,7 @@ def test_nothing_outlives_the_application(
     avatars = {"": avatar_settings(sandbox_url, policy=policy)}
     settings = Settings(avatars=avatars, pool_size=4)
     in_a_loop(live())
-    eventually(lambda: login_threads() == before, 5)
+    until(lambda: login_threads() == before, 5)
 
 
 def test_processes_share_one_limit_and_one_grant(sandbox: Sandbox, sandbox_url: str) -> None:
@@ -326,13 +319,13 @@ def test_redis_dies_and_comes_back_under_load() -> None:
             for keep in (False, True) * 2
         ]
         with crowd(*visitors):
-            eventually(lambda: tally.answers[OK] > 100)
+            until(lambda: tally.answers[OK] > 100)
             redis.stop()
-            eventually(lambda: tell(away))
+            until(lambda: tell(away))
             redis.start()
-            eventually(lambda: tell(back))
+            until(lambda: tell(back))
             enough = tally.answers[OK] + 100
-            eventually(lambda: tally.answers[OK] > enough)
+            until(lambda: tally.answers[OK] > enough)
 
     assert tally.lost == []
     assert set(tally.answers) == {OK}
@@ -348,7 +341,7 @@ def test_redis_dies_and_comes_back_under_load() -> None:
 def workers(upstream: str, *options: str) -> Iterator[tuple[Command, int]]:
     with Command(*WORKERS, *options, **VARIABLES, SENTIFYD_BACKEND=upstream) as command:
         port = int(command.wait_for(r"running on http://127.0.0.1:(\d+)")[1])
-        eventually(lambda: not is_refused(port))
+        until(lambda: not is_refused(port))
         yield command, port
     assert "Traceback" not in command.output
 
@@ -363,7 +356,7 @@ def test_workers_end_together(sandbox_url: str, whom: str) -> None:
         else:
             os.kill(command.pid, signal.SIGTERM)
         assert command.wait() == 0
-        eventually(lambda: group_is_empty(command.pid))
+        until(lambda: group_is_empty(command.pid))
 
 
 def test_a_rolling_restart_under_load(sandbox_url: str) -> None:
@@ -371,11 +364,11 @@ def test_a_rolling_restart_under_load(sandbox_url: str) -> None:
     with workers(sandbox_url, *GENTLE) as (command, port):
         before = set(children_of(command.pid))
         with crowd(*(Visitor(port, tally, keep=keep) for keep in (False, True) * 8)):
-            eventually(lambda: tally.statuses[200] > 100)
+            until(lambda: tally.statuses[200] > 100)
             os.kill(command.pid, signal.SIGHUP)
-            eventually(lambda: len(before - set(children_of(command.pid))) >= 2, 40)
+            until(lambda: len(before - set(children_of(command.pid))) >= 2, 40)
             enough = tally.statuses[200] + 100
-            eventually(lambda: tally.statuses[200] > enough)
+            until(lambda: tally.statuses[200] > enough)
         os.kill(command.pid, signal.SIGTERM)
         assert command.wait() == 0
 

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 import pytest
 
 from edge_service.telemetry.log_writer import MAX_WAITING, PollOutput, ThreadOutput, log_output
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 60.0
 # Enough of them for one pipe and all that a writer keeps, several times over.
 MANY = 3 * MAX_WAITING // 100
 

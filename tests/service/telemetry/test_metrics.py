@@ -5,8 +5,7 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -20,10 +19,12 @@ from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.support.avatars import DOCS, PATIENCE, Upstream, avatar, written
+from tests.support.avatars import DOCS, Upstream, avatar, written
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving
+from tests.support.service import Service, StartService
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import PATIENCE, until
 
 Labels = frozenset[tuple[str, str]]
 PREFIX = "sentifyd_edge_"
@@ -62,14 +63,6 @@ class Page:
 
     def logins(self, avatar: str, outcome: str) -> float:
         return self.value("login_duration_seconds_count", avatar=avatar, outcome=outcome)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """For what only asking again can tell."""
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def ready(base: str) -> bool:

@@ -16,9 +16,10 @@ from starlette.routing import Route
 
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
-from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.processes import Command
 from tests.support.servers import serving
+from tests.support.service import Service
+from tests.support.settings import KEY, ORIGIN
 
 SENT_BACK = "canary-sent-back-3c"
 STATE = "canary-state-8e"

@@ -22,10 +22,12 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream import circuit_breaker as circuit_module
 from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.issuing.test_policy import eventually, in_virtual_time, now, rejected
-from tests.service.test_app import assert_error
+from tests.support.clocks import in_virtual_time, now
+from tests.support.grants import rejected
 from tests.support.servers import serving
+from tests.support.service import Service, StartService, assert_error
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
 
 
 class Line:
@@ -264,10 +266,10 @@ def test_visitors_are_served_again_once_upstream_recovers(
     for _ in range(5):
         assert service.get().status_code == 503
     # Probes fail for now.
-    eventually(lambda: service.get().json()["code"] == "upstream_rejected")
+    until(lambda: service.get().json()["code"] == "upstream_rejected")
     assert sandbox.logins == 6
     sandbox.fault = None
-    eventually(lambda: service.get().status_code == 200)
+    until(lambda: service.get().status_code == 200)
     assert sandbox.logins == 7
     assert state(service) == ["closed"]
 

@@ -9,10 +9,9 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 import requests
@@ -21,10 +20,10 @@ from edge_service.app import create_app
 from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
-from tests.service.test_app import assert_error
+from tests.support.clocks import in_a_loop
 from tests.support.servers import RawUpstream, http_answer, serving
-from tests.support.settings import login_to, settings_for
+from tests.support.service import Service, StartService, assert_error
+from tests.support.settings import KEY, ORIGIN, login_to, settings_for
 
 GRANT = json.dumps(
     {"data": {"access_token": "a", "refresh_token": "r", "avatar_params": {"voice": "x"}}}
@@ -462,12 +461,6 @@ def test_cookies_and_the_environment_are_ignored(
 
     assert len(requests_seen) == 2
     assert all(b"cookie" not in request.lower() for request in requests_seen)
-
-
-def in_a_loop(coroutine: Coroutine[Any, Any, None]) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(asyncio.run, coroutine).result()
 
 
 def test_closing_cuts_off_what_is_under_way() -> None:

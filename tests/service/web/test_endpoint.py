@@ -21,15 +21,16 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from edge_service.sandbox.app import Sandbox
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.avatars import avatar, written
 from tests.support.servers import serving
+from tests.support.service import StartService, is_ready
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import PATIENCE, until
 
 FOREIGN = "https://evil.example"
 PROXY = {"TRUSTED_PROXIES": "127.0.0.0/8"}
 FORWARDED = {**PROXY, "VISITOR_AUTH": "forwarded"}
 PREFLIGHT = {"Access-Control-Request-Method": "POST"}
-PATIENCE = 20
 
 
 def statuses(*answers: requests.Response) -> list[int]:
@@ -270,13 +271,6 @@ def jwt_rules(issuer: Issuer) -> Iterator[dict[str, str]]:
         issuer.open.set()
 
 
-def wait_until_ready(service: Service) -> None:
-    deadline = time.monotonic() + PATIENCE
-    while requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code != 200:
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
 def test_tokens_of_the_issuer_identify_visitors(
     start_service: StartService,
     sandbox_url: str,
@@ -285,7 +279,7 @@ def test_tokens_of_the_issuer_identify_visitors(
     jwt_rules: dict[str, str],
 ) -> None:
     service = start_service(sandbox_url, RATE_LIMIT="50/day", **jwt_rules)
-    wait_until_ready(service)
+    until(lambda: is_ready(service))
     good = service.get(Authorization=f"Bearer {issuer.token('anna')}")
 
     assert good.status_code == 200
@@ -326,7 +320,7 @@ def test_a_token_may_come_in_a_cookie(
     start_service: StartService, sandbox_url: str, issuer: Issuer, jwt_rules: dict[str, str]
 ) -> None:
     service = start_service(sandbox_url, JWT_COOKIE="session", RATE_LIMIT="1/day", **jwt_rules)
-    wait_until_ready(service)
+    until(lambda: is_ready(service))
 
     def ask(user: str, origin: str = ORIGIN) -> requests.Response:
         cookie = {"Cookie": f"theme=dark; session={issuer.token(user)}"}
@@ -370,7 +364,7 @@ def test_nobody_is_let_in_before_there_are_keys(
     assert sandbox.logins == 0
 
     issuer.works = True
-    wait_until_ready(service)
+    until(lambda: is_ready(service))
     assert service.get(Authorization=authorization).status_code == 200
     # An outage later on locks nobody out.
     issuer.works = False
@@ -388,7 +382,7 @@ def test_readiness_waits_for_the_key_set_and_asks_for_nothing(
     assert issuer.fetches <= 1
 
     issuer.open.set()
-    wait_until_ready(service)
+    until(lambda: is_ready(service))
     assert issuer.fetches == 1
 
 
@@ -411,5 +405,5 @@ def test_keys_beside_any_other_status_are_not_believed(
     assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 503
 
     issuer.works = True
-    wait_until_ready(service)
+    until(lambda: is_ready(service))
     assert service.get(Authorization=authorization).status_code == 200

@@ -32,9 +32,10 @@ from edge_service.strict_json import JSON
 from edge_service.web import request_body
 from edge_service.web.cors import ROUTE
 from edge_service.web.openapi import openapi_document
-from tests.service.conftest import KEY, ORIGIN, Service, StartService
 from tests.support.servers import RawUpstream, http_answer
-from tests.support.settings import avatar_settings, settings_for
+from tests.support.service import Service, StartService, is_ready
+from tests.support.settings import KEY, ORIGIN, avatar_settings, settings_for
+from tests.support.waiting import until
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:Generating overly large repr"),
@@ -246,9 +247,7 @@ def test_a_page_and_a_sealed_pool(
         SEAL_KEYS=new_key(),
     )
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
-    deadline = time.monotonic() + 20
-    while requests.get(f"{service.base}/readyz", timeout=20).status_code != 200:
-        assert time.monotonic() < deadline
+    until(lambda: is_ready(service))
 
     assert everything_asked(service, preflight, refused=True).keys() >= {200, 204, 400, 405}
 

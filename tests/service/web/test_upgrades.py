@@ -31,8 +31,8 @@ from edge_service.web.upgrades import offers_upgrade
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 20.0
 OFFER = ("Connection: Upgrade", "Upgrade: h2c")
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
 # On every route of ours, and where there is none.
