@@ -14,7 +14,8 @@ from starlette.routing import Route
 
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from tests.support.certificates import self_signed
-from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.nginx import Nginx, visitor_from
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY

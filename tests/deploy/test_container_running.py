@@ -20,7 +20,8 @@ import requests
 from tests.support import nginx
 from tests.support.container import FOLDER, Stage, compose, example_variables, stages
 from tests.support.load import is_refused
-from tests.support.nginx import free_port, visitor_from
+from tests.support.nginx import visitor_from
+from tests.support.ports import free_port
 from tests.support.processes import SCRIPTS, Command
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until

@@ -23,7 +23,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, RedirectRespons
 from starlette.routing import Route
 
 from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, installed, recommended
-from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.nginx import Nginx, visitor_from
+from tests.support.ports import free_port
 from tests.support.servers import serving
 
 CANARY = "canary-refresh-5f02"

@@ -18,7 +18,8 @@ from playwright.sync_api import Browser
 
 from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
 from tests.support.browsing import Visit
-from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.nginx import Nginx, visitor_from
+from tests.support.ports import free_port
 from tests.support.servers import RawUpstream
 from tests.support.waiting import until
 

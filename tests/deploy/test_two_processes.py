@@ -18,11 +18,13 @@ from edge_service.sandbox.faults import Fault
 from edge_service.settings.variables import declared
 from tests.deploy.conftest import Host, Running, Serve, free_ports, recommended
 from tests.support.load import Tally, Visitor, crowd
-from tests.support.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
+
+pytestmark = pytest.mark.stress
 
 SITE = "nginx/docs.example.com.conf"
 # With the 768 connections of Debian's nginx, which begins to close idle ones when few are left.

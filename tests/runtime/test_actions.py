@@ -878,6 +878,7 @@ def test_questions_that_a_reader_asks(manual: Docs, visit: Visit) -> None:
     assert len(missed) <= 1, missed
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("theme", ["mkdocs", "material"])
 def test_five_thousand_sections(tmp_path: Path, visit: Visit, theme: str) -> None:
     page = visit.page

@@ -457,6 +457,7 @@ def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
     assert lines == [GONE, BACK]
 
 
+@pytest.mark.stress
 def test_a_hanging_redis_holds_up_one_request_a_second(redis: RedisServer) -> None:
     async def timed(limits: RateLimiter) -> float:
         began = time.perf_counter()
@@ -486,6 +487,7 @@ def test_a_hanging_redis_holds_up_one_request_a_second(redis: RedisServer) -> No
     assert len(lines) == 1
 
 
+@pytest.mark.stress
 def test_a_rush_on_a_hanging_redis_waits_for_one_timeout_only(redis: RedisServer) -> None:
     async def rush() -> None:
         limits = limiter("999999/minute", redis.url)
@@ -585,6 +587,7 @@ def test_no_answer_of_redis_fails_a_request(reply: bytes) -> None:
     assert [line["event"] for line in lines] == ["redis_unavailable"]
 
 
+@pytest.mark.stress
 def test_many_slow_answers_are_too_slow_as_well() -> None:
     async def dawdle(_: int) -> bytes:
         await asyncio.sleep(0.8 * redis_client.STEP_SECONDS)

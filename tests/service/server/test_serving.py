@@ -273,6 +273,7 @@ def test_the_largest_head(wire: Wire, head: Callable[[int], bytes]) -> None:
         assert wire.answer().status == 200
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("head", [endless_header, endless_url, many_headers])
 def test_a_flood_of_headers_is_cut_off_early(
     lasting: Command, port: int, head: Callable[[], Iterator[bytes]]
@@ -287,6 +288,7 @@ def test_a_flood_of_headers_is_cut_off_early(
     assert resident_mebibytes(lasting.pid, "VmHWM") - before < 40
 
 
+@pytest.mark.stress
 def test_pipelined_requests_are_not_read_without_bound(
     lasting: Command, port: int, shared_sandbox: Sandbox
 ) -> None:
@@ -517,6 +519,7 @@ def test_fields_behind_the_body_are_cut_off(
     assert wire.ends()
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("trailer", [many_trailers, endless_trailer])
 def test_a_flood_of_fields_behind_the_body_is_cut_off_early(
     lasting: Command, port: int, trailer: Callable[[], Iterator[bytes]]
@@ -675,6 +678,7 @@ def test_a_visitor_who_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPat
         assert len(answer.body) == MUCH
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("keep", [False, True], ids=["a connection each", "keep-alive"])
 @pytest.mark.parametrize("policy", ["direct", "shared"])
 def test_sigterm_under_load_loses_no_request(upstream_url: str, keep: bool, policy: str) -> None:

@@ -41,6 +41,8 @@ from tests.support.service import Service
 from tests.support.settings import KEY, ORIGIN, avatar_settings
 from tests.support.waiting import PATIENCE, until
 
+pytestmark = pytest.mark.stress
+
 VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "999999/day"}
 Arguments = tuple[str, ...]
 SERVE = ("sentifyd-edge", "serve", "--port", "0")

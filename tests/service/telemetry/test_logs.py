@@ -130,6 +130,7 @@ def test_the_level_is_obeyed() -> None:
         assert len(running.lines()) == 2  # nothing from the libraries below
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("platform", [{}, BARE_PLATFORM], ids=["poll", "thread"])
 def test_a_reader_that_stalls_stops_nothing(platform: dict[str, str]) -> None:
     count, at_once = 6000, 30
