@@ -16,11 +16,12 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
+from tests.deploy.conftest import Host, Hosted, Serve, free_ports, recommended
 from tests.support.browsing import Visit
 from tests.support.nginx import Nginx, visitor_from
 from tests.support.ports import free_port
 from tests.support.servers import RawUpstream
+from tests.support.service import Running
 from tests.support.waiting import until
 
 SITE = "nginx/docs.example.com.conf"

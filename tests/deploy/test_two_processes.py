@@ -16,11 +16,12 @@ import requests
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings.variables import declared
-from tests.deploy.conftest import Host, Running, Serve, free_ports, recommended
+from tests.deploy.conftest import Host, Serve, free_ports, recommended
 from tests.support.load import Tally, Visitor, crowd
 from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream
+from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import requests
 
+from tests.support.processes import Command
 from tests.support.settings import ORIGIN
 from tests.support.waiting import PATIENCE
 
@@ -45,6 +46,19 @@ class Service:
             timeout=PATIENCE,
             **kwargs,  # type: ignore[arg-type]
         )
+
+
+class Running(Service):
+    """A token service in a process of its own."""
+
+    def __init__(self, command: Command) -> None:
+        self.command = command
+        self.port = command.port()
+        super().__init__(f"http://127.0.0.1:{self.port}")
+
+    @property
+    def pid(self) -> int:
+        return self.command.pid
 
 
 StartService = Callable[..., Service]

@@ -50,7 +50,7 @@ def run(*arguments: str, **variables: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_serve_listens_and_stops(number: signal.Signals) -> None:
     with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
-        port = command.wait_for(r'"port": (\d+)')[1]
+        port = command.port()
         assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
         assert command.stop(number) == 0
     assert "Traceback" not in command.output
@@ -63,7 +63,7 @@ def test_a_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
     with RawUpstream(hang) as upstream:
         variables = {"SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "60"}
         with Command("sentifyd-edge", "serve", "--port", "0", **GOOD, **variables) as command:
-            port = int(command.wait_for(r'"port": (\d+)')[1])
+            port = command.port()
             with socket.create_connection(("127.0.0.1", port)) as visitor:
                 visitor.sendall(b"GET /request_tokens HTTP/1.1\r\nHost: x\r\n\r\n")
                 assert upstream.arrived.wait(10)
@@ -164,7 +164,7 @@ def test_a_visitor_who_waits_for_a_login_gets_an_answer_before_the_end() -> None
     with RawUpstream(hesitate) as upstream, ThreadPoolExecutor(1) as pool:
         variables = {"SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "10"}
         with Command("sentifyd-edge", "serve", "--port", "0", **GOOD, **variables) as command:
-            port = command.wait_for(r'"port": (\d+)')[1]
+            port = command.port()
             url = f"http://127.0.0.1:{port}/request_tokens"
             answer = pool.submit(requests.get, url, timeout=20)
             assert upstream.arrived.wait(10)

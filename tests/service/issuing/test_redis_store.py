@@ -28,6 +28,7 @@ from edge_service.sealing import Sealer, new_key
 from edge_service.upstream.grant import HeldGrant
 from tests.support.clocks import in_a_loop
 from tests.support.grants import FIRST, FakeUpstream, refresh
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream
@@ -431,8 +432,7 @@ def test_a_key_of_another_kind_keeps_nobody_waiting(redis: RedisServer) -> None:
 
 
 def test_without_redis_each_goes_on_by_itself_and_says_so_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
 
     async def visit() -> None:
         upstream = FakeUpstream()
@@ -639,7 +639,7 @@ def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, seale
         }
         command = ("sentifyd-edge", "serve", "--port", "0")
         processes = [stack.enter_context(Command(*command, **variables)) for _ in range(2)]
-        ports = [process.wait_for(r'"port": (\d+)', 20)[1] for process in processes]
+        ports = [process.port() for process in processes]
         services = [Service(f"http://127.0.0.1:{port}") for port in ports]
 
         def from_all(request: dict[str, str] | None = None) -> list[dict[str, str]]:

@@ -37,7 +37,7 @@ from tests.support.avatars import (
 )
 from tests.support.processes import Command
 from tests.support.servers import serving
-from tests.support.service import Service, is_ready
+from tests.support.service import Running, Service, is_ready
 from tests.support.settings import KEY, ORIGIN, avatar_settings
 from tests.support.waiting import PATIENCE, until
 
@@ -45,13 +45,11 @@ NEW = "canary-key-new"
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
 
 
-class Running(Service):
+class Reloaded(Running):
     """A service of its own process, and the file that it reads again."""
 
     def __init__(self, command: Command, folder: Path) -> None:
-        self.command = command
-        port = command.wait_for(r'"port": ?(\d+)')[1]
-        super().__init__(f"http://127.0.0.1:{port}")
+        super().__init__(command)
         self._folder = folder
 
     def reload(self, content: str) -> str:
@@ -64,7 +62,7 @@ class Running(Service):
         return requests.get(f"{self.base}/metrics", timeout=PATIENCE).text
 
 
-Start = Callable[..., Running]
+Start = Callable[..., Reloaded]
 
 
 @pytest.fixture
@@ -78,7 +76,7 @@ def upstream() -> Iterator[Upstream]:
 def start(upstream: Upstream, tmp_path: Path) -> Iterator[Start]:
     with ExitStack() as stack:
 
-        def start(content: str, **variables: str) -> Running:
+        def start(content: str, **variables: str) -> Reloaded:
             environ = {
                 "AVATARS_FILE": str(written(tmp_path, content)),
                 "ALLOWED_ORIGINS": ORIGIN,
@@ -87,12 +85,12 @@ def start(upstream: Upstream, tmp_path: Path) -> Iterator[Start]:
                 "UPSTREAM_TIMEOUT": str(PATIENCE),
                 **variables,
             }
-            return Running(stack.enter_context(Command(*SERVE, **environ)), tmp_path)
+            return Reloaded(stack.enter_context(Command(*SERVE, **environ)), tmp_path)
 
         yield start
 
 
-def reloads(service: Running) -> dict[str, int]:
+def reloads(service: Reloaded) -> dict[str, int]:
     """What the metrics count, by result, as far as it is more than none."""
     line = r'^sentifyd_edge_reloads_total{result="(\w+)"} (\d+)'
     found = re.findall(line, service.metrics(), re.MULTILINE)
@@ -303,7 +301,7 @@ class Talkative(Upstream):
         return JSONResponse(answer)
 
 
-def issued(service: Running) -> int:
+def issued(service: Reloaded) -> int:
     """Grants that were asked of the pool so far."""
     line = r'^sentifyd_edge_grants_total{.*policy="pool".*} (\d+)'
     return sum(map(int, re.findall(line, service.metrics(), re.MULTILINE)))
@@ -376,6 +374,6 @@ def test_a_pool_that_is_still_leaving_ends_with_the_service() -> None:
 
 def test_without_a_file_the_signal_ends_the_process_as_ever() -> None:
     with Command(*SERVE, AVATAR_API_KEY=KEY, ALLOWED_ORIGINS=ORIGIN) as command:
-        command.wait_for(r'"port": ?(\d+)')
+        command.port()
         command.send(signal.SIGHUP)
         assert command.wait() == -signal.SIGHUP

@@ -27,7 +27,7 @@ plugins:
 def test_the_service_starts_serves_logs_and_stops(number: signal.Signals) -> None:
     variables = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, **BARE_PLATFORM}
     with Command(*SERVE, **variables) as command:
-        port = command.wait_for(r'"port": (\d+)')[1]
+        port = command.port()
         paths = [f"/{number}" for number in range(50)]
         for path in ("/livez", *paths):
             answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=20)
@@ -44,7 +44,7 @@ def test_a_reload_that_cannot_be_is_reported_once(keeps: str, tmp_path: Path) ->
     file = written(tmp_path, avatar("docs", DOCS))
     variables = {"AVATARS_FILE": str(file), "ALLOWED_ORIGINS": ORIGIN, **BARE_PLATFORM}
     with Command(*SERVE, **variables, KEEPS=keeps) as command:
-        port = command.wait_for(r'"port": (\d+)')[1]
+        port = command.port()
         assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=20).status_code == 200
         assert command.stop() == 0
 

@@ -171,7 +171,7 @@ def lasting(upstream_url: str) -> Iterator[Command]:
 
 @pytest.fixture(scope="module")
 def port(lasting: Command) -> int:
-    return port_of(lasting)
+    return lasting.port()
 
 
 @pytest.fixture
@@ -182,10 +182,6 @@ def wire(port: int) -> Iterator[Wire]:
 
 def named(request_id: str) -> bytes:
     return REQUEST[:-2] + f"X-Request-ID: {request_id}\r\n\r\n".encode()
-
-
-def port_of(command: Command) -> int:
-    return int(command.wait_for(r'"port": (\d+)')[1])
 
 
 def in_process(app: ASGIApp) -> Serving:
@@ -447,7 +443,7 @@ def start(upstream_url: str) -> Iterator[Callable[..., int]]:
 
         def start(**variables: str) -> int:
             every = {**VARIABLES, "SENTIFYD_BACKEND": upstream_url, **variables}
-            return port_of(stack.enter_context(Command(*SERVE, **every)))
+            return stack.enter_context(Command(*SERVE, **every)).port()
 
         yield start
 
@@ -685,7 +681,7 @@ def test_sigterm_under_load_loses_no_request(upstream_url: str, keep: bool, poli
     tally = Tally()
     variables = {**VARIABLES, "SENTIFYD_BACKEND": upstream_url, "TOKEN_POLICY": policy}
     with Command(*SERVE, **variables) as command:
-        port = port_of(command)
+        port = command.port()
         with crowd(*(Visitor(port, tally, keep=keep) for _ in range(32))):
             until(lambda: tally.statuses[200] > 200)
             command.send(signal.SIGTERM)
@@ -701,7 +697,7 @@ def test_sigterm_under_load_loses_no_request(upstream_url: str, keep: bool, poli
 
 def test_sigterm_waits_for_a_login_that_is_slow(upstream_url: str, shared_sandbox: Sandbox) -> None:
     with Command(*SERVE, **VARIABLES, SENTIFYD_BACKEND=upstream_url) as command:
-        port = port_of(command)
+        port = command.port()
         before = shared_sandbox.logins
         shared_sandbox.fault = Fault("delay", seconds=1)
         try:
@@ -755,7 +751,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
         variables = {**VARIABLES, "SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "60"}
         with ExitStack() as stack:
             command = stack.enter_context(Command(*SERVE, **variables))
-            port = port_of(command)
+            port = command.port()
             for _ in range(8):
                 stack.enter_context(Wire(port)).send(REQUEST)
             until(lambda: len(upstream.received) == 8)
@@ -774,7 +770,7 @@ def test_both_ports_end_together(upstream_url: str, end: signal.Signals) -> None
         metrics_port = sock.getsockname()[1]
     variables = {"SENTIFYD_BACKEND": upstream_url, "METRICS_PORT": str(metrics_port)}
     with Command(*SERVE, **VARIABLES, **variables) as command:
-        port = port_of(command)
+        port = command.port()
         pages = [
             requests.get(f"http://127.0.0.1:{number}/metrics", timeout=PATIENCE)
             for number in (port, metrics_port)

@@ -37,7 +37,7 @@ from tests.support.load import (
 from tests.support.processes import Command, group_is_empty
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream, serving
-from tests.support.service import Service
+from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN, avatar_settings
 from tests.support.waiting import PATIENCE, until
 
@@ -75,17 +75,8 @@ PATIENT = patched(
 )
 
 
-class Running(Service):
-    """A service in a process of its own."""
-
-    def __init__(self, command: Command) -> None:
-        self.command = command
-        self.port = int(command.wait_for(r'"port": (\d+)')[1])
-        super().__init__(f"http://127.0.0.1:{self.port}")
-
-    @property
-    def pid(self) -> int:
-        return self.command.pid
+class Loaded(Running):
+    """A service that many ask at once."""
 
     def fallbacks(self) -> dict[str, float]:
         """Which parts go on without Redis."""
@@ -105,11 +96,11 @@ class Running(Service):
 
 
 @contextmanager
-def running(upstream: str, command: Arguments = SERVE, **variables: str) -> Iterator[Running]:
+def running(upstream: str, command: Arguments = SERVE, **variables: str) -> Iterator[Loaded]:
     """Ends well, too."""
     variables = {**VARIABLES, "SENTIFYD_BACKEND": upstream, **variables}
     with Command(*command, **variables) as process:
-        yield Running(process)
+        yield Loaded(process)
         assert process.stop(signal.SIGTERM) == 0
     assert "Traceback" not in process.output
     assert "internal_error" not in process.output

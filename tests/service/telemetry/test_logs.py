@@ -15,6 +15,7 @@ import pytest
 import requests
 
 from tests.support.processes import BARE_PLATFORM, SCRIPTS, Command
+from tests.support.service import Running
 
 GOOD = {
     "AVATAR_API_KEY": "canary-key-7f3a91",
@@ -24,12 +25,7 @@ GOOD = {
 ALIVE = b'{"status":"alive"}'
 
 
-class Running:
-    def __init__(self, command: Command) -> None:
-        self.command = command
-        self.port = int(command.wait_for(r'"port": (\d+)')[1])
-        self.base = f"http://127.0.0.1:{self.port}"
-
+class Logging(Running):
     def lines(self) -> list[dict[str, Any]]:
         """Every line but the first, once the service has stopped."""
         assert self.command.stop() == 0
@@ -37,12 +33,12 @@ class Running:
 
 
 @pytest.fixture
-def running() -> Iterator[Running]:
+def running() -> Iterator[Logging]:
     with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
-        yield Running(command)
+        yield Logging(command)
 
 
-def test_the_first_line_tells_the_rules(running: Running) -> None:
+def test_the_first_line_tells_the_rules(running: Logging) -> None:
     first = json.loads(running.command.output.splitlines()[0])
 
     assert (
@@ -58,7 +54,7 @@ def test_the_first_line_tells_the_rules(running: Running) -> None:
     )
 
 
-def test_a_line_a_request(running: Running) -> None:
+def test_a_line_a_request(running: Logging) -> None:
     sent = requests.get(f"{running.base}/livez?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
     requests.get(f"{running.base}/x%0A%22{'y' * 500}", timeout=5)
 
@@ -77,7 +73,7 @@ def test_a_line_a_request(running: Running) -> None:
     assert second["status"] == 404
 
 
-def test_a_preflight_and_a_refused_page_have_their_lines(running: Running) -> None:
+def test_a_preflight_and_a_refused_page_have_their_lines(running: Logging) -> None:
     for headers in ({"Access-Control-Request-Method": "GET"}, {}):
         requests.options(
             f"{running.base}/request_tokens",
@@ -88,7 +84,7 @@ def test_a_preflight_and_a_refused_page_have_their_lines(running: Running) -> No
     assert [line["status"] for line in running.lines()] == [403, 403]
 
 
-def test_an_upstream_failure_has_a_line_of_its_own(running: Running) -> None:
+def test_an_upstream_failure_has_a_line_of_its_own(running: Logging) -> None:
     answer = requests.get(f"{running.base}/request_tokens", timeout=5)
 
     failure, request = running.lines()
@@ -97,7 +93,7 @@ def test_an_upstream_failure_has_a_line_of_its_own(running: Running) -> None:
     assert failure["request_id"] == request["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Running) -> None:
+def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Logging) -> None:
     with socket.create_connection(("127.0.0.1", running.port)) as visitor:
         visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
     running.command.wait_for('"status"')
@@ -106,7 +102,7 @@ def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Running) -> None:
     assert (line["level"], line["status"]) == ("info", 499)
 
 
-def test_a_body_that_never_arrives_is_given_up(running: Running) -> None:
+def test_a_body_that_never_arrives_is_given_up(running: Logging) -> None:
     with socket.create_connection(("127.0.0.1", running.port), timeout=15) as visitor:
         visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
         answer = visitor.recv(4096)
@@ -114,7 +110,7 @@ def test_a_body_that_never_arrives_is_given_up(running: Running) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Running) -> None:
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Logging) -> None:
     with socket.create_connection(("127.0.0.1", running.port), timeout=3) as visitor:
         visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
         answer = visitor.recv(4096)
@@ -125,7 +121,7 @@ def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Running) ->
 def test_the_level_is_obeyed() -> None:
     command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, LOG_LEVEL="debug")
     with command:
-        running = Running(command)
+        running = Logging(command)
         requests.get(f"{running.base}/request_tokens", timeout=5)
         assert len(running.lines()) == 2  # nothing from the libraries below
 

@@ -20,6 +20,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
 from tests.support.avatars import DOCS, Upstream, avatar, written
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving
 from tests.support.service import Service, StartService
@@ -280,8 +281,7 @@ def test_pools_are_looked_at_where_they_live(
 
 
 def test_metrics_may_have_a_port_of_their_own(sandbox_url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     with Command(
         *("sentifyd-edge", "serve", "--port", "0"),
         AVATAR_API_KEY=KEY,

@@ -75,7 +75,7 @@ def test_a_request_and_its_login_are_one_trace(
         OTEL_EXPORTER_OTLP_ENDPOINT=collector_url,
         OTEL_EXPORTER_OTLP_COMPRESSION="none",
     ) as command:
-        port = command.wait_for(r'"port": (\d+)')[1]
+        port = command.port()
         service = Service(f"http://127.0.0.1:{port}")
         headers = {
             "traceparent": f"00-{TRACE}-{PARENT}-01",
@@ -124,7 +124,7 @@ def test_a_collector_that_is_away_costs_no_request() -> None:
         ALLOWED_ORIGINS=ORIGIN,
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:1",
     ) as command:
-        port = command.wait_for(r'"port": (\d+)')[1]
+        port = command.port()
         assert requests.get(f"http://127.0.0.1:{port}/livez", timeout=5).status_code == 200
         assert command.stop() == 0
 

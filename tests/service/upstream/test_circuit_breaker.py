@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 import pytest
@@ -24,6 +23,7 @@ from edge_service.upstream import circuit_breaker as circuit_module
 from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
 from tests.support.clocks import in_virtual_time, now
 from tests.support.grants import rejected
+from tests.support.ports import free_port
 from tests.support.servers import serving
 from tests.support.service import Service, StartService, assert_error
 from tests.support.settings import KEY, ORIGIN
@@ -275,8 +275,7 @@ def test_visitors_are_served_again_once_upstream_recovers(
 
 
 def test_nobody_listens_and_nobody_is_asked_for_long(start_service: StartService) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
     service = start_service(f"http://127.0.0.1:{port}")
     for _ in range(5):
         assert_error(service.get(), 502, "upstream_unreachable")

@@ -21,6 +21,7 @@ from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from tests.support.clocks import in_a_loop
+from tests.support.ports import free_port
 from tests.support.servers import RawUpstream, http_answer, serving
 from tests.support.service import Service, StartService, assert_error
 from tests.support.settings import KEY, ORIGIN, login_to, settings_for
@@ -284,8 +285,7 @@ def test_the_sandbox_resets_too(service: Service, sandbox: Sandbox) -> None:
 
 
 def test_nobody_listens(start_service: StartService) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+    port = free_port()
 
     assert_error(start_service(f"http://127.0.0.1:{port}").get(), 502, "upstream_unreachable")
 

@@ -137,7 +137,7 @@ def test_a_service_trusts_the_certificates_of_its_file(
         **({"SSL_CERT_FILE": str(certificate)} if trusted else {}),
     }
     with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
-        port = command.wait_for(r'"port": (\d+)')[1]
+        port = command.port()
         answer = requests.get(f"http://127.0.0.1:{port}/request_tokens", timeout=20)
         assert command.stop() == 0
 

@@ -506,7 +506,7 @@ def test_http_2_has_no_upgrades() -> None:
 def test_the_command(sandbox_url: str) -> None:
     variables = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SENTIFYD_BACKEND": sandbox_url}
     with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
-        port = int(command.wait_for(r'"port": (\d+)')[1])
+        port = command.port()
         with Wire(port) as wire:
             wire.send(*in_two_segments("/request_tokens", *OFFER, "X-Request-ID: offered"))
             answer = wire.answer()
