@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,6 +19,7 @@ from tests.support.nginx import Nginx, visitor_from
 from tests.support.ports import free_port
 from tests.support.servers import RawUpstream
 from tests.support.service import Running
+from tests.support.sites import build_site
 from tests.support.waiting import until
 
 SITE = "nginx/docs.example.com.conf"
@@ -40,16 +38,9 @@ plugins:
 
 def build(folder: Path, origin: str, sandbox: str) -> None:
     """A site whose avatar asks the site's own origin, with the sandbox in Sentifyd's place."""
-    (folder / "docs").mkdir()
-    (folder / "docs" / "index.md").write_text("# Welcome\n")
-    (folder / "mkdocs.yml").write_text(MKDOCS.format(origin=origin, sandbox=sandbox))
-    subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict"],
-        cwd=folder,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        check=True,
-        timeout=60,
-    )
+    config = MKDOCS.format(origin=origin, sandbox=sandbox)
+    built = build_site(folder, config, {"index.md": "# Welcome\n"})
+    assert built.status == 0, built.output
 
 
 @pytest.fixture(scope="module")

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 import yaml
 
 from tests.matrix.sites import OFF, Site
-from tests.plugin.conftest import OPTIONS, Page
 from tests.support.browsing import Visit
 from tests.support.load import is_refused
 from tests.support.ports import free_port
 from tests.support.processes import Command
+from tests.support.sites import OPTIONS, Page
 
 RELOAD = re.compile(r"\blivereload\((\d+), (\d+)\);")
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin.conftest import ENDPOINT, LOADER, BuildSite, Page
+from tests.support.sites import ENDPOINT, LOADER, BuildSite, Page
 
 SAMPLE = """
 Put `<sentifyd-bot>` before `</body>`:

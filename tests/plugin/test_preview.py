@@ -19,9 +19,9 @@ from mkdocs.config import load_config
 from mkdocs_sentifyd import preview
 from mkdocs_sentifyd.plugin import SentifydPlugin
 from mkdocs_sentifyd.preview import Preview, PreviewError, local_origins
-from tests.plugin.conftest import Page
 from tests.support.load import is_refused
 from tests.support.processes import Command, group_is_empty
+from tests.support.sites import Page
 from tests.support.waiting import until
 
 ORIGINS = ["http://127.0.0.1:8000", "http://localhost:8000"]

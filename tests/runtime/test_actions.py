@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from bs4 import BeautifulSoup
 from click.testing import CliRunner
 from mkdocs.__main__ import cli
@@ -28,6 +27,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from tests.conftest import FLAGS
 from tests.support.browsing import Visit
 from tests.support.servers import serving
+from tests.support.sites import build_site
 
 ROOT = Path(__file__).parents[2]
 SITE = "https://docs.example.com"
@@ -174,10 +174,6 @@ class _Policy:
 
 
 def build(folder: Path, theme: str, pages: Mapping[str, str]) -> Docs:
-    for name, text in {**pages, "starter.js": STARTER}.items():
-        file = folder / "docs" / name
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(text, encoding="utf-8")
     settings: dict[str, Any] = {
         "site_name": "Test",
         "site_url": f"{SITE}/docs/",
@@ -189,11 +185,9 @@ def build(folder: Path, theme: str, pages: Mapping[str, str]) -> Docs:
     if theme == "material":
         features = ["navigation.instant"]
         settings["theme"] = {"name": theme, "font": False, "language": "de", "features": features}
-    config_file = folder / "mkdocs.yml"
-    config_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    result = CliRunner().invoke(cli, ["build", "--quiet", "--config-file", str(config_file)])
-    assert result.exit_code == 0, result.output
-    return Docs(folder / "site")
+    built = build_site(folder, settings, {**pages, "starter.js": STARTER}, strict=False)
+    assert built.status == 0, built.output
+    return Docs(built.site)
 
 
 @pytest.fixture(scope="module")

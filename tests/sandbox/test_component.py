@@ -18,9 +18,7 @@ from edge_service.sandbox.faults import Fault
 from edge_service.settings import Settings
 from tests.support.browsing import Visit
 from tests.support.servers import serving
-from tests.support.settings import avatar_settings
-
-KEY = "canary-key-7f3a91"
+from tests.support.settings import KEY, avatar_settings
 
 
 class Stage:

@@ -28,11 +28,10 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.settings import Settings
 from mkdocs_sentifyd.check import endpoint as check_endpoint
 from mkdocs_sentifyd.cli import main
-from tests.plugin.conftest import BuildSite
 from tests.support.servers import serving
-from tests.support.settings import avatar_settings
+from tests.support.settings import ORIGIN, avatar_settings
+from tests.support.sites import BuildSite
 
-ORIGIN = "https://docs.example.com"
 KEY = "canary-77aa-key"
 QUOTED = """
 <!-- <sentifyd-bot></sentifyd-bot> -->

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from mkdocs_sentifyd.plugin import SentifydPlugin
-from tests.plugin.conftest import OPTIONS, BuildSite
+from tests.support.sites import OPTIONS, BuildSite
 
 PAGES = {"index.md": "# Home\n"}
 LONG_NAME = "reference/api-key-rotation-and-other-long-names-2.md"

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from mkdocs_sentifyd.cli import main
-from tests.plugin.conftest import BuildSite, Page
+from tests.support.sites import BuildSite, Page
 
 CONFIG = """\
 site_name: Test

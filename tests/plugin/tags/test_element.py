@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from mkdocs_sentifyd.cli import main
-from tests.plugin.conftest import ENDPOINT, LOADER, OPTIONS, BuildSite
+from tests.support.sites import ENDPOINT, LOADER, OPTIONS, BuildSite
 
 PAGES = {"index.md": "# Home\n", "guide/a.md": "# A\n", "guide/b.md": "# B\n"}
 CREDENTIALS = {"token_endpoint": ENDPOINT, "avatar_id": "avtr_1234abcd"}

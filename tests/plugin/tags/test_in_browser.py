@@ -16,12 +16,11 @@ from starlette.staticfiles import StaticFiles
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.settings import Settings
-from tests.plugin.conftest import BuildSite
 from tests.support.browsing import Visit
 from tests.support.servers import serving
-from tests.support.settings import avatar_settings
+from tests.support.settings import KEY, avatar_settings
+from tests.support.sites import BuildSite
 
-KEY = "canary-key-7f3a91"
 INLINE = "# Page\n\nBefore.\n\n<div><sentifyd-{}></sentifyd-{}></div>\n\nAfter.\n"
 PAGES = {
     "index.md": "# Home\n",

@@ -13,7 +13,7 @@ import pytest
 
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.markup.theme import traits
-from tests.plugin.conftest import ENDPOINT, LOADER, Build, BuildSite, Page
+from tests.support.sites import ENDPOINT, LOADER, Build, BuildSite, Page
 
 MATERIAL: dict[str, Any] = {"name": "material", "font": False}
 INSTANT: dict[str, Any] = {**MATERIAL, "features": ["navigation.instant"]}

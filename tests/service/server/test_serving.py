@@ -24,6 +24,7 @@ from edge_service.sandbox.faults import Fault
 from edge_service.server import http_protocol, serving
 from edge_service.server.http_protocol import MAX_BODY_BYTES, MAX_HEAD_BYTES, MAX_PIPELINED
 from tests.support.load import Tally, Visitor, crowd, is_refused, resident_mebibytes
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, Serving
 from tests.support.servers import serving as upstream_serving
@@ -766,8 +767,7 @@ def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
 def test_both_ports_end_together(upstream_url: str, end: signal.Signals) -> None:
-    with serving.bind("127.0.0.1", 0, "the port") as sock:
-        metrics_port = sock.getsockname()[1]
+    metrics_port = free_port()
     variables = {"SENTIFYD_BACKEND": upstream_url, "METRICS_PORT": str(metrics_port)}
     with Command(*SERVE, **VARIABLES, **variables) as command:
         port = command.port()

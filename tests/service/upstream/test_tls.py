@@ -21,10 +21,9 @@ from edge_service.upstream.logins import AvatarLogin
 from tests.support.certificates import self_signed
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
-from tests.support.settings import ORIGIN, avatar_settings
+from tests.support.settings import KEY, ORIGIN, avatar_settings
 from tests.support.tls import TLSUpstream
 
-KEY = "canary-key-7f3a91"
 GRANT = json.dumps({"access_token": "a", "refresh_token": "r", "avatar_params": {}}).encode()
 
 
