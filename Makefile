@@ -7,6 +7,8 @@ INSTALLED := $(VENV)/.installed
 LOWEST := .venvs/lowest
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
+# As many processes as there are cores, but no more browsers than a machine can bear.
+WORKERS := -n auto --maxprocesses 4 --dist worksteal
 SCRIPTS := scripts/need $(wildcard deploy/*/*.sh)
 
 .PHONY: help install demo docs test test-lowest lint bench dist audit
@@ -40,12 +42,12 @@ test: $(INSTALLED)
 	@scripts/need chromium
 	@scripts/need redis
 	@scripts/need nginx
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest $(WORKERS) $(ARGS)
 
 test-lowest: $(LOWEST)/.installed
 	@scripts/need chromium
 	@scripts/need redis
-	$(LOWEST)/bin/pytest $(or $(ARGS),tests/plugin tests/service)
+	$(LOWEST)/bin/pytest $(WORKERS) $(or $(ARGS),tests/plugin tests/service)
 
 # What the tests themselves use may ask for more, so the lowest versions are put below it afterwards.
 $(LOWEST)/.installed: pyproject.toml $(INSTALLED)

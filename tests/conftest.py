@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.browsing import Visit
+from tests.support.share import Share
 
 # Without these Chromium keeps calling home, and as root it needs --no-sandbox.
 FLAGS = [
@@ -53,17 +54,36 @@ def root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def documentation(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This project's documentation, built strictly."""
-    folder = tmp_path_factory.mktemp("documentation")
-    config_file = root / "example_docs" / "mkdocs.yml"
-    command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
-    done = subprocess.run(
-        [*command, "--config-file", str(config_file), "--site-dir", str(folder)],
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": "http://127.0.0.1:8000/"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout
-    return folder
+def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
+    """What is made once for all workers."""
+    return Share(tmp_path_factory)
+
+
+@pytest.fixture(autouse=True)
+def _one_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests marked with `stress` load or measure the machine, and do not disturb each other."""
+    if request.node.get_closest_marker("stress") is None:
+        yield
+        return
+    share: Share = request.getfixturevalue("share")
+    with share.locked("stress"):
+        yield
+
+
+@pytest.fixture(scope="session")
+def documentation(root: Path, share: Share) -> Path:
+    """This project's documentation, built strictly. Nobody may change it."""
+
+    def make(folder: Path) -> None:
+        config_file = root / "example_docs" / "mkdocs.yml"
+        command = [sys.executable, "-m", "mkdocs", "build", "--strict"]
+        done = subprocess.run(
+            [*command, "--config-file", str(config_file), "--site-dir", str(folder)],
+            env={**os.environ, "NO_MKDOCS_2_WARNING": "1", "SITE_URL": "http://127.0.0.1:8000/"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, done.stdout
+
+    return share.made("documentation", make)

@@ -14,26 +14,15 @@ from starlette.routing import Route
 
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from tests.support.certificates import self_signed
-from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.nginx import Nginx, visitor_from
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import serving
+from tests.support.service import Running
 from tests.support.settings import KEY
 
-Serve = Callable[..., "Running"]
+Serve = Callable[..., Running]
 NOTHING: Mapping[str, str] = MappingProxyType({})
-
-
-class Running:
-    """A token service in a process of its own, as its command starts it."""
-
-    def __init__(self, command: Command) -> None:
-        self.command = command
-        try:
-            self.port = int(command.wait_for(r'"port": (\d+)')[1])
-        except AssertionError:
-            command.wait()
-            raise
-        self.url = f"http://127.0.0.1:{self.port}/request_tokens"
 
 
 @pytest.fixture(scope="session")

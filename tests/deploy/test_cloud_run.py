@@ -13,7 +13,7 @@ import yaml
 from edge_service.admission.addresses import ClientAddresses
 from edge_service.app import create_app
 from edge_service.settings import Settings
-from tests.support.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.settings import KEY, ORIGIN, settings_for
 

@@ -19,7 +19,7 @@ from edge_service.settings.variables import Variables, declared
 from edge_service.telemetry.tracing import EXPORT_SECONDS
 from tests.deploy.conftest import Serve
 from tests.support.container import FOLDER, compose, example_variables, stages
-from tests.support.nginx import free_port
+from tests.support.ports import free_port
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream
 

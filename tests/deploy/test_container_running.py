@@ -19,10 +19,12 @@ import requests
 
 from tests.support import nginx
 from tests.support.container import FOLDER, Stage, compose, example_variables, stages
-from tests.support.load import eventually, is_refused
-from tests.support.nginx import free_port, visitor_from
+from tests.support.load import is_refused
+from tests.support.nginx import visitor_from
+from tests.support.ports import free_port
 from tests.support.processes import SCRIPTS, Command
 from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
 
 CANARY = "canary-refresh-55d0"
 LIMIT = 3
@@ -152,7 +154,7 @@ class Stack:
         return contained(
             *(nginx.executable(), "-e", "stderr", "-c", str(file)),
             # nginx does not report that it is ready.
-            until=lambda _: eventually(lambda: not is_refused(self.ports["proxy"])),
+            until=lambda _: until(lambda: not is_refused(self.ports["proxy"])),
         )
 
     def ask(
@@ -265,7 +267,7 @@ def test_visitors_are_counted_in_redis_which_forgets_by_itself(stack: Running) -
             stack.ask(address=next(addresses))
             return next(client.scan_iter(), None) is not None
 
-        eventually(is_counted)
+        until(is_counted)
         assert [key for key in client.scan_iter() if client.ttl(key) == -1] == []
 
 

@@ -22,9 +22,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, installed, recommended
-from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.deploy.conftest import Host, Hosted, Serve, free_ports, installed, recommended
+from tests.support.nginx import Nginx, visitor_from
+from tests.support.ports import free_port
 from tests.support.servers import serving
+from tests.support.service import Running
 
 CANARY = "canary-refresh-5f02"
 LIMIT = 4

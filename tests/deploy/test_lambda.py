@@ -23,11 +23,11 @@ import yaml
 
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
-from tests.support.load import eventually
 from tests.support.processes import SCRIPTS
 from tests.support.redis import RedisServer
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
 
 CANARY = "canary-refresh-6e19"
 VISITOR, SPOOFED = "192.0.2.7", "203.0.113.50"
@@ -342,7 +342,7 @@ def test_nothing_is_left_half_done(folder: Path) -> None:
             seen.add(function(event)["tasks"])
             return brief.logins == 2
 
-        eventually(is_renewed)
+        until(is_renewed)
 
     assert seen == {at_rest}
 

@@ -17,10 +17,10 @@ from starlette.types import Receive, Scope, Send
 
 from edge_service.app import create_app
 from edge_service.sandbox.app import Sandbox
-from tests.support.load import eventually
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
+from tests.support.waiting import until
 
 CANARY = "canary-refresh-2b70"
 
@@ -107,7 +107,7 @@ def test_the_background_begins_with_the_host(load: Load, sandbox: Sandbox) -> No
     before = sandbox.logins
     _, client = load("starlette_app", TOKEN_POLICY="pool", TOKEN_POOL_SIZE="3")
 
-    eventually(lambda: client.get("/avatar/readyz").status_code == 200)
+    until(lambda: client.get("/avatar/readyz").status_code == 200)
     assert sandbox.logins == before + 3
 
 
@@ -203,7 +203,7 @@ def test_in_a_process(root: Path, sandbox_url: str, name: str) -> None:
     text = (folder / f"{name}.py").read_text().partition('"""')[2].partition('"""')[0]
     how = text.partition("    uvicorn ")[2].replace("\\\n", " ").splitlines()[0].split()
     assert how[0] == f"{name}:app"
-    # Nothing else protects the application's own routes: see tests/service/test_upgrades.py.
+    # Nothing else protects the application's own routes: see tests/service/web/test_upgrades.py.
     assert how[-2:] == ["--http", "edge_service.http_protocol:BoundedProtocol"]
     environ = variables(sandbox_url, TOKEN_POLICY="pool")
     with Command("uvicorn", *how, "--port", "0", "--app-dir", str(folder), **environ) as command:

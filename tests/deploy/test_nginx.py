@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import queue
 import re
 import signal
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,11 +13,14 @@ import pytest
 import requests
 from playwright.sync_api import Browser
 
-from tests.deploy.conftest import Host, Hosted, Running, Serve, free_ports, recommended
+from tests.deploy.conftest import Host, Hosted, Serve, free_ports, recommended
 from tests.support.browsing import Visit
-from tests.support.load import eventually
-from tests.support.nginx import Nginx, free_port, visitor_from
+from tests.support.nginx import Nginx, visitor_from
+from tests.support.ports import free_port
 from tests.support.servers import RawUpstream
+from tests.support.service import Running
+from tests.support.sites import build_site
+from tests.support.waiting import until
 
 SITE = "nginx/docs.example.com.conf"
 CANARY = "canary-refresh-81c4"
@@ -38,16 +38,9 @@ plugins:
 
 def build(folder: Path, origin: str, sandbox: str) -> None:
     """A site whose avatar asks the site's own origin, with the sandbox in Sentifyd's place."""
-    (folder / "docs").mkdir()
-    (folder / "docs" / "index.md").write_text("# Welcome\n")
-    (folder / "mkdocs.yml").write_text(MKDOCS.format(origin=origin, sandbox=sandbox))
-    subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict"],
-        cwd=folder,
-        env={**os.environ, "NO_MKDOCS_2_WARNING": "1"},
-        check=True,
-        timeout=60,
-    )
+    config = MKDOCS.format(origin=origin, sandbox=sandbox)
+    built = build_site(folder, config, {"index.md": "# Welcome\n"})
+    assert built.status == 0, built.output
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +72,7 @@ def test_tokens_come(hosted: Hosted) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
     # It is logged when it has been answered.
-    eventually(lambda: answer.headers["X-Request-ID"] in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: answer.headers["X-Request-ID"] in hosted.nginx.log("docs.example.com.log"))
     assert hosted.ask("/request_tokens/nobody").json()["code"] == "not_found"
 
 
@@ -99,7 +92,7 @@ def test_the_avatar_connects_on_the_sites_own_origin(hosted: Hosted, browser: Br
     assert cookies == ["session=ada"]
     assert errors == []
     line = '"GET /request_tokens HTTP/2.0" 200 '
-    eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: line in hosted.nginx.log("docs.example.com.log"))
 
 
 def test_the_site_is_served(hosted: Hosted) -> None:
@@ -120,7 +113,7 @@ def test_the_site_is_served(hosted: Hosted) -> None:
     assert lost.status_code == 404
     assert lost.headers["Cache-Control"] == "no-cache"
     assert "Hosted" in lost.text
-    eventually(lambda: '"GET /nowhere/ HTTP/1.1" 404 ' in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: '"GET /nowhere/ HTTP/1.1" 404 ' in hosted.nginx.log("docs.example.com.log"))
     kept = f"/{own[0].rpartition('/')[0]}"
     for path, status in ((kept, 301), (f"{kept}/", 403), (f"{kept}/lost.js", 404)):
         nothing = hosted.ask(path, allow_redirects=False)
@@ -144,7 +137,7 @@ def test_mistyped_endpoints(hosted: Hosted) -> None:
             assert (lost.status_code, lost.json()["code"]) == (404, "not_found")
             assert lost.headers["Cache-Control"] == "no-store"
     line = '"POST /request_tokens/a/b HTTP/1.1" 404 '
-    eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: line in hosted.nginx.log("docs.example.com.log"))
     assert CANARY not in hosted.nginx.everything_written()
 
 
@@ -255,7 +248,7 @@ def test_when_the_service_is_unavailable(host: Host) -> None:
     assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Cache-Control"] == "no-store"
     line = '"GET /request_tokens HTTP/1.1" 502 '
-    eventually(lambda: line in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: line in hosted.nginx.log("docs.example.com.log"))
     assert CANARY not in hosted.nginx.everything_written()
 
 

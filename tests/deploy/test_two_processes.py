@@ -16,12 +16,16 @@ import requests
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings.variables import declared
-from tests.deploy.conftest import Host, Running, Serve, free_ports, recommended
-from tests.support.load import Tally, Visitor, crowd, eventually
-from tests.support.nginx import free_port
+from tests.deploy.conftest import Host, Serve, free_ports, recommended
+from tests.support.load import Tally, Visitor, crowd
+from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream
+from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.stress
 
 SITE = "nginx/docs.example.com.conf"
 # With the 768 connections of Debian's nginx, which begins to close idle ones when few are left.
@@ -89,7 +93,7 @@ def test_a_restart_without_a_failed_request(
     with crowd(*(Visitor(port, tally, keep=number > 2) for number in range(6))):
         for service in services:
             count = tally.statuses.total() + 50
-            eventually(lambda count=count: tally.statuses.total() > count)  # type: ignore[misc]
+            until(lambda count=count: tally.statuses.total() > count)  # type: ignore[misc]
             service.command.stop(signal.SIGTERM)
             assert serve(**SHARED, PORT=str(service.port)).port == service.port
     assert set(tally.statuses) == {200}

@@ -22,8 +22,8 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import serving
+from tests.support.settings import KEY
 
-KEY = "canary-key-7f3a91"
 GOOD = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": "https://docs.example.com"}
 PATIENCE_SECONDS = 30
 SERVES = "a token service for Sentifyd avatars"

@@ -10,6 +10,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from filelock import FileLock
+
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
 
@@ -72,14 +74,16 @@ def make_environment(name: str, *, with_project: bool) -> Environment:
     environment = Environment(name, ROOT / ".venvs" / f"matrix-{name}")
     stamp = environment.folder / "stamp"
     wanted = _fingerprint(requirements, with_project=with_project)
-    if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
-        return environment
-    shutil.rmtree(environment.folder, ignore_errors=True)
-    subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
-    _install(environment, "--requirement", str(requirements))
-    if with_project:
-        _install(environment, "--no-deps", "--editable", str(ROOT))
-    stamp.write_text(wanted, encoding="utf-8")
+    environment.folder.parent.mkdir(exist_ok=True)
+    with FileLock(f"{environment.folder}.lock"):
+        if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
+            return environment
+        shutil.rmtree(environment.folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
+        _install(environment, "--requirement", str(requirements))
+        if with_project:
+            _install(environment, "--no-deps", "--editable", str(ROOT))
+        stamp.write_text(wanted, encoding="utf-8")
     return environment
 
 

@@ -6,11 +6,9 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from mkdocs_sentifyd.cli import main
 from tests.matrix.environments import Environment
-from tests.plugin.conftest import OPTIONS, Page
+from tests.support.sites import OPTIONS, Page, write_files, write_site
 
 MATERIAL: Mapping[str, object] = {"name": "material", "font": False}
 OFF = "---\nsentifyd: false\n---\n\n"
@@ -30,10 +28,7 @@ class Site:
         self.output = folder / "site"
 
     def write(self, files: Mapping[str, str]) -> None:
-        for name, text in files.items():
-            file = self.folder / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
+        write_files(self.folder, files)
 
     def configure(
         self,
@@ -49,7 +44,7 @@ class Site:
             "plugins": [{"sentifyd": {**OPTIONS, **(options or {})}}, *plugins],
             **settings,
         }
-        self.write({"mkdocs.yml": yaml.safe_dump(config, sort_keys=False)})
+        write_site(self.folder, config, {})
 
     def build(self, *arguments: str) -> str:
         """What a strict build says, which has to succeed."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.browser.test_actions import (
+from tests.matrix.environments import Environment
+from tests.matrix.sites import MATERIAL, Site
+from tests.runtime.test_actions import (
     PAGES,
     READ,
     SITE,
@@ -15,8 +17,6 @@ from tests.browser.test_actions import (
     paths,
     search,
 )
-from tests.matrix.environments import Environment
-from tests.matrix.sites import MATERIAL, Site
 from tests.support.browsing import Visit
 
 

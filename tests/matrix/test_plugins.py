@@ -9,7 +9,7 @@ import time
 import pytest
 
 from tests.matrix.sites import INLINE, OFF, Site, pages_with_avatar
-from tests.plugin.conftest import ENDPOINT, LOADER, OPTIONS
+from tests.support.sites import ENDPOINT, LOADER, OPTIONS
 
 
 def test_a_warning_of_ours_fails_a_strict_build(site: Site) -> None:

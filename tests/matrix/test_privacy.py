@@ -8,7 +8,7 @@ from __future__ import annotations
 import pytest
 
 from tests.matrix.sites import Site
-from tests.plugin.conftest import ENDPOINT, LOADER, OPTIONS
+from tests.support.sites import ENDPOINT, LOADER, OPTIONS
 
 # Material's own script names this one.
 THEIRS = "unpkg.com/*"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import re
-import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,19 +12,13 @@ from urllib.parse import urlsplit
 import yaml
 
 from tests.matrix.sites import OFF, Site
-from tests.plugin.conftest import OPTIONS, Page
 from tests.support.browsing import Visit
 from tests.support.load import is_refused
+from tests.support.ports import free_port
 from tests.support.processes import Command
+from tests.support.sites import OPTIONS, Page
 
 RELOAD = re.compile(r"\blivereload\((\d+), (\d+)\);")
-
-
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        port: int = sock.getsockname()[1]
-        return port
 
 
 def _get(port: int, path: str) -> str:
@@ -40,7 +33,7 @@ def _get(port: int, path: str) -> str:
 def test_a_live_server_renews_a_page_without_a_second_avatar(site: Site) -> None:
     site.write({"docs/index.md": "# Home\n", "docs/off.md": f"{OFF}# Off\n"})
     site.configure()
-    port = _free_port()
+    port = free_port()
     name = site.environment.name
     with Command(
         str(site.environment.scripts / name),
@@ -82,7 +75,7 @@ def _served(folder: Path, preview: str) -> Iterator[tuple[Command, str]]:
     }
     config_file = folder / "mkdocs.yml"
     config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
-    port = _free_port()
+    port = free_port()
     arguments = [f"--dev-addr=127.0.0.1:{port}", f"--config-file={config_file}"]
     with Command("mkdocs", "serve", *arguments, NO_MKDOCS_2_WARNING="1") as server:
         server.wait_for("Serving on")

@@ -15,8 +15,13 @@ UV = str(Path(sys.executable).parent / "uv")
 
 
 def interpreters() -> dict[str, str]:
-    """Every CPython on this machine that is new enough, by its version; the running one first."""
+    """The CPythons to try, by their versions; the running one first.
+
+    With `EVERY_PYTHON=true` these are all on this machine that are new enough.
+    """
     found = {"{}.{}".format(*sys.version_info): sys.executable}
+    if os.environ.get("EVERY_PYTHON") != "true":
+        return found
     # pyenv puts launchers on the path that work for the chosen version alone.
     folders = [str(folder) for folder in Path.home().glob(".pyenv/versions/*/bin")]
     listed = subprocess.run(
@@ -46,7 +51,7 @@ def interpreters() -> dict[str, str]:
 def make_bare(
     folder: Path, python: str, requirements: Iterable[str], without: Iterable[str] = ()
 ) -> Environment:
-    """An environment with these requirements, from which some packages are taken out again.
+    """Make an environment with these requirements, from which some packages are taken out again.
 
     Raises:
         InstallError: there is no network, or nothing that fits.

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-import itertools
+import hashlib
 import os
 import subprocess
 import sys
@@ -14,6 +14,7 @@ import pytest
 
 from tests.matrix.environments import Environment, InstallError
 from tests.packaging.bare import make_bare
+from tests.support.share import Share
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,24 +46,31 @@ def installing() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def distributions(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Distributions:
-    published, other = tmp_path_factory.mktemp("published"), tmp_path_factory.mktemp("other")
-    # Asked for no kind, build makes the wheel out of the sdist.
-    build(root, "--outdir", str(published))
-    build(root, "--outdir", str(other), "--wheel")
+def distributions(root: Path, share: Share) -> Distributions:
+    def make(folder: Path) -> None:
+        # Asked for no kind, build makes the wheel out of the sdist.
+        build(root, "--outdir", str(folder / "published"))
+        build(root, "--outdir", str(folder / "other"), "--wheel")
+
+    folder = share.made("distributions", make)
+    published, other = folder / "published", folder / "other"
     (sdist,), (wheel,) = published.glob("*.tar.gz"), published.glob("*.whl")
     (wheel_of_tree,) = other.glob("*.whl")
     return Distributions(sdist, wheel, wheel_of_tree)
 
 
 @pytest.fixture(scope="session")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    numbers = itertools.count()
-
+def make(share: Share) -> Make:
     def make(python: str, *requirements: str, without: tuple[str, ...] = ()) -> Environment:
-        folder = tmp_path_factory.mktemp("bare") / str(next(numbers))
-        with installing():
-            return make_bare(folder, python, requirements, without)
+        wanted = "\0".join([python, *requirements, "", *without])
+        name = f"bare-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+
+        def install(folder: Path) -> None:
+            with installing():
+                make_bare(folder, python, requirements, without)
+
+        # Python writes what it compiles beside the modules.
+        return Environment("mkdocs", share.made(name, install, is_read_only=False))
 
     return make
 

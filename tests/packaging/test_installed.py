@@ -76,7 +76,7 @@ def assert_hands_out_a_token(environment: Environment, **variables: str) -> None
             **variables,
         }
         with Command(edge, "serve", "--port", "0", **settings, **scripts) as service:
-            port = service.wait_for(r'"port": (\d+)')[1]
+            port = service.port()
             endpoint = f"http://127.0.0.1:{port}/request_tokens"
             answer = requests.get(endpoint, headers={"Origin": ORIGIN}, timeout=20)
             assert service.stop() == 0

@@ -1,83 +1,17 @@
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
-from bs4 import BeautifulSoup, Tag
-from click.testing import CliRunner
-from mkdocs.__main__ import cli
 
-ENDPOINT = "https://tokens.example.com/request_tokens"
-LOADER = "https://frontend.sentifyd.io/sentifyd-bot/main.js"
-OPTIONS = {"avatar_id": "avtr_1234abcd", "token_endpoint": ENDPOINT}
-
-
-class Page:
-    """A built page, parsed as a browser would."""
-
-    def __init__(self, html: str) -> None:
-        self.html = html
-        self.soup = BeautifulSoup(html, "html5lib")
-
-    def loaders(self, url: str = LOADER) -> list[Tag]:
-        return [tag for tag in self.soup.find_all("script") if tag.get("src") == url]
-
-    def elements(self, name: str = "sentifyd-bot") -> list[Tag]:
-        return list(self.soup.find_all(name))
-
-    def element(self, name: str = "sentifyd-bot") -> dict[str, str]:
-        """The attributes of the only element, each of which stands there once."""
-        (element,) = self.elements(name)
-        source = self.html[self.html.index(f"<{name}") :]
-        attributes = {key: str(value) for key, value in element.attrs.items()}
-        for key in attributes:
-            assert source[: source.index(f"></{name}")].count(f" {key}=") == 1
-        return attributes
-
-    def assert_avatar(self, attributes: Mapping[str, str] | None = None) -> None:
-        (loader,) = self.loaders()
-        assert [parent.name for parent in loader.parents][:2] == ["head", "html"]
-        assert loader.attrs == {"src": LOADER, "defer": ""}
-        (element,) = self.elements()
-        assert "body" in [parent.name for parent in element.parents]
-        wanted = attributes or {
-            "token_endpoint": ENDPOINT,
-            "avatar_id": "avtr_1234abcd",
-        }
-        assert element.attrs == wanted
-        # A parser drops repeated attributes, so they are counted in the text.
-        source = str(self.html)[self.html.index("<sentifyd-bot") :].split(">")[0]
-        for name in wanted:
-            assert source.count(f"{name}=") == 1
-
-    def assert_nothing_of_ours(self) -> None:
-        assert self.loaders() == []
-        assert self.elements() == []
-        assert "sentifyd" not in self.html.lower()
-
-
-class Build:
-    """What `mkdocs build` left, and said."""
-
-    def __init__(self, site: Path, status: int, output: str) -> None:
-        self.site = site
-        self.status = status
-        self.output = output
-
-    def page(self, path: str) -> Page:
-        return Page((self.site / path).read_text(encoding="utf-8"))
-
-
-BuildSite = Callable[..., Build]
+from tests.support.sites import OPTIONS, Build, BuildSite, build_site
 
 
 @pytest.fixture
-def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildSite:
+def build(tmp_path: Path) -> BuildSite:
     """Run `mkdocs build --strict` on a site made of the given pages."""
-    monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")
 
     def run(
         pages: Mapping[str, str],
@@ -87,20 +21,11 @@ def build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BuildSite:
         raw_config: str = "",
         **config: object,
     ) -> Build:
-        for name, text in pages.items():
-            file = tmp_path / "docs" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
         settings = {
             "site_name": "Test",
             "plugins": ["search", {"sentifyd": {**OPTIONS, **(options or {})}}],
             **config,
         }
-        config_file = tmp_path / "mkdocs.yml"
-        config_file.write_text(raw_config or yaml.safe_dump(settings), encoding="utf-8")
-        result = CliRunner().invoke(
-            cli, ["build", "--config-file", str(config_file), *(["--strict"] if strict else [])]
-        )
-        return Build(tmp_path / "site", result.exit_code, result.output)
+        return build_site(tmp_path, raw_config or settings, pages, strict=strict)
 
     return run

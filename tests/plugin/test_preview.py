@@ -19,9 +19,10 @@ from mkdocs.config import load_config
 from mkdocs_sentifyd import preview
 from mkdocs_sentifyd.plugin import SentifydPlugin
 from mkdocs_sentifyd.preview import Preview, PreviewError, local_origins
-from tests.plugin.conftest import Page
-from tests.support.load import eventually, is_refused
+from tests.support.load import is_refused
 from tests.support.processes import Command, group_is_empty
+from tests.support.sites import Page
+from tests.support.waiting import until
 
 ORIGINS = ["http://127.0.0.1:8000", "http://localhost:8000"]
 STARTED = (
@@ -68,7 +69,7 @@ def test_it_is_never_blocked_by_what_it_writes(
     monkeypatch.setattr(sys, "executable", str(talkative))
 
     started = Preview.start(ORIGINS)
-    eventually((tmp_path / "written").exists)
+    until((tmp_path / "written").exists)
     started.stop()
 
 
@@ -103,7 +104,7 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
         parent.send(signal.SIGKILL)
         parent.wait()
 
-    eventually(lambda: group_is_empty(int(pid)))
+    until(lambda: group_is_empty(int(pid)))
     assert is_refused(int(port))
 
 
@@ -114,7 +115,7 @@ def test_it_ends_with_a_parent_that_forgets_it(tmp_path: Path) -> None:
         pid = int(parent.wait_for(r"^(\d+) ")[1])
         assert parent.wait() == 0
 
-    eventually(lambda: group_is_empty(pid))
+    until(lambda: group_is_empty(pid))
 
 
 def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path) -> None:

@@ -9,9 +9,6 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-import yaml
-from click.testing import CliRunner
-from mkdocs.__main__ import cli
 from playwright.sync_api import Locator, Page
 from starlette.applications import Starlette
 from starlette.responses import JSONResponse, Response
@@ -25,6 +22,7 @@ from edge_service.settings import Settings
 from tests.support.browsing import Visit
 from tests.support.servers import serving
 from tests.support.settings import KEY, avatar_settings
+from tests.support.sites import build_site
 
 Theme = Mapping[str, Any]
 
@@ -160,16 +158,12 @@ class Stage:
             self.said[self._built[asked]] = said
         return self._built[asked]
 
-    def _make(self, folder: Path, settings: object, files: Mapping[str, str] | None) -> str:
-        for name, text in {**pages(self.realtime_loader), **(files or {})}.items():
-            file = folder / "docs" / name
-            file.parent.mkdir(parents=True, exist_ok=True)
-            file.write_text(text, encoding="utf-8")
-        config_file = folder / "mkdocs.yml"
-        config_file.write_text(yaml.safe_dump(settings), encoding="utf-8")
-        result = CliRunner().invoke(cli, ["build", "--strict", "-f", str(config_file)])
-        assert result.exit_code == 0, result.output
-        return result.output
+    def _make(
+        self, folder: Path, settings: Mapping[str, object], files: Mapping[str, str] | None
+    ) -> str:
+        built = build_site(folder, settings, {**pages(self.realtime_loader), **(files or {})})
+        assert built.status == 0, built.output
+        return built.output
 
     async def _fail(self, _: object) -> Response:
         headers = {} if self.failure == 200 else {"Access-Control-Allow-Origin": self.origin}

@@ -21,10 +21,11 @@ from edge_service.sealing import Sealer, new_key
 from edge_service.telemetry import configure_logging
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import AvatarLogin
-from tests.service.conftest import KEY, ORIGIN, Service
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving
-from tests.support.settings import login_to, settings_for
+from tests.support.service import Service
+from tests.support.settings import KEY, ORIGIN, login_to, settings_for
+from tests.support.waiting import until
 
 ACCESS, REFRESH, SENT_BACK = "canary-access-1a", "canary-refresh-2b", "canary-sent-back-3c"
 CANARIES = (KEY, ACCESS, REFRESH, SENT_BACK)
@@ -119,17 +120,25 @@ def test_an_unforeseen_error_logs_its_place_and_not_its_text(
 
     monkeypatch.setattr(AvatarLogin, "login", explode)
     configure_logging("debug", "json")
+    said = ""
+
+    def is_logged() -> bool:
+        nonlocal said
+        said += "".join(capsys.readouterr())
+        return '"event": "request"' in said
+
     with serving(create_app(settings_for())) as url:
         response = Service(url).get()
+        # The event loop writes log lines a moment later.
+        until(is_logged)
 
     assert response.status_code == 500
     assert response.json() == {"error": "Internal server error", "code": "internal_error"}
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
-    said = capsys.readouterr()
-    assert '"exception": "RuntimeError"' in said.out
-    assert "explode" in said.out
+    assert '"exception": "RuntimeError"' in said
+    assert "explode" in said
     for canary in CANARIES:
-        assert canary not in said.out + said.err + response.text
+        assert canary not in said + response.text
 
 
 @pytest.mark.usefixtures("logging_restored")

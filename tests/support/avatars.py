@@ -16,9 +16,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from tests.support.waiting import PATIENCE
+
 DOCS, SHOP = "canary-key-docs", "canary-key-shop"
 SHOP_ORIGIN = "https://shop.example.com"
-PATIENCE = 20
 
 
 class Upstream:

@@ -7,14 +7,14 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.settings import ORIGIN
+from tests.support.waiting import PATIENCE
 
-PATIENCE = 30.0
 IDLE_SECONDS = 0.1
 
 
@@ -154,14 +154,6 @@ def rush(port: int, threads: int, each: int, *, keep: bool = True) -> Tally:
     for worker in workers:
         worker.join(each * PATIENCE)
     return tally
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 20) -> None:
-    """Wait until something is so."""
-    deadline = time.monotonic() + seconds
-    while not holds():
-        assert time.monotonic() < deadline, "it never came to be"
-        time.sleep(0.02)
 
 
 def is_refused(port: int) -> bool:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 import shutil
 import signal
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,6 @@ import pytest
 import requests
 from requests.adapters import HTTPAdapter
 
-from edge_service.server.serving import AddressUnavailable, bind
 from tests.support.processes import Command
 
 # The frame that a distribution's package puts around the sites.
@@ -126,18 +123,6 @@ def visitor_from(address: str, certificate: Path | None = None) -> requests.Sess
     for scheme in ("http://", "https://"):
         session.mount(scheme, _FromAddress(address))
     return session
-
-
-def free_port() -> int:
-    """A port for a server that needs a fixed one.
-
-    It is below those that systems pick from by themselves: one of these could be somebody else's
-    by the time that the server binds it.
-    """
-    for port in random.sample(range(20_000, 32_000), 20):
-        with suppress(AddressUnavailable), bind("127.0.0.1", port, "the port"):
-            return port
-    raise AssertionError("no port is free")
 
 
 def executable() -> str:

@@ -69,6 +69,10 @@ class Command:
                 return match
         raise AssertionError(f"{pattern} never came:\n{self.output}")
 
+    def port(self) -> int:
+        """Where a token service says that it listens."""
+        return int(self.wait_for(r'"port": ?(\d+)')[1])
+
     def wait(self, seconds: float = 30) -> int:
         """The exit status, once the command ends by itself."""
         try:

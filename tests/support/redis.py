@@ -10,7 +10,7 @@ import tempfile
 import pytest
 import redis
 
-from edge_service.server.serving import bind
+from tests.support.ports import free_port
 from tests.support.processes import Command
 
 
@@ -18,7 +18,7 @@ class RedisServer:
     """A Redis without persistence, for the length of a `with` block."""
 
     def __init__(self, *, port: int = 0, password: str | None = None) -> None:
-        self.port = port or _free_port()
+        self.port = port or free_port()
         self._password = password
         self._executable = _executable()
         self._folder = tempfile.TemporaryDirectory()
@@ -71,12 +71,6 @@ class RedisServer:
     def _send(self, number: signal.Signals) -> None:
         assert self._command is not None
         self._command.send(number)
-
-
-def _free_port() -> int:
-    with bind("127.0.0.1", 0, "the port") as sock:
-        port: int = sock.getsockname()[1]
-    return port
 
 
 def _executable() -> str:

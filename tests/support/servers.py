@@ -7,12 +7,117 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Literal
+from typing import Any, Literal, Self
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from edge_service.server.serving import bind
+from tests.support.waiting import PATIENCE
+
+
+class _Connections(set[Any]):
+    """Open connections; `gone` is set while there is none."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gone = asyncio.Event()
+        self.gone.set()
+
+    def add(self, connection: object) -> None:
+        super().add(connection)
+        self.gone.clear()
+
+    def remove(self, connection: object) -> None:
+        super().remove(connection)
+        self._look()
+
+    def discard(self, connection: object) -> None:
+        super().discard(connection)
+        self._look()
+
+    def _look(self) -> None:
+        if not self:
+            self.gone.set()
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn's server without its pauses of 0.1 seconds: it waits for what is to happen."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        self._is_over = False
+        self._over = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        super().__init__(config)
+        self._connections = _Connections()
+        self.server_state.connections = self._connections
+
+    @property
+    def should_exit(self) -> bool:
+        return self._is_over
+
+    @should_exit.setter
+    def should_exit(self, value: bool) -> None:
+        # Any thread may set it. The flag comes first: `main_loop` looks at it once the loop is
+        # known, so that one of the two notices.
+        self._is_over = value
+        if value and self._loop is not None:
+            with suppress(RuntimeError):  # It has ended by itself.
+                self._loop.call_soon_threadsafe(self._over.set)
+
+    async def main_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        while not self._is_over:
+            # Keeps the header Date right.
+            await self.on_tick(0)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(1):
+                    await self._over.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        for server in self.servers:
+            server.close()
+        for sock in sockets or []:
+            sock.close()
+        for connection in list(self._connections):
+            connection.shutdown()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.config.timeout_graceful_shutdown):
+                await self._connections.gone.wait()
+                await asyncio.gather(*self.server_state.tasks, return_exceptions=True)
+        for task in list(self.server_state.tasks):
+            task.cancel()
+        await self.lifespan.shutdown()
+
+
+class Serving:
+    """A server in a thread, for the length of a `with` block.
+
+    Attributes:
+        port: a free one of 127.0.0.1; connections are accepted as soon as the block begins.
+        url: its base URL.
+    """
+
+    def __init__(self, server: uvicorn.Server) -> None:
+        self.server = server
+        self._socket = bind("127.0.0.1", 0, "the port")
+        self.port: int = self._socket.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=server.run, args=([self._socket],))
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+        self._thread.join(PATIENCE)
+        self._socket.close()
+        assert not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Do what the first signal does."""
+        self.server.should_exit = True
 
 
 @contextmanager
@@ -22,27 +127,17 @@ def serving(
     ws: Literal["none", "websockets-sansio"] = "websockets-sansio",
 ) -> Iterator[str]:
     """Serve an application; yields its base URL."""
-    sock = bind("127.0.0.1", 0, "the port")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            http=http,
-            ws=ws,
-            timeout_graceful_shutdown=1,
-        )
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        http=http,
+        ws=ws,
+        timeout_graceful_shutdown=1,
     )
-    thread = threading.Thread(target=server.run, args=([sock],))
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{sock.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(10)
-        sock.close()
-    assert not thread.is_alive()
+    with Serving(_Server(config)) as running:
+        yield running.url
 
 
 class RawUpstream:

@@ -1,0 +1,805 @@
+"""`mkdocs-sentifyd check`: every planted fault is found, and nothing else."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import os
+import re
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from edge_service.app import create_app
+from edge_service.sandbox.app import Sandbox, create_sandbox
+from edge_service.settings import Settings
+from mkdocs_sentifyd.check import endpoint as check_endpoint
+from mkdocs_sentifyd.cli import main
+from tests.support.servers import serving
+from tests.support.settings import ORIGIN, avatar_settings
+from tests.support.sites import BuildSite
+
+KEY = "canary-77aa-key"
+QUOTED = """
+<!-- <sentifyd-bot></sentifyd-bot> -->
+
+<textarea><sentifyd-bot></sentifyd-bot></textarea>
+
+<template><sentifyd-bot></sentifyd-bot></template>
+
+<noscript><sentifyd-bot></sentifyd-bot></noscript>
+
+`AVATAR_API_KEY=your-avatar-api-key` and `avatar_api_key: "YOUR-API-KEY-HERE-2"`
+"""
+PAGES = {
+    "index.md": f"# Home\n{QUOTED}",
+    "a.md": "# A\n",
+    "own.md": "# Own\n\n<div><sentifyd-bot></sentifyd-bot></div>\n",
+    "off.md": f"---\nsentifyd: false\n---\n# Off\n{QUOTED}",
+    "private/b.md": "# B\n",
+    "logo.svg": "<svg/>",
+}
+OPTIONS = {"exclude": ["private/"], "brand": {"logo": "logo.svg", "terms_url": "a/"}}
+
+
+class Found(NamedTuple):
+    """What a check said."""
+
+    status: int
+    codes: set[tuple[str, str]]
+    output: str
+
+
+Check = Callable[..., Found]
+
+
+@pytest.fixture
+def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
+    """Check the site that was built, and read the findings as a program would."""
+
+    def run(*arguments: str) -> Found:
+        capsys.readouterr()
+        config = str(tmp_path / "mkdocs.yml")
+        command = ["check", str(tmp_path / "site"), "--config-file", config, "--json", *arguments]
+        status = main(command)
+        output = "".join(capsys.readouterr())
+        # A service of the same test writes its log before it.
+        report = json.loads(output[output.index("{\n") :])
+        assert report["ok"] is (status == 0)
+        for finding in report["findings"]:
+            assert finding["what"]
+            assert finding["cure"]
+        codes = {(finding["code"], finding["where"]) for finding in report["findings"]}
+        return Found(status, codes, output)
+
+    return run
+
+
+def test_a_site_of_the_plugin_has_nothing_to_mend(
+    build: BuildSite, check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    for theme in ("mkdocs", "readthedocs", "material"):
+        site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site
+        assert check().codes == set()
+
+    capsys.readouterr()
+    assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 0
+    said = capsys.readouterr().out
+    assert said == "6 pages, 4 with an avatar: nothing to mend\n"
+
+
+def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
+    def plant(site: Path) -> None:
+        text = (site / path).read_text()
+        assert old in text
+        (site / path).write_text(text.replace(old, new))
+
+    return plant
+
+
+def write(path: str, content: str) -> Callable[[Path], None]:
+    def plant(site: Path) -> None:
+        (site / path).write_text(content)
+
+    return plant
+
+
+LOADER = '<script src="https://frontend.sentifyd.io/sentifyd-bot/main.js" defer></script>'
+REALTIME = "https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js"
+A = "a/index.html"
+OFF = "off/index.html"
+FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
+    "the loader was lost": (edit(A, LOADER, ""), "loader-missing", A),
+    "the loader is there twice": (edit(A, LOADER, LOADER * 2), "loader-repeated", A),
+    "the element was lost": (
+        edit(A, "<sentifyd-bot", "<p hidden"),
+        "element-missing",
+        A,
+    ),
+    "the element is there twice": (
+        edit(A, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
+        "element-repeated",
+        A,
+    ),
+    "a page that was switched off has an element": (
+        edit(OFF, "</body>", '<sentifyd-bot token-endpoint="https://a"></sentifyd-bot></body>'),
+        "unexpected-avatar",
+        OFF,
+    ),
+    "a page that was switched off loads the script": (
+        edit(OFF, "</head>", f"{LOADER}</head>"),
+        "unexpected-avatar",
+        OFF,
+    ),
+    "an attribute stands there twice": (
+        edit(A, "<sentifyd-bot ", '<sentifyd-bot avatar_id="x" AVATAR_ID="y" '),
+        "attribute-repeated",
+        A,
+    ),
+    "a credential stands there in both spellings": (
+        edit(A, "<sentifyd-bot ", '<sentifyd-bot avatar-id="avtr_1234abcd" '),
+        "attribute-repeated",
+        A,
+    ),
+    "an attribute was lost": (edit(A, 'avatar_id="avtr_1234abcd"', ""), "attribute-missing", A),
+    "the other component is there too": (
+        edit(A, "</body>", "<sentifyd-realtime></sentifyd-realtime></body>"),
+        "other-component",
+        A,
+    ),
+    "the loader of the other component is there too": (
+        edit(A, "</head>", f"<script type=module src={REALTIME}></script></head>"),
+        "other-component",
+        A,
+    ),
+    "the element carries a key": (
+        edit(A, "<sentifyd-bot ", '<sentifyd-bot api-key="anything" '),
+        "key-on-element",
+        A,
+    ),
+    "no browser runs the loader": (
+        edit(A, LOADER, LOADER.replace(" defer", ' type="text/plain" defer')),
+        "loader-missing",
+        A,
+    ),
+    "the loader is fetched over http": (
+        edit(A, LOADER, LOADER.replace("https:", "http:")),
+        "loader-insecure",
+        A,
+    ),
+    "the picture was lost": (
+        edit(A, 'brand-logo="../logo.svg"', 'brand-logo="../lost.svg"'),
+        "address-broken",
+        A,
+    ),
+    "the key is on a page": (edit(A, "<h1", f"<!-- {KEY} --><h1"), "key-in-site", A),
+    "the key is in a script": (write("x.js", f"k='{KEY}'"), "key-in-site", "x.js"),
+    "the key is the name of a file": (write(f"{KEY}.txt", ""), "key-in-site", "***.txt"),
+    "a key is named in a script": (
+        write("x.js", "const AVATAR_API_KEY = 'qWe9rTy7uIo5pAs3'"),
+        "key-like",
+        "x.js",
+    ),
+    "a key is named in a code sample": (
+        edit(A, "<h1", '<code><span class="n">"avatar_api_key"</span>: "9f8e7d6c5b4a"</code><h1'),
+        "key-like",
+        A,
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_planted_fault_is_found_and_nothing_else(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    plant, code, where = FAULTS[fault]
+    site = build(PAGES, OPTIONS).site
+    monkeypatch.setenv("AVATAR_API_KEY", KEY)
+    assert check().status == 0
+    plant(site)
+
+    found = check()
+
+    assert found.status == 1
+    assert found.codes - {("attribute-differs", A)} == {(code, where)}
+    assert "canary" not in found.output
+
+
+CORE = re.compile(r'<script src="[^"]*core.js" type="module"></script>')
+CONSENT = {**OPTIONS, "consent": "sentifyd"}
+
+
+def without(pattern: str | re.Pattern[str]) -> Callable[[Path], None]:
+    def plant(site: Path) -> None:
+        text, count = re.subn(pattern, "", (site / A).read_text())
+        assert count == 1
+        (site / A).write_text(text)
+
+    return plant
+
+
+def lose_files(site: Path) -> None:
+    for file in site.glob("assets/sentifyd/*/core.js"):
+        file.rename(file.with_name("other.js"))
+
+
+RUNTIME_FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
+    "the settings were lost": (without(r'<meta name="sentifyd"[^>]*>'), "settings-missing"),
+    "the settings are there twice": (
+        edit(A, "</head>", '<meta name="sentifyd" content="{}"></head>'),
+        "settings-repeated",
+    ),
+    "the settings are not those of the configuration": (
+        edit(A, "&#34;consent&#34;:&#34;sentifyd&#34;", "&#34;consent&#34;:&#34;other&#34;"),
+        "settings-differ",
+    ),
+    "an attribute was lost": (
+        edit(A, "&#34;avatar_id&#34;:&#34;avtr_1234abcd&#34;,", ""),
+        "attribute-missing",
+    ),
+    "the settings carry a key": (
+        edit(A, "&#34;attributes&#34;:{", "&#34;attributes&#34;:{&#34;api-key&#34;:&#34;x&#34;,"),
+        "key-on-element",
+    ),
+    "the script was lost": (without(CORE), "runtime-missing"),
+    "an element is there already": (
+        edit(A, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
+        "element-repeated",
+    ),
+    "a loader waits for nothing": (edit(A, "</head>", f"{LOADER}</head>"), "loader-early"),
+}
+
+
+@pytest.mark.parametrize("fault", RUNTIME_FAULTS)
+def test_a_planted_fault_is_found_where_the_runtime_makes_the_element(
+    build: BuildSite, check: Check, fault: str
+) -> None:
+    plant, code = RUNTIME_FAULTS[fault]
+    site = build(PAGES, CONSENT).site
+    assert check().codes == set()
+    plant(site)
+
+    found = check()
+
+    assert found.status == 1
+    assert found.codes == {(code, A)}
+
+
+def test_files_of_the_runtime_that_are_not_there_are_told(build: BuildSite, check: Check) -> None:
+    lose_files(build(PAGES, CONSENT).site)
+
+    assert ("runtime-missing", A) in check().codes
+
+
+def test_a_site_with_instant_navigation_has_nothing_to_mend(build: BuildSite, check: Check) -> None:
+    theme = {"name": "material", "features": ["navigation.instant"]}
+    site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site
+    assert check().codes == set()
+
+    edit(OFF, "</head>", '<meta name="sentifyd" content="{}"></head>')(site)
+    assert check().codes == {("unexpected-avatar", OFF)}
+
+
+def test_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    on_a_page = [fault for fault in FAULTS.values() if fault[2] == A][:8]
+    pages = {f"p{number}.md": "# Page\n" for number in range(len(on_a_page))}
+    site = build({**PAGES, **pages}, OPTIONS).site
+    (tmp_path / "key").write_text(KEY)
+    planted = set()
+    whole = (site / A).read_bytes()
+    for number, (plant, code, _) in enumerate(on_a_page):
+        plant(site)
+        (site / A).rename(site / f"p{number}" / "index.html")
+        (site / A).write_bytes(whole)
+        planted.add((code, f"p{number}/index.html"))
+    for name in ("the key is in a script", "the key is the name of a file"):
+        plant, code, where = FAULTS[name]
+        plant(site)
+        planted.add((code, where))
+
+    found = check("--key-file", str(tmp_path / "key"))
+
+    assert len(planted) == 10
+    assert {(code, where) for code, where in found.codes if code != "attribute-differs"} == planted
+    assert KEY not in found.output
+    assert found.status == 1
+
+
+def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Check) -> None:
+    own = '# Own\n\n<div><sentifyd-bot avatar_id="x"></sentifyd-bot></div>\n'
+    off = "---\nsentifyd: false\n---\n# Off\n\n<sentifyd-bot></sentifyd-bot>\n"
+    options = {**OPTIONS, "exclude": ["private/", "prviate/"]}
+    build({**PAGES, "own.md": own, "off.md": off}, options, strict=False)
+
+    found = check()
+
+    assert found.codes == {
+        ("attribute-differs", "own/index.html"),
+        ("unused", "mkdocs.yml"),
+        ("unexpected-avatar", OFF),
+    }
+    assert found.status == 0
+
+
+def test_tags_of_an_older_configuration_are_told(
+    build: BuildSite, check: Check, tmp_path: Path
+) -> None:
+    build(PAGES, OPTIONS)
+    config = tmp_path / "mkdocs.yml"
+    config.write_text(config.read_text().replace("avtr_1234abcd", "avtr_new"))
+
+    found = check()
+
+    assert ("attribute-differs", A) in found.codes
+    assert ("attribute-differs", OFF) not in found.codes
+
+
+def test_a_loader_that_lost_its_hash_is_told(build: BuildSite, check: Check) -> None:
+    loader = {"integrity": "sha256-" + "A" * 43 + "="}
+    site = build({"index.md": "# Home\n"}, {"loader": loader}).site
+    edit("index.html", f' integrity="{loader["integrity"]}"', "")(site)
+
+    assert check().codes == {("loader-differs", "index.html")}
+
+
+def test_a_site_without_any_avatar_is_told(build: BuildSite, check: Check) -> None:
+    site = build({"index.md": "# Home\n"}, {"include": [], "not_found_page": False}).site
+
+    assert check().codes == {("no-avatar", str(site))}
+
+
+def test_a_disabled_plugin_wants_no_avatars(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    build(PAGES, OPTIONS)
+    config = tmp_path / "mkdocs.yml"
+    config.write_text("plugins: [{sentifyd: {enabled: false}}]")
+
+    assert {code for code, _ in check().codes} == {"unexpected-avatar"}
+
+
+def test_one_loader_may_define_both_components(build: BuildSite, check: Check) -> None:
+    loader = {"url": "https://frontend.sentifyd.io/sentifyd-bot/main.js"}
+    build({"index.md": "# Home\n"}, {"component": "realtime", "loader": loader})
+
+    assert check().codes == set()
+
+
+def test_a_public_key_is_a_warning_where_it_is_meant_to_be(build: BuildSite, check: Check) -> None:
+    options = {"avatar_id": "avtr_1", "public_api_key": "pk_canary_1234567890"}
+    built = build(PAGES, plugins=[{"sentifyd": options}], strict=False)
+    assert built.status == 0
+
+    found = check()
+
+    assert found.codes == {("public-key", "mkdocs.yml")}
+    assert found.status == 0
+
+
+def test_people_read_each_kind_of_finding_once(
+    build: BuildSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = build({f"p{number}.md": "# Page\n" for number in range(9)}).site
+    for file in site.rglob("*.html"):
+        file.write_text(file.read_text().replace(LOADER, ""))
+
+    assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 1
+    title, what, cure, _, summary = capsys.readouterr().out.splitlines()
+    assert title == "error  loader-missing"
+    assert what.startswith("  404.html, p0/index.html, p1/index.html, p2/index.html, p3/")
+    assert what.endswith(" and 5 more: has no loader of an avatar")
+    assert cure.startswith("  -> build the site again")
+    assert summary == "10 pages, 10 with an avatar: 10 errors, no warnings"
+
+
+def test_pages_whose_source_is_not_known_are_only_doubted(build: BuildSite, check: Check) -> None:
+    pages = {
+        "index.md": "# Home\n",
+        "blog/index.md": "# Blog\n",
+        "blog/posts/q.md": "---\ndate: 2026-01-01\nsentifyd: false\n---\n# Q\n",
+    }
+    options = {"avatar_id": "avtr_1", "token_endpoint": "https://t.example/r"}
+    site = build(pages, theme="material", plugins=["blog", {"sentifyd": options}]).site
+    (post,) = (path.relative_to(site).as_posix() for path in site.rglob("q/index.html"))
+
+    found = check()
+
+    assert {
+        ("element-missing", post),
+        ("loader-missing", post),
+        ("unused", "mkdocs.yml"),
+    } <= found.codes
+    assert found.status == 0
+
+
+def test_a_site_without_its_avatars_is_no_matter_of_doubt(check: Check, tmp_path: Path) -> None:
+    """Its sources are elsewhere; the folder that is there has none."""
+    (tmp_path / "site").mkdir()
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "notes.md").write_text("# Notes\n")
+    page = "<!doctype html><html><head></head><body><p>Text</p></body></html>"
+    (tmp_path / "site" / "a.html").write_text(page)
+    options = {"avatar_id": "avtr_1", "token_endpoint": "https://t.example/r"}
+    (tmp_path / "mkdocs.yml").write_text(json.dumps({"plugins": [{"sentifyd": options}]}))
+
+    found = check()
+
+    assert found.codes == {("element-missing", "a.html"), ("loader-missing", "a.html")}
+    assert found.status == 1
+
+
+def test_odd_pages_do_not_stop_the_check(build: BuildSite, check: Check) -> None:
+    site = build(
+        {
+            **PAGES,
+            "long.md": f'# L\n\n<sentifyd-bot brand-logo="{"x" * 300}"></sentifyd-bot>\n',
+            "odd.md": '# O\n\n<sentifyd-bot terms-href="http://[::1"></sentifyd-bot>\n',
+        },
+        OPTIONS,
+    ).site
+    edit(A, "<h1", "<![foo bar]><h1")(site)
+    (site / os.fsdecode(b"\xff.txt")).write_text(KEY)
+
+    found = check("--key-file", str(write_key(site.parent)))
+
+    assert {("page-unreadable", A), ("key-in-site", "\ufffd.txt")} <= found.codes
+    assert {
+        ("address-broken", "long/index.html"),
+        ("address-broken", "odd/index.html"),
+    } <= found.codes
+
+
+def write_key(folder: Path) -> Path:
+    (folder / "key").write_text(KEY)
+    return folder / "key"
+
+
+def test_a_key_is_found_in_every_way_of_writing_it(build: BuildSite, check: Check) -> None:
+    key = 'ab/Cd+ef"12<gh34=='
+    site = build({"index.md": "# Home\n"}).site
+    forms = {
+        "plain": key,
+        "quote": quote(key),
+        "component": quote(key, safe=""),
+        "lower": quote(key, safe="").replace("%2F", "%2f").replace("%3D", "%3d"),
+        "html": html.escape(key),
+        "decimal": key.replace('"', "&#34;").replace("<", "&#060;"),
+        "hex": key.replace('"', "&#x22;").replace("<", "&#X3C;"),
+        "json": json.dumps(key),
+        "php": json.dumps(key).replace("/", "\\/"),
+        "unicode": key.replace("/", "\\u002F").replace("+", "\\u002b"),
+    }
+    for name, form in forms.items():
+        (site / f"{name}.txt").write_text(form)
+    (site / "packed.SVGZ").write_bytes(gzip.compress(key.encode()))
+    (site.parent / "shared").mkdir()
+    (site.parent / "shared" / "linked.txt").write_text(key)
+    (site / "link").symlink_to(site.parent / "shared")
+    (site / "loop").symlink_to(site)
+    (site / "other.txt").write_text(key.replace("ab", "xy"))
+    os.mkfifo(site / "fifo")
+    (site.parent / "key").write_text(key)
+
+    found = check("--key-file", str(site.parent / "key"))
+
+    names = {*(f"{name}.txt" for name in forms), "packed.SVGZ", "link/linked.txt"}
+    assert found.codes == {("key-in-site", name) for name in names}
+
+
+@contextmanager
+def endpoint(
+    answer: Callable[[Request], Response], preflight: Callable[[Request], Response] | None = None
+) -> Iterator[str]:
+    """A token endpoint of somebody else's making."""
+
+    def route(request: Request) -> Response:
+        if request.method == "OPTIONS":
+            return (preflight or answer)(request)
+        return answer(request)
+
+    app = Starlette(routes=[Route("/tokens", route, methods=["GET", "OPTIONS"])])
+    with serving(app) as url:
+        yield f"{url}/tokens"
+
+
+GRANT: dict[str, Any] = {
+    "tokens": {"accessToken": "canary-a", "refreshToken": "canary-r"},
+    "avatarParameters": {},
+}
+HEADERS = {
+    "Access-Control-Allow-Origin": ORIGIN,
+    "Cache-Control": "no-store",
+    "Vary": "Origin",
+}
+
+
+def answer(
+    content: object = GRANT,
+    status: int = 200,
+    *,
+    refresh: object = None,
+    headers: Mapping[str, str | None] = MappingProxyType({}),
+) -> Callable[[Request], Response]:
+    """Answer the site's origin as asked, and refuse all others."""
+    sent = {name: value for name, value in {**HEADERS, **headers}.items() if value is not None}
+
+    def respond(request: Request) -> Response:
+        if request.headers.get("Origin") != ORIGIN:
+            return JSONResponse({}, 403)
+        is_refresh = request.query_params.get("refreshToken") == "canary-r"
+        wanted = refresh if is_refresh and refresh is not None else content
+        if isinstance(wanted, bytes):
+            return Response(wanted, status, sent)
+        return JSONResponse(wanted, status, sent)
+
+    return respond
+
+
+def any_origin(request: Request) -> Response:
+    """What a careless sample does."""
+    origin = request.headers.get("Origin", "*")
+    return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": origin})
+
+
+def opaque_origin(request: Request) -> Response:
+    """What a sandboxed frame of any site can send."""
+    if request.headers.get("Origin") == "null":
+        return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": "null"})
+    return answer()(request)
+
+
+def no_origin_check(_: Request) -> Response:
+    return JSONResponse(GRANT, headers=HEADERS)
+
+
+def tokens(**changed: object) -> dict[str, Any]:
+    return {**GRANT, "tokens": {**GRANT["tokens"], **changed}}
+
+
+CORS = "Access-Control-Allow-Origin"
+ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
+    "all is well": (answer(), set()),
+    "all is well, with a lifetime": (answer(tokens(expiresIn=60, tokenType="Bearer")), set()),
+    "the origin is not allowed": (answer(headers={CORS: None}), {"endpoint-cors"}),
+    "another origin is allowed": (
+        answer(headers={CORS: "https://docs.example.org"}),
+        {"endpoint-cors"},
+    ),
+    "it fails": (
+        answer({"error": "x"}, 502),
+        {"endpoint-preflight", "endpoint-status"},
+    ),
+    "it redirects": (
+        answer(status=307, headers={"Location": "/elsewhere"}),
+        {"endpoint-preflight", "endpoint-status"},
+    ),
+    "tokens are cached": (
+        answer(headers={"Cache-Control": "max-age=60"}),
+        {"endpoint-cacheable", "endpoint-refresh-cacheable"},
+    ),
+    "caches mix up origins": (
+        answer(headers={"Vary": "Accept"}),
+        {"endpoint-vary", "endpoint-refresh-vary"},
+    ),
+    "a deep list": (answer(b"[" * 900_000), {"endpoint-payload"}),
+    "no JSON": (answer(b"<html>"), {"endpoint-payload"}),
+    "a list": (answer([1]), {"endpoint-payload"}),
+    "the documented upstream answer": (
+        answer({"data": {"access_token": "canary-a"}}),
+        {"endpoint-payload"},
+    ),
+    "no refresh token": (answer(tokens(refreshToken=None)), {"endpoint-payload"}),
+    "no parameters": (
+        answer({"tokens": GRANT["tokens"]}),
+        {"endpoint-payload", "endpoint-refresh-payload"},
+    ),
+    "half a character for a token": (
+        answer(json.dumps(tokens(refreshToken="\ud800")).encode()),
+        {"endpoint-payload"},
+    ),
+    "an odd lifetime": (
+        answer(tokens(expiresIn="60")),
+        {"endpoint-payload", "endpoint-refresh-payload"},
+    ),
+    "refreshing fails": (answer(refresh={"error": "x"}), {"endpoint-refresh-payload"}),
+    "the key is in it": (
+        answer({**GRANT, "avatarParameters": {"k": KEY}}),
+        {"endpoint-key", "endpoint-refresh-key"},
+    ),
+    "any origin": (any_origin, {"endpoint-foreign-origin"}),
+    "an opaque origin": (opaque_origin, {"endpoint-foreign-origin"}),
+    "any origin by a star": (
+        lambda _: JSONResponse(GRANT, headers={**HEADERS, CORS: "*"}),
+        {"endpoint-foreign-origin"},
+    ),
+    "origins are left to the browser": (no_origin_check, {"endpoint-foreign-login"}),
+}
+
+
+@pytest.mark.parametrize("name", ENDPOINTS)
+def test_an_endpoint_is_called_as_a_browser_would(
+    build: BuildSite, check: Check, tmp_path: Path, name: str
+) -> None:
+    respond, codes = ENDPOINTS[name]
+    build({"index.md": "# Home\n"})
+    (tmp_path / "key").write_text(KEY)
+    with endpoint(respond) as url:
+        found = check("--endpoint", url, "--origin", ORIGIN, "--key-file", str(tmp_path / "key"))
+
+    assert found.codes == {(code, url) for code in codes}
+    only_warnings = codes <= {"endpoint-foreign-login", "endpoint-vary", "endpoint-refresh-vary"}
+    assert found.status == (0 if only_warnings else 1)
+    assert "canary" not in found.output
+
+
+def test_a_preflight_that_asks_for_credentials_is_found(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+    for preflight, code in (
+        (lambda _: Response(status_code=401), "endpoint-preflight"),
+        (lambda _: Response(status_code=204), "endpoint-cors"),
+    ):
+        with endpoint(answer(), preflight) as url:
+            assert check("--endpoint", url, "--origin", ORIGIN).codes == {(code, url)}
+
+
+def test_an_endpoint_of_the_same_origin_needs_no_cors(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+
+    def same_origin(request: Request) -> Response:
+        if "Origin" in request.headers or request.headers["Sec-Fetch-Site"] != "same-origin":
+            return JSONResponse({}, 403)
+        return JSONResponse(GRANT, headers={"Cache-Control": "no-store"})
+
+    with endpoint(same_origin) as url:
+        for origin in (f"{url}/guide/", url.upper()):
+            assert check("--endpoint", url, "--origin", origin).codes == set()
+
+
+def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    with serving(create_sandbox(Sandbox(KEY))) as upstream:
+        avatar = avatar_settings(upstream, api_key=KEY, allowed_origins=frozenset({ORIGIN}))
+        settings = Settings(avatars={"": avatar})
+        with serving(create_app(settings)) as service:
+            url = f"{service}/request_tokens"
+            build({"index.md": "# Home\n"}, {"token_endpoint": url}, site_url=f"{ORIGIN}/x/")
+            (tmp_path / "key").write_text(KEY)
+            assert check("--endpoint", "--key-file", str(tmp_path / "key")).codes == set()
+            other = check("--endpoint", "--origin", "https://www.example.com")
+            slash = check("--endpoint", f"{url}/")
+
+    assert {code for code, _ in other.codes} == {
+        *("endpoint-preflight", "endpoint-cors", "endpoint-status"),
+    }
+    assert ("endpoint-status", f"{url}/") in slash.codes
+    assert "is /request_tokens, without a slash at its end" in slash.output
+
+
+def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> None:
+    with endpoint(answer()) as first, endpoint(answer({})) as second:
+        overrides = [{"match": "a.md", "avatar_id": "other", "token_endpoint": second}]
+        options = {"token_endpoint": first, "overrides": overrides}
+        build({"index.md": "# Home\n", "a.md": "# A\n"}, options, site_url=ORIGIN)
+        assert check("--endpoint").codes == {("endpoint-payload", second)}
+
+
+def test_an_origin_is_sent_as_a_browser_writes_it(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+    seen = set()
+
+    def respond(request: Request) -> Response:
+        seen.add(request.headers.get("Origin"))
+        return JSONResponse(GRANT, headers=HEADERS)
+
+    with endpoint(respond) as url:
+        for origin in ("HTTPS://u:p@Docs.Example.com:443/x/", "https://例え.jp", "http://[::1]:80"):
+            check("--endpoint", url, "--origin", origin)
+    own = seen - {"https://foreign.example", "null"}
+    assert own == {"https://docs.example.com", "https://xn--r8jz45g.jp", "http://[::1]"}
+
+
+def test_no_password_file_is_read(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    build({"index.md": "# Home\n"})
+    (tmp_path / "netrc").write_text("default login canary password canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    seen = []
+
+    def respond(request: Request) -> Response:
+        seen.append(request.headers.get("Authorization"))
+        return answer()(request)
+
+    with endpoint(respond) as url:
+        assert check("--endpoint", url, "--origin", ORIGIN).status == 0
+    assert set(seen) == {None}
+
+
+@pytest.mark.parametrize("dripping", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_an_endpoint_that_drips_does_not_hold_the_check(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, dripping: bytes
+) -> None:
+    monkeypatch.setattr(check_endpoint, "DEADLINE", 0.5)
+    build({"index.md": "# Home\n"})
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _ = listener.accept()
+            with connection, suppress(OSError):
+                connection.sendall(dripping)
+                while not over.wait(0.05):
+                    connection.sendall(b"x")
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        found = check("--endpoint", url, "--origin", ORIGIN)
+        over.set()
+        thread.join(5)
+
+    assert found.codes == {("endpoint-unreachable", url)}
+
+
+def test_a_key_in_escaped_json_is_found(build: BuildSite, check: Check, tmp_path: Path) -> None:
+    build({"index.md": "# Home\n"})
+    (tmp_path / "key").write_text("ab/Cd+ef12")
+    content = json.dumps({**GRANT, "avatarParameters": {"ab/Cd+ef12": 1}}).replace("/", "\\/")
+    with endpoint(answer(content.encode())) as url:
+        found = check("--endpoint", url, "--origin", ORIGIN, "--key-file", str(tmp_path / "key"))
+
+    assert found.codes == {("endpoint-key", url), ("endpoint-refresh-key", url)}
+
+
+def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
+    build({"index.md": "# Home\n"})
+    with endpoint(answer()) as url:
+        pass
+
+    assert check("--endpoint", url, "--origin", ORIGIN).codes == {("endpoint-unreachable", url)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--endpoint", "tokens"], "--endpoint must be an absolute URL"),
+        (["--endpoint"], "name it with --origin"),
+        (["--endpoint", "--origin", "docs.example.com"], "name it with --origin"),
+        (["--endpoint", "--origin", "https://["], "name it with --origin"),
+        (["--key-file", "nowhere"], "nowhere cannot be read"),
+        (["--config-file", "nowhere.yml"], "nowhere.yml is not there"),
+    ],
+)
+def test_what_cannot_be_checked_is_told_in_one_line(
+    build: BuildSite, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    site = build({"index.md": "# Home\n"}).site
+    config = ["--config-file", str(site.parent / "mkdocs.yml")]
+    capsys.readouterr()
+
+    assert main(["check", str(site), *config, *arguments]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+
+
+@pytest.mark.parametrize("package", ["bs4", "requests", "rich.console"])
+def test_a_missing_extra_is_named(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("mkdocs_sentifyd.check")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, package, None)
+
+    assert main(["check", "site"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith("pip install 'mkdocs-sentifyd[check]'")

@@ -1,0 +1,214 @@
+"""What the browser runtime writes into pages, what it costs, and which of its files a site gets."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mkdocs_sentifyd.components import COMPONENTS
+from mkdocs_sentifyd.markup.theme import traits
+from tests.support.sites import ENDPOINT, LOADER, Build, BuildSite, Page
+
+MATERIAL: dict[str, Any] = {"name": "material", "font": False}
+INSTANT: dict[str, Any] = {**MATERIAL, "features": ["navigation.instant"]}
+MKDOCS: dict[str, Any] = {"name": "mkdocs"}
+RUNTIME = re.compile(r"^(?:\.\./)*assets/sentifyd/[0-9a-f]{12}/(\w+\.(?:js|css))$")
+PAGES = {"index.md": "# Home\n", "off.md": "---\nsentifyd: false\n---\n\n# Off\n"}
+
+
+def _files(page: Page) -> list[str]:
+    """Those of the runtime that a page asks for; they come from the site itself."""
+    sources = [tag.get("src") or tag.get("href") for tag in page.soup.select("script, link")]
+    matches = (RUNTIME.match(str(source)) for source in sources)
+    return [match[1] for match in matches if match]
+
+
+def _installed(build: Build) -> set[str]:
+    return {file.name for file in (build.site / "assets/sentifyd").rglob("*") if file.is_file()}
+
+
+def _settings(page: Page) -> dict[str, Any]:
+    (meta,) = page.soup.select("head > meta[name=sentifyd]")
+    found: dict[str, Any] = json.loads(str(meta["content"]))
+    return found
+
+
+def _size(*files: Path) -> int:
+    return len(gzip.compress(b"".join(file.read_bytes() for file in files), 9))
+
+
+def test_the_core_is_small(root: Path) -> None:
+    assert _size(root / "mkdocs_sentifyd/runtime/core.js") <= 2560
+
+
+def test_all_parts_together_are_small(root: Path) -> None:
+    files = sorted((root / "mkdocs_sentifyd/runtime").glob("*.js"))
+    assert "core.js" in [file.name for file in files]
+
+    assert _size(*files) <= 7168
+
+
+def test_a_theme_is_known_by_its_own_script_and_not_by_its_name() -> None:
+    config = '<script id="__config" type="application/json">{"features": ["navigation.instant"]}'
+    later = "<script>document.getElementById('__config')</script>"
+    sample = '<code>"navigation.instant" __config shortcuts = {</code>'
+
+    assert traits(f"<p>{config}</script>{later}") == (True, True, False)
+    assert traits(f"<script></script>{sample}{later}") == (False, False, False)
+    other = config.replace(".instant", ".instant.prefetch")
+    assert traits(f"{other}</script>{sample}") == (False, True, False)
+    assert traits('<script>var shortcuts = {"help": 191};</script>').has_shortcuts
+
+
+@pytest.mark.parametrize("theme", [MATERIAL, MKDOCS, {"name": "readthedocs"}])
+def test_a_page_that_needs_no_script_gets_none(build: BuildSite, theme: dict[str, Any]) -> None:
+    built = build(PAGES, theme=theme)
+    assert built.status == 0, built.output
+
+    page = built.page("index.html")
+    keys = ["keyboard.js"] if theme == MKDOCS else []
+    page.assert_avatar()
+    assert _files(page) == ["print.css", *keys]
+    assert page.soup.select("meta[name=sentifyd]") == []
+    built.page("off/index.html").assert_nothing_of_ours()
+
+
+def test_without_instant_navigation_a_site_gets_style_sheets_alone(build: BuildSite) -> None:
+    built = build(PAGES, theme=MATERIAL)
+
+    assert not [name for name in _installed(built) if name.endswith(".js")]
+
+
+def test_a_site_without_an_avatar_gets_no_file(build: BuildSite) -> None:
+    built = build({"off.md": PAGES["off.md"], "index.md": PAGES["off.md"]}, {"exclude": ["*"]})
+
+    assert not (built.site / "assets/sentifyd").exists()
+
+
+def test_a_page_of_instant_navigation(build: BuildSite) -> None:
+    page = build(PAGES, theme=INSTANT).page("index.html")
+
+    assert page.loaders() == []
+    assert page.elements() == []
+    (script,) = (tag for tag in page.soup.find_all("script") if RUNTIME.match(str(tag.get("src"))))
+    assert script.attrs.keys() == {"src", "type"}
+    assert script["type"] == "module"
+    assert script.parent is not None
+    assert script.parent.name == "head"
+    settings = _settings(page)
+    assert settings["attributes"] == {"token_endpoint": ENDPOINT, "avatar_id": "avtr_1234abcd"}
+    assert settings["loader"] == {"src": LOADER}
+    assert settings["endpoint"] == ENDPOINT
+    # The core imports it, so that it has to be on its way as early.
+    assert "opening.js" in _files(page)
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_what_is_known_of_a_component_comes_with_the_settings(
+    build: BuildSite, root: Path, component: str
+) -> None:
+    page = build(PAGES, {"component": component}, theme=INSTANT).page("index.html")
+
+    settings = _settings(page)
+    assert settings["opening"] == asdict(COMPONENTS[component].opening)
+    assert settings["opening"]["storage"] in settings["stored"]
+    scripts = (root / "mkdocs_sentifyd/runtime").glob("*.js")
+    sources = "".join(file.read_text() for file in scripts)
+    names = [*settings["stored"], settings["opening"]["toggle"]]
+    assert [name for name in names if name.rstrip("_") in sources] == []
+
+
+def test_a_page_without_an_avatar_has_the_script_alone(build: BuildSite) -> None:
+    page = build(PAGES, theme=INSTANT).page("off/index.html")
+
+    assert [name for name in _files(page) if name.endswith(".js")] == ["core.js"]
+    assert page.soup.select("meta[name=sentifyd]") == []
+
+
+@pytest.mark.parametrize(
+    ("options", "parts"),
+    [
+        ({"load": "idle"}, {"idle.js"}),
+        ({"load": "interaction"}, {"launcher.js"}),
+        ({"consent": "sentifyd"}, {"consent.js"}),
+        ({"shortcut": "ctrl+alt+a"}, {"keyboard.js"}),
+        ({"consent": "sentifyd", "load": "idle"}, {"consent.js", "idle.js"}),
+    ],
+)
+def test_a_page_loads_the_parts_that_its_settings_need(
+    build: BuildSite, options: dict[str, Any], parts: set[str]
+) -> None:
+    page = build(PAGES, options, theme={"name": "readthedocs"}).page("index.html")
+
+    assert {name for name in _files(page) if name.endswith(".js")} == {
+        "core.js",
+        "opening.js",
+        *parts,
+    }
+    # What a page preloads is what the core will import.
+    assert {f"{part}.js" for part in _settings(page)["parts"]} == parts
+
+
+@pytest.mark.parametrize("theme", [INSTANT, MATERIAL, MKDOCS])
+@pytest.mark.parametrize(
+    "options", [{}, {"load": "interaction", "consent": "sentifyd", "shortcut": "alt+a"}]
+)
+def test_no_script_of_ours_stands_in_a_page(
+    build: BuildSite, theme: dict[str, Any], options: dict[str, Any]
+) -> None:
+    def inline(built: Build) -> list[str]:
+        scripts = built.page("index.html").soup.find_all("script", src=False)
+        return [script.get_text() for script in scripts]
+
+    site_url = "https://docs.example.com/"
+    with_avatar = inline(build(PAGES, options, theme=theme, site_url=site_url))
+    without = inline(build(PAGES, theme=theme, plugins=["search"], site_url=site_url))
+
+    assert with_avatar == without
+
+
+def test_settings_survive_what_an_author_writes(build: BuildSite) -> None:
+    name = "</script> & \"quoted\" 'name' <b>"
+
+    page = build(PAGES, {"brand": {"name": name}}, theme=INSTANT).page("index.html")
+
+    assert _settings(page)["attributes"]["brand-name"] == name
+
+
+def test_an_authors_element_waits_for_the_runtime(build: BuildSite) -> None:
+    own = '# Home\n\n<sentifyd-bot class="mine"></sentifyd-bot>\n'
+
+    page = build({"index.md": own}, theme=INSTANT).page("index.html")
+
+    (place,) = page.soup.select("[data-sentifyd-place]")
+    (template,) = place.select("template")
+    assert "<sentifyd-bot" in str(template)
+    assert _settings(page)["attributes"]["class"] == "mine"
+
+
+def test_files_are_named_after_what_they_hold(build: BuildSite, root: Path) -> None:
+    built = build(PAGES, theme=INSTANT)
+    (folder,) = (built.site / "assets/sentifyd").iterdir()
+
+    sources = root / "mkdocs_sentifyd/runtime"
+    for file in folder.iterdir():
+        assert file.read_bytes() == (sources / file.name).read_bytes()
+    assert _installed(built) == {file.name for file in sources.iterdir()}
+
+
+def test_the_form_of_consent_is_told(build: BuildSite) -> None:
+    form = {"title": "Cookies", "description": "We ask.", "actions": ["accept", "reject", "manage"]}
+    options = {"consent": "sentifyd"}
+
+    built = build(PAGES, options, theme=MATERIAL, extra={"consent": form})
+
+    soup = built.page("index.html").soup
+    (box,) = soup.select("form[name=consent] input[name=sentifyd]")
+    assert not box.has_attr("checked")
+    assert "waits until a script dispatches" not in built.output

@@ -1,0 +1,127 @@
+"""Which pages may ask: decided before anything is sent upstream."""
+
+from __future__ import annotations
+
+import http.client
+
+import pytest
+import requests
+
+from edge_service.sandbox.app import Sandbox
+from tests.support.service import Service, StartService
+from tests.support.settings import ORIGIN
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "https://evil.example",
+        "null",
+        "http://docs.example.com",
+        "https://docs.example.com:8443",
+        "https://docs.example.com.evil.example",
+        "https://DOCS.example.com",
+        "https://docs.example.com/",
+        "",
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_foreign_origins_are_refused(
+    service: Service, sandbox: Sandbox, origin: str, method: str
+) -> None:
+    response = service.call(method, origin=origin)
+
+    assert response.status_code == 403
+    assert response.json()["code"] == "origin_not_allowed"
+    assert "Access-Control-Allow-Origin" not in response.headers
+    assert response.headers["Vary"] == "Origin"
+    assert sandbox.logins == 0
+
+
+@pytest.mark.parametrize(
+    ("site", "status"),
+    [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200), (None, 200)],
+)
+def test_requests_without_an_origin(
+    service: Service, sandbox: Sandbox, site: str | None, status: int
+) -> None:
+    headers = {} if site is None else {"Sec-Fetch-Site": site}
+
+    assert service.call("GET", origin=None, headers=headers).status_code == status
+    assert sandbox.logins == (status == 200)
+
+
+def test_an_allowed_origin_counts_whatever_the_site_header_says(service: Service) -> None:
+    assert service.get(Sec_Fetch_Site="cross-site").status_code == 200
+
+
+def test_require_origin_refuses_what_no_browser_sent(
+    start_service: StartService, sandbox_url: str
+) -> None:
+    service = start_service(sandbox_url, REQUIRE_ORIGIN="true")
+
+    assert service.get(origin=None).status_code == 403
+    assert service.get(origin=None, Sec_Fetch_Site="same-origin").status_code == 200
+    assert service.get().status_code == 200
+
+
+def test_two_origin_headers_are_refused(service: Service) -> None:
+    connection = http.client.HTTPConnection(service.base.removeprefix("http://"), timeout=5)
+    connection.putrequest("GET", "/request_tokens")
+    connection.putheader("Origin", ORIGIN)
+    connection.putheader("Origin", "https://evil.example")
+    connection.endheaders()
+    response = connection.getresponse()
+
+    assert response.status == 403
+    assert response.getheader("Access-Control-Allow-Origin") is None
+    connection.close()
+
+
+def test_any_origin_but_null(start_service: StartService, sandbox_url: str) -> None:
+    service = start_service(sandbox_url, ALLOWED_ORIGINS="*", ALLOW_ANY_ORIGIN="true")
+
+    response = service.get(origin="https://elsewhere.example")
+    assert response.status_code == 200
+    assert response.headers["Access-Control-Allow-Origin"] == "https://elsewhere.example"
+    assert service.get(origin="null").status_code == 403
+
+
+def preflight(service: Service, origin: str) -> requests.Response:
+    return service.call(
+        "OPTIONS",
+        origin=origin,
+        headers={
+            "Access-Control-Request-Method": "POST",
+            "Access-Control-Request-Headers": "content-type",
+        },
+    )
+
+
+def test_preflight(service: Service, sandbox: Sandbox) -> None:
+    response = preflight(service, ORIGIN)
+
+    assert response.status_code == 204
+    assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
+    assert "POST" in response.headers["Access-Control-Allow-Methods"]
+    headers = {name.strip() for name in response.headers["Access-Control-Allow-Headers"].split(",")}
+    assert {"Authorization", "Content-Type"} <= headers
+    assert int(response.headers["Access-Control-Max-Age"]) > 0
+    assert response.headers["Vary"] == "Origin"
+    assert response.headers["Cache-Control"] == "no-store"
+    assert sandbox.logins == 0
+
+
+def test_preflight_from_a_foreign_origin(service: Service) -> None:
+    response = preflight(service, "https://evil.example")
+
+    assert response.status_code == 403
+    assert response.json()["code"] == "origin_not_allowed"
+    assert "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_options_without_a_preflight_lists_the_methods(service: Service) -> None:
+    response = service.call("OPTIONS")
+
+    assert response.status_code == 204
+    assert response.headers["Allow"] == "GET, POST, OPTIONS"

@@ -1,0 +1,709 @@
+"""How often a visitor may ask, in memory and through a real Redis that comes and goes."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import random
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from edge_service import redis_client
+from edge_service.admission import rate_limits
+from edge_service.admission.rate_limits import RateLimiter
+from edge_service.errors import RateLimited
+from edge_service.settings.parsers import parse_rate_limits
+from tests.support.clocks import Clock, in_a_loop
+from tests.support.redis import RedisServer
+from tests.support.waiting import until_async
+
+CANARY = "canary-password-51c2"
+GONE = {"part": "rate limits", "event": "redis_unavailable", "log_level": "warning"}
+BACK = {"part": "rate limits", "event": "redis_available", "log_level": "warning"}
+
+
+def limiter(
+    text: str,
+    url: str | None = None,
+    *,
+    clock: Callable[[], float] = time.time,
+    on_fallback: Callable[[bool], None] = lambda _: None,
+) -> RateLimiter:
+    return RateLimiter(parse_rate_limits(text), url, clock=clock, on_fallback=on_fallback)
+
+
+@asynccontextmanager
+async def closing(*limiters: RateLimiter) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        for one in limiters:
+            await one.close()
+
+
+async def allowed(limits: RateLimiter, subject: str = "203.0.113.7", avatar: str = "") -> bool:
+    try:
+        await limits.count(subject, avatar)
+    except RateLimited:
+        return False
+    return True
+
+
+async def refusal(limits: RateLimiter, subject: str = "203.0.113.7") -> dict[str, str]:
+    with pytest.raises(RateLimited) as caught:
+        await limits.count(subject, "")
+    return dict(caught.value.headers or {})
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An absent Redis is tried again soon."""
+    monkeypatch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that is busy with other tests does not pass for an absent Redis."""
+    monkeypatch.setattr(redis_client, "STEP_SECONDS", 10)
+    monkeypatch.setattr(rate_limits, "EXCHANGE_SECONDS", 20)
+
+
+Answer = Callable[[int], Coroutine[Any, Any, bytes]]
+
+
+@asynccontextmanager
+async def impostor(answer: Answer) -> AsyncIterator[str]:
+    """A server whose answer to each message depends on the connection's number; yields its URL.
+
+    An empty answer closes the connection.
+    """
+    connections: list[asyncio.StreamWriter] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        number = len(connections)
+        connections.append(writer)
+        while await reader.read(65536) and (reply := await answer(number)):
+            writer.write(reply)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    finally:
+        server.close()
+        for writer in connections:
+            writer.close()
+
+
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("30/minute", [(30, 60)]),
+        ("1 per hour", [(1, 3600)]),
+        ("500/HOUR; 10/second", [(10, 1), (500, 3600)]),
+        ("7/2minutes,5/30 seconds", [(5, 30), (7, 120)]),
+        (" 999999/day ", [(999_999, 86_400)]),
+    ],
+)
+def test_limits_are_read(text: str, read: list[tuple[int, int]]) -> None:
+    limits = parse_rate_limits(text)
+
+    assert [(limit.amount, limit.get_expiry()) for limit in limits] == read
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        CANARY,
+        f"30/{CANARY}",
+        f"30/minute; {CANARY}",
+        "30/minute;",
+        "30:minute",
+        "30",
+        "-1/minute",
+        "1.5/minute",
+        "0/minute",
+        "30/0minute",
+        "30/month",
+        "2/year",
+        "1/2days",
+        "1/25 hours",
+        "1000000/minute",
+        "9" * 5000 + "/minute",
+        "٣/minute",
+        "30/minute;40/60seconds",
+        "1/second;2/minute;3/hour;4/day;5/30minutes",
+    ],
+)
+def test_what_is_no_limit_is_refused_with_its_fix(text: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be limits [^\n]+$") as caught:
+        parse_rate_limits(text)
+
+    assert CANARY not in str(caught.value)
+
+
+def test_a_refusal_names_the_rule_and_when_to_come_back() -> None:
+    async def ask() -> None:
+        clock = Clock(1_800_000_000.0 + 47.3)
+        limits = limiter("2/minute;100/5 minutes", clock=clock)
+        assert [await allowed(limits) for _ in range(3)] == [True, True, False]
+
+        with pytest.raises(RateLimited) as caught:
+            await limits.count("203.0.113.7", "")
+        assert (caught.value.status, caught.value.code) == (429, "rate_limited")
+        assert caught.value.headers == {
+            "Retry-After": "13",
+            "RateLimit-Policy": '"minute";q=2;w=60, "5-minutes";q=100;w=300',
+            "RateLimit": '"minute";r=0;t=13',
+        }
+        assert await allowed(limits, "203.0.113.8")
+        assert await allowed(limits, avatar="other")
+
+        clock.now += 12
+        assert (await refusal(limits))["Retry-After"] == "1"
+        clock.now += 1
+        assert await allowed(limits)
+
+    in_a_loop(ask())
+
+
+def test_what_the_shorter_limit_refuses_is_not_counted_on_the_longer() -> None:
+    async def ask() -> None:
+        clock = Clock()
+        limits = limiter("3/minute;2/second", clock=clock)
+        assert [await allowed(limits) for _ in range(5)] == [True, True, False, False, False]
+        clock.now += 1
+        assert [await allowed(limits) for _ in range(2)] == [True, False]
+
+    in_a_loop(ask())
+
+
+def test_the_wait_covers_every_exhausted_limit() -> None:
+    async def ask() -> None:
+        clock = Clock()
+        limits = limiter("2/second;2/minute", clock=clock)
+        assert [await allowed(limits) for _ in range(2)] == [True, True]
+
+        headers = await refusal(limits)
+        assert headers["Retry-After"] == "60"
+        assert headers["RateLimit"] == '"minute";r=0;t=60'
+
+    in_a_loop(ask())
+
+
+@pytest.mark.parametrize("text", ["3/second", "2/2 seconds;5/7 seconds;9/minute"])
+def test_a_visitor_who_waits_as_asked_is_let_in(text: str) -> None:
+    async def ask() -> None:
+        chance = random.Random(text)
+        clock = Clock()
+        limits = limiter(text, clock=clock)
+        refused = 0
+        for _ in range(3000):
+            clock.now += chance.expovariate(3)
+            if not await allowed(limits):
+                refused += 1
+                clock.now += int((await refusal(limits))["Retry-After"])
+                assert await allowed(limits)
+        assert refused > 100
+
+    in_a_loop(ask())
+
+
+def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+    async def ask() -> None:
+        clock = Clock()
+        limits = limiter("1/minute", clock=clock)
+        for step in (0, 86_400 * 3650, -86_400 * 3650, 60, -60, -1e9):
+            clock.now += step
+            assert [await allowed(limits) for _ in range(2)] == [True, False]
+        assert counters(limits) == 1
+
+    in_a_loop(ask())
+
+
+def counters(limits: RateLimiter) -> int:
+    (memory,) = limits._memory
+    return len(memory._counters)
+
+
+def test_a_flood_of_addresses_neither_fills_memory_nor_resets_a_count() -> None:
+    async def flood() -> None:
+        clock = Clock()
+        limits = limiter("2/minute", clock=clock)
+        assert [await allowed(limits) for _ in range(2)] == [True, True]
+        refused = 0
+        for number in range(1_000_000):
+            refused += not await allowed(limits, f"10.{number}")
+
+        assert counters(limits) <= rate_limits.MAX_COUNTERS + rate_limits.SHARED_COUNTERS
+        # Everyone else shares 65,536 counters, of two requests each.
+        assert 700_000 < refused < 800_000
+        assert not await allowed(limits)
+        clock.now += 60
+        assert await allowed(limits)
+        assert counters(limits) == 1
+
+    in_a_loop(flood())
+
+
+PAIRS = [
+    ("a/b", "c"),
+    ("a", "b/c"),
+    ("a", "c/b"),
+    ("b", "c/a"),
+    ("b", "1/a"),
+    ("1/a/b", ""),
+    ("a/30000000/1/1/minute", ""),
+    ("2001:db8::/64", ""),
+    ("2001:db8::", "64"),
+    ("64", "2001:db8::"),
+    ("", ""),
+    ("\n", ""),
+    ("\ud800", ""),
+]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_nobody_counts_as_somebody_else(shared: bool, request: pytest.FixtureRequest) -> None:
+    url = request.getfixturevalue("redis").url if shared else None
+
+    async def ask() -> None:
+        limits = limiter("1/minute", url, clock=Clock())
+        async with closing(limits):
+            for subject, avatar in PAIRS:
+                assert await allowed(limits, subject, avatar)
+            for subject, avatar in PAIRS:
+                assert not await allowed(limits, subject, avatar)
+
+    with capture_logs() as lines:
+        in_a_loop(ask())
+    assert lines == []
+
+
+def test_without_a_url_the_redis_client_is_not_even_loaded() -> None:
+    code = (
+        "import asyncio, sys\n"
+        "from edge_service.admission.rate_limits import RateLimiter\n"
+        "from edge_service.settings.parsers import parse_rate_limits\n"
+        "asyncio.run(RateLimiter(parse_rate_limits('1/minute')).count('a', ''))\n"
+        "sys.exit('redis' in sys.modules)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        CANARY,
+        f"http://:{CANARY}@127.0.0.1",
+        f"redis://:pass/{CANARY}@127.0.0.1:6379",
+        f"redis://:{CANARY}@127.0.0.1:{CANARY}",
+        f"redis://:{CANARY}@[127.0.0.1",
+        f"redis://:{CANARY}@127.0.0.1?db={CANARY}",
+        f"redis://:{CANARY}@127.0.0.1?{CANARY}=1",
+        f"redis://:{CANARY}@127.0.0.1?protocol=7",
+    ],
+)
+def test_an_unusable_url_is_refused_without_a_word_of_it(url: str) -> None:
+    with pytest.raises(ValueError, match=r"^must be a URL such as [^\n]+$") as caught:
+        limiter("1/minute", url)
+
+    assert CANARY not in str(caught.value)
+
+
+@pytest.mark.usefixtures("patient")
+def test_processes_share_one_limit(redis: RedisServer) -> None:
+    async def ask() -> None:
+        clock = Clock(1_800_000_030.0)
+        first, second = (limiter("4/minute", redis.url, clock=clock) for _ in range(2))
+        async with closing(first, second):
+            answers = [await allowed(one) for _ in range(3) for one in (first, second)]
+            assert answers == [True] * 4 + [False] * 2
+            assert (await refusal(second))["RateLimit"] == '"minute";r=0;t=30'
+            clock.now += 30
+            assert await allowed(first)
+
+    in_a_loop(ask())
+    with redis.client() as client:
+        keys = client.keys("*")
+        assert len(keys) == 2
+        assert all(key.startswith(b"sentifyd:") and 0 < client.ttl(key) <= 60 for key in keys)
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_limit_costs_one_round_trip(redis: RedisServer) -> None:
+    async def ask() -> None:
+        limits = limiter("1000/second;1000/minute", redis.url)
+        async with closing(limits):
+            for _ in range(50):
+                await limits.count("203.0.113.7", "")
+
+    with redis.client() as client:
+        client.script_load(limiting_script())
+        client.config_resetstat()
+        in_a_loop(ask())
+        stats = client.info("commandstats")
+    calls = {
+        name: stat["calls"] for name, stat in stats.items() if name != "cmdstat_config|resetstat"
+    }
+    assert calls.pop("cmdstat_evalsha") == 100
+    # The script's own commands cost no round trip.
+    assert set(calls) <= {"cmdstat_incrby", "cmdstat_expire"}
+
+
+def limiting_script() -> bytes:
+    from limits.aio.storage.redis.bridge import RedisBridge
+
+    return RedisBridge.SCRIPT_INCR_EXPIRE
+
+
+def test_a_rush_waits_for_few_connections(redis: RedisServer) -> None:
+    async def rush() -> None:
+        limits = limiter("500/minute", redis.url, clock=Clock())
+        async with closing(limits):
+            for _ in range(3):
+                answers = await asyncio.gather(*(allowed(limits) for _ in range(200)))
+            assert answers.count(True) == 100
+            with redis.client() as client:
+                # This client is one more.
+                assert len(client.client_list()) <= rate_limits.MAX_CONNECTIONS + 1
+
+    with capture_logs() as lines:
+        in_a_loop(rush())
+    assert lines == []
+
+
+@pytest.mark.usefixtures("patient")
+def test_closing_leaves_nothing_behind(redis: RedisServer) -> None:
+    limits = limiter("5/minute", redis.url)
+
+    async def ask() -> None:
+        await asyncio.gather(*(allowed(limits) for _ in range(20)))
+        await limits.close()
+        await limits.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    in_a_loop(ask())
+    with redis.client() as client:
+        assert len(client.client_list()) == 1
+    gc.collect()
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_connection_that_the_server_closed_is_no_outage(redis: RedisServer) -> None:
+    async def ask() -> None:
+        limits = limiter("50/minute", redis.url, clock=Clock())
+        async with closing(limits):
+            await asyncio.gather(*(allowed(limits) for _ in range(20)))
+            with redis.client() as client:
+                client.client_kill_filter(_type="normal", skipme=True)
+                client.script_flush()
+            answers = [await allowed(limits) for _ in range(31)]
+            assert answers == [True] * 30 + [False]
+
+    with capture_logs() as lines:
+        in_a_loop(ask())
+    assert lines == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
+    reported: list[bool] = []
+
+    async def load() -> None:
+        limits = limiter("999999/minute", redis.url, on_fallback=reported.append)
+        over = False
+        counted = 0
+
+        async def visit(subject: str) -> None:
+            nonlocal counted
+            while not over:
+                await limits.count(subject, "")
+                counted += 1
+                await asyncio.sleep(0.001)
+
+        async with closing(limits):
+            visitors = [asyncio.create_task(visit(f"10.0.0.{number}")) for number in range(40)]
+            await until_async(lambda: counted > 200)
+            await asyncio.to_thread(redis.stop)
+            await until_async(lambda: reported == [True])
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(redis.start)
+            await until_async(lambda: reported == [True, False])
+            seen = counted
+            await until_async(lambda: counted > seen + 200)
+            over = True
+            await asyncio.gather(*visitors)
+
+    with capture_logs() as lines:
+        in_a_loop(load())
+    assert reported == [True, False]
+    assert [line.pop("exception", None) for line in lines] == ["ConnectionError", None]
+    assert lines == [GONE, BACK]
+
+
+@pytest.mark.stress
+def test_a_hanging_redis_holds_up_one_request_a_second(redis: RedisServer) -> None:
+    async def timed(limits: RateLimiter) -> float:
+        began = time.perf_counter()
+        await limits.count("203.0.113.7", "")
+        return time.perf_counter() - began
+
+    async def load() -> None:
+        limits = limiter("999999/minute", redis.url)
+        async with closing(limits):
+            await limits.count("203.0.113.7", "")
+            redis.pause()
+            first = await timed(limits)
+            assert 0.2 < first < 0.9
+            # The second probe comes a second after the first failure, the third after this.
+            end = time.perf_counter() + 1.6
+            waits: list[float] = []
+            while time.perf_counter() < end:
+                waits += await asyncio.gather(*(timed(limits) for _ in range(10)))
+                await asyncio.sleep(0.005)
+            assert len([wait for wait in waits if wait > 0.2]) == 1
+            assert max(waits) < 0.9
+            redis.resume()
+
+    with capture_logs() as lines:
+        in_a_loop(load())
+    assert lines[0] == {**GONE, "exception": "TimeoutError"}
+    assert len(lines) == 1
+
+
+@pytest.mark.stress
+def test_a_rush_on_a_hanging_redis_waits_for_one_timeout_only(redis: RedisServer) -> None:
+    async def rush() -> None:
+        limits = limiter("999999/minute", redis.url)
+        async with closing(limits):
+            await asyncio.gather(*(allowed(limits) for _ in range(50)))
+            redis.pause()
+            began = time.perf_counter()
+            await asyncio.gather(*(limits.count(f"10.0.0.{n}", "") for n in range(200)))
+            # Else each of a dozen turns would wait for its own.
+            assert time.perf_counter() - began < 6 * redis_client.STEP_SECONDS
+            redis.resume()
+
+    with capture_logs() as lines:
+        in_a_loop(rush())
+    assert [line["event"] for line in lines] == ["redis_unavailable"]
+
+
+def out_of_memory(server: RedisServer) -> None:
+    with server.client() as client:
+        client.config_set("maxmemory", 1)
+
+
+def read_only(server: RedisServer) -> None:
+    with server.client() as client:
+        client.replicaof("127.0.0.1", server.port)
+
+
+def new_password(server: RedisServer) -> None:
+    with server.client() as client:
+        client.config_set("requirepass", "another")
+        client.client_kill_filter(_type="normal", skipme=True)
+
+
+@pytest.mark.parametrize(
+    ("harm", "exception"),
+    [
+        (out_of_memory, "OutOfMemoryError"),
+        (read_only, "ReadOnlyError"),
+        (new_password, "AuthenticationError"),
+        (RedisServer.stop, "ConnectionError"),
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_the_limit_goes_on_in_memory(
+    harm: Callable[[RedisServer], None],
+    exception: str,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    reported: list[bool] = []
+
+    async def ask(server: RedisServer) -> None:
+        limits = limiter("3/minute", server.url, on_fallback=reported.append, clock=Clock())
+        async with closing(limits):
+            assert await allowed(limits)
+            harm(server)
+            assert [await allowed(limits) for _ in range(4)] == [True, True, True, False]
+            await asyncio.sleep(0.1)
+            headers = await refusal(limits)
+            assert headers["Retry-After"] == "60"
+        assert CANARY not in f"{limits!r} {headers}"
+
+    with RedisServer(password=CANARY) as server, capture_logs() as lines:
+        in_a_loop(ask(server))
+    assert reported == [True]
+    assert lines == [{**GONE, "exception": exception}]
+    assert CANARY not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        b"-LOADING Redis is loading the dataset in memory\r\n",
+        b"-MASTERDOWN Link with MASTER is down\r\n",
+        b"-ERR whatever\r\n",
+        b"+OK\r\n",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"",
+    ],
+)
+@pytest.mark.usefixtures("impatient")
+def test_no_answer_of_redis_fails_a_request(reply: bytes) -> None:
+    async def misbehave(_: int) -> bytes:
+        return reply
+
+    async def ask() -> None:
+        async with impostor(misbehave) as url:
+            limits = limiter("2/minute", url, clock=Clock())
+            async with closing(limits):
+                for subject in ("a", "b"):
+                    answers = [await allowed(limits, subject) for _ in range(3)]
+                    assert answers == [True, True, False]
+                    await asyncio.sleep(0.1)
+
+    with capture_logs() as lines:
+        in_a_loop(ask())
+    assert [line["event"] for line in lines] == ["redis_unavailable"]
+
+
+@pytest.mark.stress
+def test_many_slow_answers_are_too_slow_as_well() -> None:
+    async def dawdle(_: int) -> bytes:
+        await asyncio.sleep(0.8 * redis_client.STEP_SECONDS)
+        return b":1\r\n"
+
+    async def ask() -> None:
+        async with impostor(dawdle) as url:
+            limits = limiter("9/second;9/minute;9/hour;9/day", url)
+            async with closing(limits):
+                began = time.perf_counter()
+                await limits.count("203.0.113.7", "")
+                assert time.perf_counter() - began < 0.75
+
+    with pytest.MonkeyPatch.context() as patch, capture_logs() as lines:
+        patch.setattr(rate_limits, "EXCHANGE_SECONDS", 0.5)
+        in_a_loop(ask())
+    assert lines == [{**GONE, "exception": "TimeoutError"}]
+
+
+@pytest.mark.usefixtures("patient")
+def test_an_answer_that_was_under_way_does_not_prove_that_redis_is_back() -> None:
+    reported: list[bool] = []
+
+    async def answer(number: int) -> bytes:
+        if number > 0:
+            return b"-ERR whatever\r\n"
+        await asyncio.sleep(0.2)
+        return b":1\r\n"
+
+    async def ask() -> None:
+        async with impostor(answer) as url:
+            limits = limiter("9/minute", url, on_fallback=reported.append)
+            async with closing(limits):
+                early = asyncio.create_task(limits.count("a", ""))
+                await asyncio.sleep(0)
+                await asyncio.gather(limits.count("b", ""), limits.count("c", ""), early)
+                assert reported == [True]
+
+    with capture_logs():
+        in_a_loop(ask())
+
+
+def test_connections_that_died_unseen_are_one_outage() -> None:
+    reported: list[bool] = []
+    known: set[int] = set()
+    dead: set[int] = set()
+
+    async def answer(number: int) -> bytes:
+        known.add(number)
+        # Long enough for the others to need connections of their own.
+        await asyncio.sleep(60 if number in dead else 0.02)
+        return b":1\r\n"
+
+    async def ask() -> None:
+        async with impostor(answer) as url:
+            limits = limiter("999/minute", url, on_fallback=reported.append)
+            async with closing(limits):
+                await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
+                assert len(known) == rate_limits.MAX_CONNECTIONS
+                dead.update(known)
+                await limits.count("a", "")
+                assert reported == [True]
+                await asyncio.sleep(rate_limits.REDIS_RETRY_SECONDS)
+                await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
+                await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
+                assert reported == [True, False]
+
+    with pytest.MonkeyPatch.context() as patch, capture_logs():
+        patch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
+        in_a_loop(ask())
+
+
+@pytest.mark.usefixtures("patient")
+def test_a_visitor_who_leaves_is_no_outage(redis: RedisServer) -> None:
+    async def leave() -> None:
+        limits = limiter("100/minute", redis.url, clock=Clock())
+        async with closing(limits):
+            await asyncio.gather(*(allowed(limits) for _ in range(20)))
+            redis.pause()
+            leaving = [asyncio.create_task(limits.count("203.0.113.7", "")) for _ in range(30)]
+            await asyncio.sleep(0.05)
+            for task in leaving:
+                task.cancel()
+            assert all(
+                isinstance(end, asyncio.CancelledError)
+                for end in await asyncio.gather(*leaving, return_exceptions=True)
+            )
+            redis.resume()
+            # Each gets the answer to its own question, and not the one that somebody left behind.
+            for number in range(40):
+                one, two = f"10.0.0.{number}", f"10.0.1.{number}"
+                await asyncio.gather(*(limits.count(one, "") for _ in range(99)))
+                assert await allowed(limits, one)
+                assert await allowed(limits, two)
+                assert not await allowed(limits, one)
+
+    with capture_logs() as lines:
+        in_a_loop(leave())
+    assert lines == []
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_probe_that_is_left_does_not_end_the_probing(redis: RedisServer) -> None:
+    reported: list[bool] = []
+
+    async def leave() -> None:
+        limits = limiter("100/minute", redis.url, on_fallback=reported.append)
+        async with closing(limits):
+            redis.pause()
+            await limits.count("203.0.113.7", "")
+            await asyncio.sleep(0.1)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(limits.count("203.0.113.7", ""), 0.05)
+            redis.resume()
+            await asyncio.sleep(0.1)
+            await limits.count("203.0.113.7", "")
+        assert reported == [True, False]
+
+    in_a_loop(leave())

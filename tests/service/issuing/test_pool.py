@@ -1,0 +1,513 @@
+"""The policy `pool`: an hour of it in virtual time, and visitors over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from email.utils import formatdate
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import requests
+from structlog.testing import capture_logs
+
+from edge_service.errors import UpstreamRejected, UpstreamUnreachable
+from edge_service.issuing import pool as pool_module
+from edge_service.issuing.pool import Pool
+from edge_service.sandbox.app import Sandbox
+from edge_service.sandbox.faults import Fault
+from edge_service.upstream.grant import Grant
+from tests.support.clocks import Clock, in_virtual_time, now
+from tests.support.grants import FIRST, FakeUpstream, at_work, refresh, rejected
+from tests.support.service import StartService, claims_of, crowd_of, is_ready, metric
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
+
+
+def pool_of(upstream: FakeUpstream, size: int, hits: list[bool] | None = None) -> Pool:
+    note = [] if hits is None else hits
+    return Pool(upstream, size, 4, note.append, clock=now)
+
+
+def test_visitors_get_what_was_made_before_they_came() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(seconds=0.5), list[bool]()
+        pool = pool_of(upstream, 5, hits)
+        assert (pool.level, pool.age) == (0, 0)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(10)
+            assert (upstream.logins, pool.level) == (5, 5)
+            assert 5 < pool.age < 10
+
+            came = now()
+            grants = [await pool.issue(FIRST) for _ in range(4)]
+            grants.append(await pool.issue(refresh(grants[0])))
+            assert now() == came
+            assert len({grant.access_token for grant in grants}) == 5
+            assert len({grant.refresh_token for grant in grants}) == 5
+            assert hits == [True] * 5
+
+            await pool.issue(FIRST)
+            assert hits[5:] == [False]
+            assert now() == came + upstream.seconds
+            await asyncio.sleep(10)
+            assert (upstream.logins, pool.level) == (11, 5)
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("size", [1, 30, 300])
+def test_a_grant_is_handed_out_once_however_visitors_come_and_go(size: int) -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(seconds=0.3), list[bool]()
+        pool = pool_of(upstream, size, hits)
+        grants: list[Grant] = []
+
+        async def visitor() -> None:
+            await asyncio.sleep(random.uniform(0, 2))
+            grants.append(await pool.issue(FIRST))
+
+        async with at_work(pool, upstream):
+            await asyncio.sleep(12)
+            at_once = [asyncio.create_task(pool.issue(FIRST)) for _ in range(200)]
+            for task in at_once[::5]:
+                task.cancel()
+            over_time = [asyncio.create_task(visitor()) for _ in range(200)]
+            await asyncio.sleep(1)
+            for lost_visitor in over_time[::5]:
+                lost_visitor.cancel()
+            done = await asyncio.gather(*at_once, *over_time, return_exceptions=True)
+            grants += [grant for grant in done if isinstance(grant, Grant)]
+            lost = sum(isinstance(grant, asyncio.CancelledError) for grant in done)
+
+            assert 40 <= lost <= 80
+            assert len(grants) == 400 - lost
+            assert len({grant.access_token for grant in grants}) == len(grants)
+            assert hits.count(True) >= min(size, 90)
+
+    in_virtual_time(visit())
+
+
+def test_every_grant_has_four_fifths_of_its_life_left() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(seconds=0.2), list[bool]()
+        pool = pool_of(upstream, 10, hits)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(5)
+            ages = []
+            for _ in range(300):
+                await asyncio.sleep(random.expovariate(1.0))
+                issued = await pool.issue(FIRST)
+                ages.append(upstream.age(issued))
+                assert issued.expires_in is not None
+                assert 80 <= issued.expires_in <= 100 - ages[-1]
+            assert max(ages) <= 20
+            assert hits.count(True) > 250
+            # Of ten with twenty seconds each, and not as fast as it could be.
+            assert upstream.logins < 2 * 300
+
+    in_virtual_time(visit())
+
+
+def test_one_that_grew_old_while_nobody_looked_is_not_handed_out() -> None:
+    async def visit() -> None:
+        upstream, clock = FakeUpstream(), Clock(0.0)
+        pool = Pool(upstream, 3, clock=clock)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(1)
+            clock.now = 19.5
+            assert (await pool.issue(FIRST)).access_token == "access-1"
+            clock.now = 20.5
+            assert pool.level == 0
+            assert (await pool.issue(FIRST)).access_token == "access-4"
+
+    in_virtual_time(visit())
+
+
+def test_it_stays_full_while_nobody_comes() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 4)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(10)
+            for _ in range(100):
+                await asyncio.sleep(random.uniform(5, 15))
+                assert pool.level >= 1
+                assert pool.age <= 20.1
+            # Four grants last for twenty seconds each.
+            assert upstream.logins <= 4 * (now() - 1000) / 20 + 8
+
+    in_virtual_time(visit())
+
+
+def test_the_rate_of_refilling_is_bounded_and_jitters() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 1000)
+        async with at_work(pool, upstream):
+            for _ in range(100):
+                # A crowd that drains it does not make it any faster.
+                await asyncio.sleep(0.1)
+                while pool.level:
+                    await pool.issue(FIRST)
+        gaps = upstream.gaps()
+        assert min(gaps) >= 0.05 - 1e-6
+        assert max(gaps) <= 0.15 + 1e-6
+        assert max(gaps) - min(gaps) > 0.05
+        assert 80 <= upstream.logins <= 125
+
+    in_virtual_time(visit())
+
+
+def test_few_logins_are_under_way_at_once() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=10, expires_in=1000)
+        pool = pool_of(upstream, 100)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(60)
+            assert upstream.most_under_way == 4
+            assert pool.level >= 16
+
+    in_virtual_time(visit())
+
+
+def test_no_more_logins_than_there_is_room() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=10)
+        pool = pool_of(upstream, 2)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(9)
+            assert upstream.logins == 2
+            await asyncio.sleep(5)
+            assert (upstream.logins, pool.level) == (2, 2)
+
+    in_virtual_time(visit())
+
+
+def test_an_outage_is_met_with_patience_and_survived() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(seconds=0.1), list[bool]()
+        pool = pool_of(upstream, 10, hits)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(5)
+            upstream.failure = UpstreamUnreachable()
+            before = upstream.logins
+            for _ in range(10):
+                # What is there is handed out all the same.
+                await pool.issue(FIRST)
+            assert hits == [True] * 10
+            with pytest.raises(UpstreamUnreachable):
+                await pool.issue(FIRST)
+            await asyncio.sleep(3600)
+            tried = upstream.begun[before + 1 :]
+            waits = [after - first for first, after in pairwise(tried[4:])]
+            # Doubled from a second to a minute, with half of that as jitter.
+            assert 40 <= len(waits) <= 70
+            assert waits[0] > 1
+            assert all(after > 1.2 * first for first, after in pairwise(waits) if first < 30)
+            assert min(waits[8:]) >= 60
+            assert max(waits) <= 91
+            assert max(waits) - min(waits[8:]) > 5
+
+            upstream.failure = None
+            assert (await pool.issue(FIRST)).access_token in upstream.born
+            recovered = now()
+            while pool.level < 10:
+                await asyncio.sleep(0.1)
+            assert now() - recovered <= 93
+
+            # The next outage is a new one.
+            upstream.failure = UpstreamUnreachable()
+            await pool.issue(FIRST)
+            before = upstream.logins
+            await asyncio.sleep(3)
+            assert upstream.logins >= before + 2
+
+    in_virtual_time(visit())
+
+
+def test_logins_that_fail_together_count_as_one_failure() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=1)
+        pool = pool_of(upstream, 10)
+        upstream.failure = UpstreamUnreachable()
+        async with at_work(pool, upstream):
+            await asyncio.sleep(3.2)
+            assert upstream.most_under_way == 4
+            assert upstream.logins >= 5
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("form", ["120", "date"])
+def test_upstream_may_say_how_long_to_wait(form: str) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.3)
+        pool = pool_of(upstream, 20)
+        async with at_work(pool, upstream):
+            while upstream.under_way < 2:
+                await asyncio.sleep(0.01)
+            # Those under way still succeed, which proves nothing.
+            header = form if form == "120" else _in_seconds(125)
+            upstream.failure = rejected(429, header)
+            while pool.level < 2:
+                await asyncio.sleep(0.01)
+            refused = now() + 0.3
+            await asyncio.sleep(1)
+            upstream.failure = None
+            tried = upstream.logins
+            while upstream.logins == tried:
+                await asyncio.sleep(1)
+            assert upstream.begun[-1] >= refused + 115
+            await asyncio.sleep(30)
+            assert pool.level == 20
+
+    in_virtual_time(visit())
+
+
+def _in_seconds(seconds: float) -> str:
+    import time
+
+    return formatdate(time.time() + seconds, usegmt=True)
+
+
+@pytest.mark.parametrize("header", ["99999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
+def test_an_absurd_wait_is_an_hour_and_a_half_at_most(header: str) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=86_400)
+        pool = pool_of(upstream, 1)
+        upstream.failure = rejected(503, header)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(3600)
+            assert upstream.logins == 1
+            upstream.failure = None
+            await asyncio.sleep(1810)
+            assert pool.level == 1
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("header", ["Fri, 31 Dec 1999 23:59:59 GMT", "Abc, 99 Xyz 9999", ""])
+def test_a_wait_that_is_none(header: str) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 1)
+        upstream.failure = rejected(503, header)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(3)
+            assert upstream.logins >= 2
+
+    in_virtual_time(visit())
+
+
+def test_nothing_ends_the_filler() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 3)
+        upstream.failure = RuntimeError("canary")
+        async with at_work(pool, upstream):
+            await asyncio.sleep(1)
+            assert upstream.logins == 1
+            upstream.failure = None
+            await asyncio.sleep(95)
+            levels = [pool.level]
+            while max(levels) < 3 and len(levels) < 20:
+                await asyncio.sleep(0.1)
+                levels.append(pool.level)
+            assert max(levels) == 3
+
+    with capture_logs() as logs:
+        in_virtual_time(visit())
+    assert [line["event"] for line in logs] == ["pool_not_filled"]
+    assert logs[0]["exception"] == "RuntimeError"
+    assert "canary" not in str(logs)
+
+
+def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=None)
+        pool = pool_of(upstream, 2)
+        async with at_work(pool, upstream):
+            # Supposed to live for 55 seconds.
+            await asyncio.sleep(10)
+            issued = await pool.issue(FIRST)
+            assert issued.expires_in is None
+            assert upstream.logins == 2
+            await asyncio.sleep(100)
+            assert upstream.age(await pool.issue(FIRST)) <= 11
+
+    in_virtual_time(visit())
+
+
+def test_ready_once_it_was_full_and_always_after() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=1)
+        pool = pool_of(upstream, 8)
+        async with at_work(pool, upstream):
+            while pool.level < 8:
+                assert not pool.ready
+                await asyncio.sleep(0.01)
+            assert pool.ready
+            while pool.level:
+                await pool.issue(FIRST)
+            assert pool.ready
+
+    in_virtual_time(visit())
+
+
+def test_ready_when_grants_do_not_live_long_enough_to_fill_it() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=20)
+        pool = pool_of(upstream, 1000)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(3.5)
+            assert not pool.ready
+            await asyncio.sleep(1.5)
+            assert pool.ready
+            assert 20 <= pool.level <= 80
+
+    in_virtual_time(visit())
+
+
+def test_closing_ends_logins_and_forgets_grants() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=5)
+        pool = pool_of(upstream, 10)
+        async with at_work(pool, upstream):
+            await asyncio.sleep(6)
+            assert pool.level >= 1
+            assert upstream.under_way >= 1
+        assert pool.level == 0
+        logins = upstream.logins
+        await asyncio.sleep(60)
+        assert upstream.logins == logins
+
+    in_virtual_time(visit())
+
+
+def test_closing_one_that_never_began() -> None:
+    async def visit() -> None:
+        await pool_of(FakeUpstream(), 3).close()
+
+    in_virtual_time(visit())
+
+
+def test_starting_twice_is_starting_once() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 3)
+        pool.start()
+        async with at_work(pool, upstream):
+            await asyncio.sleep(5)
+            assert upstream.logins == 3
+
+    in_virtual_time(visit())
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pool that fills as soon as a busy machine lets it."""
+    monkeypatch.setattr(pool_module, "REFILL_SECONDS", 0.01)
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_burst_of_visitors(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    sandbox.fault = Fault("delay", seconds=0.05)
+    variables = {"TOKEN_POLICY": "pool", "TOKEN_POOL_SIZE": "40", "RATE_LIMIT": "1000/minute"}
+    service = start_service(sandbox_url, **variables)
+    assert not is_ready(service)
+    until(lambda: is_ready(service))
+    assert metric(service, "sentifyd_edge_pool_level{") >= 38
+    # From here on a login would never end in time, so all that is quick is from the pool.
+    sandbox.fault = Fault("delay", seconds=20)
+    issued = crowd_of(service, 35)
+    sandbox.fault = Fault("delay", seconds=0.05)
+
+    assert len(set(issued)) == 35
+    assert all(sandbox.mint.check_access_token(token) for token in issued)
+    hits = 'sentifyd_edge_grants_total{avatar="(default)",policy="pool",result='
+    assert metric(service, hits + '"hit"') == 35
+    assert metric(service, hits + '"miss"') == 0
+
+
+@pytest.mark.usefixtures("quick")
+def test_more_visitors_than_grants(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    service = start_service(
+        sandbox_url, TOKEN_POLICY="pool", TOKEN_POOL_SIZE="5", RATE_LIMIT="1000/minute"
+    )
+    until(lambda: is_ready(service))
+
+    issued = crowd_of(service, 50)
+
+    assert len(set(issued)) == 50
+    assert sandbox.logins >= 50
+
+
+@pytest.mark.usefixtures("quick")
+def test_an_outage_does_not_reach_visitors_while_the_pool_lasts(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    service = start_service(sandbox_url, TOKEN_POLICY="pool", TOKEN_POOL_SIZE="8")
+    until(lambda: is_ready(service))
+    sandbox.fault = Fault("status", status=500)
+
+    assert [service.get().status_code for _ in range(9)] == [200] * 8 + [500]
+
+    sandbox.fault = None
+    assert service.get().status_code == 200
+    until(lambda: metric(service, "sentifyd_edge_pool_level{") == 8)
+
+
+@pytest.mark.usefixtures("quick")
+def test_each_avatar_has_a_pool_of_its_own(
+    start_service: StartService, sandbox_url: str, tmp_path: Path
+) -> None:
+    tables = [f'[[avatars]]\nid = "{name}"\nkey = "{KEY}"\navatar_id = "{name}"' for name in "ab"]
+    path = tmp_path / "avatars.toml"
+    path.write_text("\n".join(tables))
+    service = start_service(
+        sandbox_url,
+        AVATARS_FILE=str(path),
+        TOKEN_POLICY="pool",
+        TOKEN_POOL_SIZE="3",
+        AVATAR_ID="c",
+    )
+    until(lambda: is_ready(service))
+
+    for path_, name in (("", "c"), ("/a", "a"), ("/b", "b")):
+        for _ in range(4):
+            answer = requests.get(service.url + path_, headers={"Origin": ORIGIN}, timeout=5)
+            assert claims_of(answer.json()["tokens"]["accessToken"])["sub"] == name
+
+
+def test_a_rejected_visitor_hears_it_himself() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 2)
+        upstream.failure = rejected(401)
+        async with at_work(pool, upstream):
+            with pytest.raises(UpstreamRejected) as caught:
+                await pool.issue(FIRST)
+            assert caught.value.status == 401
+
+    in_virtual_time(visit())
+
+
+def test_an_upstream_that_is_unavailable_keeps_nobody_else_from_being_ready() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 3)
+        upstream.failure = UpstreamUnreachable()
+        async with at_work(pool, upstream):
+            await asyncio.sleep(29)
+            assert not pool.ready
+            await asyncio.sleep(2)
+            assert pool.ready
+            assert pool.level == 0
+
+    in_virtual_time(visit())

@@ -1,0 +1,387 @@
+"""SIGHUP: other avatars from one moment to the next, and no visitor who notices."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import operator
+import re
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+import pytest
+import requests
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+
+from edge_service.issuing.avatars import MAX_PARALLEL_REFILLS, Avatars
+from edge_service.server.http_protocol import MAX_PIPELINED
+from edge_service.settings import Settings
+from edge_service.telemetry.metrics import Metrics
+from tests.support.avatars import (
+    DOCS,
+    SHOP,
+    SHOP_ORIGIN,
+    Upstream,
+    allowed,
+    avatar,
+    owner,
+    whose,
+    written,
+)
+from tests.support.processes import Command
+from tests.support.servers import serving
+from tests.support.service import Running, Service, is_ready
+from tests.support.settings import KEY, ORIGIN, avatar_settings
+from tests.support.waiting import PATIENCE, until
+
+NEW = "canary-key-new"
+SERVE = ("sentifyd-edge", "serve", "--port", "0")
+
+
+class Reloaded(Running):
+    """A service of its own process, and the file that it reads again."""
+
+    def __init__(self, command: Command, folder: Path) -> None:
+        super().__init__(command)
+        self._folder = folder
+
+    def reload(self, content: str) -> str:
+        """Write the file, send the signal, and wait for the line with the result."""
+        written(self._folder, content)
+        self.command.send(signal.SIGHUP)
+        return self.command.wait_for("avatars_(not_)?reloaded", PATIENCE).string
+
+    def metrics(self) -> str:
+        return requests.get(f"{self.base}/metrics", timeout=PATIENCE).text
+
+
+Start = Callable[..., Reloaded]
+
+
+@pytest.fixture
+def upstream() -> Iterator[Upstream]:
+    upstream = Upstream()
+    with serving(upstream.app()) as upstream.url:
+        yield upstream
+
+
+@pytest.fixture
+def start(upstream: Upstream, tmp_path: Path) -> Iterator[Start]:
+    with ExitStack() as stack:
+
+        def start(content: str, **variables: str) -> Reloaded:
+            environ = {
+                "AVATARS_FILE": str(written(tmp_path, content)),
+                "ALLOWED_ORIGINS": ORIGIN,
+                "SENTIFYD_BACKEND": upstream.url,
+                "RATE_LIMIT": "999999/hour",
+                "UPSTREAM_TIMEOUT": str(PATIENCE),
+                **variables,
+            }
+            return Reloaded(stack.enter_context(Command(*SERVE, **environ)), tmp_path)
+
+        yield start
+
+
+def reloads(service: Reloaded) -> dict[str, int]:
+    """What the metrics count, by result, as far as it is more than none."""
+    line = r'^sentifyd_edge_reloads_total{result="(\w+)"} (\d+)'
+    found = re.findall(line, service.metrics(), re.MULTILINE)
+    return {result: int(number) for result, number in found if number != "0"}
+
+
+def test_avatars_come_and_go_and_change(start: Start) -> None:
+    service = start(avatar("docs", DOCS) + avatar("shop", SHOP))
+    assert owner(service.get("/docs")) == whose(DOCS)
+    assert service.get("/more").status_code == 404
+
+    reported = service.reload(
+        avatar("docs", NEW, allowed_origins=[SHOP_ORIGIN]) + avatar("more", SHOP)
+    )
+
+    assert "avatars_reloaded" in reported
+    assert owner(service.get("/docs", origin=SHOP_ORIGIN)) == whose(NEW)
+    refused = service.get("/docs", origin=ORIGIN)
+    assert (refused.status_code, allowed(refused)) == (403, None)
+    assert owner(service.get("/more")) == whose(SHOP)
+    assert service.get("/shop").status_code == 404
+    assert "canary" not in service.command.output
+
+
+def test_a_key_file_is_read_again(start: Start, tmp_path: Path) -> None:
+    content = avatar("docs", "", key_file="docs.key")
+    (tmp_path / "docs.key").write_text(DOCS)
+    service = start(content)
+    assert owner(service.get()) == whose(DOCS)
+
+    (tmp_path / "docs.key").write_text(NEW)
+    service.reload(content)
+
+    assert owner(service.get()) == whose(NEW)
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (f"key = = {NEW}", ["AVATARS_FILE: the file is not TOML (at line 1, column 7)"]),
+        (f'default = ["{NEW}"]\n{avatar("docs", NEW)}', ["AVATARS_FILE: default must be the id"]),
+        (
+            avatar("docs", NEW, policy=NEW) + avatar("docs", ""),
+            [
+                "avatar 1: policy must be",
+                "avatar 2: key_file is missing",
+                "avatar 2: id is already used",
+            ],
+        ),
+    ],
+)
+def test_a_bad_file_changes_nothing_and_is_reported(
+    start: Start, content: str, why: list[str]
+) -> None:
+    service = start(avatar("docs", DOCS))
+
+    reported = json.loads(service.reload(content))
+
+    assert (reported["event"], reported["level"]) == ("avatars_not_reloaded", "error")
+    assert len(reported["problems"]) == len(why)
+    for problem, beginning in zip(reported["problems"], why, strict=True):
+        assert beginning in problem
+    assert owner(service.get("/docs")) == whose(DOCS)
+    assert reloads(service) == {"failed": 1}
+    assert "avatars_reloaded" in service.reload(avatar("docs", NEW))
+    assert owner(service.get("/docs")) == whose(NEW)
+    assert reloads(service) == {"failed": 1, "ok": 1}
+    assert service.command.stop() == 0
+    assert "canary" not in service.command.output
+    assert "Traceback" not in service.command.output
+
+
+def test_rules_that_visitors_rely_on_stand_against_a_new_file(start: Start) -> None:
+    service = start(avatar("docs", DOCS), VISITOR_AUTH="forwarded", TRUSTED_PROXIES="127.0.0.0/8")
+
+    reported = service.reload(avatar("docs", DOCS, policy="shared"))
+
+    assert "TOKEN_POLICY shared gives every visitor the same tokens" in reported
+    assert len({service.get(X_Forwarded_User="anna").text for _ in range(2)}) == 2
+
+
+@contextmanager
+def under_way(service: Service, upstream: Upstream, key: str, path: str) -> Iterator[list[str]]:
+    """A request whose login lasts until the block ends; then the list holds whose token it got."""
+    owners: list[str] = []
+    with ThreadPoolExecutor(1) as pool:
+        with upstream.holding(key) as arrived:
+            request = pool.submit(service.get, path)
+            assert arrived.wait(PATIENCE)
+            yield owners
+        owners.append(owner(request.result()))
+
+
+def test_a_request_under_way_ends_with_the_avatar_that_it_began_with(
+    start: Start, upstream: Upstream
+) -> None:
+    service = start(avatar("docs", DOCS) + avatar("shop", SHOP))
+    with under_way(service, upstream, DOCS, "/docs") as owners:
+        service.reload(avatar("docs", NEW) + avatar("shop", SHOP))
+        assert owner(service.get("/docs")) == whose(NEW)
+    assert owners == [whose(DOCS)]
+
+    with under_way(service, upstream, NEW, "/docs") as owners:
+        service.reload(avatar("shop", SHOP))
+        assert service.get("/docs").status_code == 404
+    assert owners == [whose(NEW)]
+
+
+def test_avatars_that_leave_an_upstream_together_do_not_end_each_other_s_requests(
+    start: Start, upstream: Upstream
+) -> None:
+    other = Upstream()
+    with serving(other.app()) as other.url:
+        service = start(avatar("shop", SHOP) + avatar("docs", DOCS) + avatar("more", NEW))
+        with under_way(service, upstream, DOCS, "/docs") as owners:
+            service.reload("".join(avatar(n, NEW, backend=other.url) for n in ("docs", "shop")))
+            # By now the two that nobody used are gone.
+            assert owner(service.get("/docs")) == whose(NEW)
+            assert owner(service.get("/shop")) == whose(NEW)
+        assert owners == [whose(DOCS)]
+        assert other.keys == [NEW, NEW]
+        # The upstream is gone from the metrics once nobody uses it.
+        until(lambda: upstream.url not in service.metrics())
+        assert other.url in service.metrics()
+        assert service.command.stop() == 0
+    assert "Traceback" not in service.command.output
+
+
+def test_no_request_fails_during_reloads(start: Start) -> None:
+    def content(number: int) -> str:
+        policy = ("direct", "shared", "pool")[number % 3]
+        return (
+            avatar("docs", f"canary-key-{number}")
+            + avatar("shop", SHOP, policy=policy)
+            + (avatar("more", NEW, allowed_origins=[SHOP_ORIGIN]) if number % 2 else "")
+        )
+
+    service = start(content(0), TOKEN_POOL_SIZE="2")
+    over = threading.Event()
+    seen: dict[str, set[str]] = {"/docs": set(), "/shop": set()}
+
+    def visit(path: str) -> None:
+        with requests.Session() as session:
+            while not over.is_set():
+                headers = {"Origin": ORIGIN}
+                answer = session.get(service.url + path, headers=headers, timeout=PATIENCE)
+                seen[path].add(owner(answer))
+
+    with ThreadPoolExecutor(4) as pool:
+        visits = [pool.submit(visit, path) for path in ("/docs", "/shop") * 2]
+        try:
+            for number in range(6):
+                if number:
+                    assert "avatars_reloaded" in service.reload(content(number))
+                until(partial(operator.contains, seen["/docs"], whose(f"canary-key-{number}")))
+        finally:
+            over.set()
+        for finished in visits:
+            finished.result()
+
+    assert seen["/docs"] == {whose(f"canary-key-{number}") for number in range(6)}
+    assert seen["/shop"] == {whose(SHOP)}
+    assert owner(service.get("/docs")) == whose("canary-key-5")
+    assert service.command.stop() == 0
+    assert "Traceback" not in service.command.output
+    assert '"status":500' not in service.command.output.replace(" ", "")
+
+
+def test_new_origins_cost_no_login(start: Start, upstream: Upstream) -> None:
+    def content(*origins: str) -> str:
+        return avatar("docs", DOCS, policy="shared", allowed_origins=origins) + avatar(
+            "shop", SHOP, policy="pool", allowed_origins=origins
+        )
+
+    service = start(content(ORIGIN), TOKEN_POOL_SIZE="2")
+    until(lambda: is_ready(service))
+    before = service.get("/docs").json()
+    assert sorted(upstream.keys) == [DOCS, SHOP, SHOP]
+
+    service.reload(content(ORIGIN, SHOP_ORIGIN))
+
+    assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200
+    assert service.get("/docs", origin=SHOP_ORIGIN).json() == before
+    assert sorted(upstream.keys) == [DOCS, SHOP, SHOP]
+    pooled = service.get("/shop", origin=SHOP_ORIGIN)
+    assert int(pooled.json()["tokens"]["accessToken"].partition("-")[2]) in {
+        number for number, key in enumerate(upstream.keys[:3], 1) if key == SHOP
+    }
+
+
+def test_a_pool_that_is_removed_logs_in_no_more(start: Start, upstream: Upstream) -> None:
+    docs = avatar("docs", DOCS)
+    service = start(docs + avatar("shop", SHOP, policy="pool"), TOKEN_POOL_SIZE="1000")
+    until(lambda: len(upstream.keys) > 2)
+    assert 'pool_level{avatar="shop"}' in service.metrics()
+
+    with upstream.holding(SHOP):
+        # So that none can still be on its way when they are counted.
+        until(lambda: upstream.held == MAX_PARALLEL_REFILLS)
+        count = upstream.keys.count(SHOP)
+        service.reload(docs)
+        assert owner(service.get("/docs")) == whose(DOCS)
+    assert "pool_level{" not in service.metrics()
+    assert service.get("/shop").status_code == 404
+    # More time than the pool's filler lets pass between two logins.
+    threading.Event().wait(0.4)
+    assert upstream.keys.count(SHOP) == count
+
+
+class Talkative(Upstream):
+    """Its answers are so large that a few fill all buffers on their way."""
+
+    async def _login(self, request: Request) -> Response:
+        answer = json.loads(bytes((await super()._login(request)).body))
+        answer["data"]["avatar_params"] = {"text": "a" * 250_000}
+        return JSONResponse(answer)
+
+
+def issued(service: Reloaded) -> int:
+    """Grants that were asked of the pool so far."""
+    line = r'^sentifyd_edge_grants_total{.*policy="pool".*} (\d+)'
+    return sum(map(int, re.findall(line, service.metrics(), re.MULTILINE)))
+
+
+def test_a_visitor_who_does_not_read_keeps_no_removed_key_at_work(start: Start) -> None:
+    """He has his grant; what he does with the answer is no reason to log in again."""
+    requested = MAX_PIPELINED
+    upstream = Talkative()
+    with serving(upstream.app()) as upstream.url, socket.socket() as visitor:
+        service = start(
+            avatar("docs", DOCS, policy="pool"),
+            TOKEN_POOL_SIZE="1000",
+            SENTIFYD_BACKEND=upstream.url,
+        )
+        visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        visitor.connect(("127.0.0.1", int(service.base.rpartition(":")[2])))
+        visitor.sendall(
+            f"GET /request_tokens/docs HTTP/1.1\r\nHost: x\r\nOrigin: {ORIGIN}\r\n\r\n".encode()
+            * requested
+        )
+        counts = [0]
+
+        def is_stuck() -> bool:
+            threading.Event().wait(0.2)
+            counts.append(issued(service))
+            return counts[-1] == counts[-2] > 0
+
+        until(is_stuck)
+        assert counts[-1] < requested
+
+        service.reload(avatar("docs", NEW))
+
+        assert owner(service.get("/docs")) == whose(NEW)
+        # What was on its way may still arrive; the filler itself would begin ten in a second.
+        threading.Event().wait(0.3)
+        count = upstream.keys.count(DOCS)
+        threading.Event().wait(0.6)
+        assert upstream.keys.count(DOCS) == count
+        # All this while he was in the middle of his answers.
+        assert issued(service) == counts[-1]
+        assert visitor.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_new_pool_does_not_take_the_service_out_of_a_load_balancer(
+    start: Start, upstream: Upstream
+) -> None:
+    docs = avatar("docs", DOCS)
+    service = start(docs)
+    with upstream.holding(SHOP):
+        service.reload(docs + avatar("shop", SHOP, policy="pool"))
+        assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200
+
+
+def test_a_pool_that_is_still_leaving_ends_with_the_service() -> None:
+    async def work() -> None:
+        avatars = Avatars(Settings(avatars={"": avatar_settings(policy="pool")}), Metrics(), None)
+        avatars.start()
+        found = avatars.find("")
+        assert found is not None
+        with found.context.in_use():
+            avatars.replace({})
+            await avatars.close()
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    # In a thread of its own: a browser test may have left a loop running in this one.
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work()).result()
+
+
+def test_without_a_file_the_signal_ends_the_process_as_ever() -> None:
+    with Command(*SERVE, AVATAR_API_KEY=KEY, ALLOWED_ORIGINS=ORIGIN) as command:
+        command.port()
+        command.send(signal.SIGHUP)
+        assert command.wait() == -signal.SIGHUP

@@ -1,0 +1,474 @@
+"""The policy `shared`: hours of it in virtual time, and a herd over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from structlog.testing import capture_logs
+
+from edge_service.errors import ServiceError, UpstreamRejected, UpstreamUnreachable
+from edge_service.issuing.policy import GrantRequest
+from edge_service.issuing.shared import Shared
+from edge_service.sandbox.app import Sandbox
+from edge_service.sandbox.faults import Fault
+from edge_service.sealing import new_key
+from edge_service.upstream.grant import Grant
+from tests.support.clocks import in_virtual_time, now
+from tests.support.grants import FIRST, FakeUpstream, at_work, refresh, rejected
+from tests.support.service import StartService, access_token, assert_error, claims_of, crowd_of, jwt
+from tests.support.settings import KEY, ORIGIN
+from tests.support.waiting import until
+
+
+def shared_by(upstream: FakeUpstream, hits: list[bool] | None = None) -> Shared:
+    note = [] if hits is None else hits
+    return Shared(upstream, None, note.append, clock=now)
+
+
+async def crowd(shared: Shared, visitors: int, request: GrantRequest = FIRST) -> list[Any]:
+    asked = (shared.issue(request) for _ in range(visitors))
+    return await asyncio.gather(*asked, return_exceptions=True)
+
+
+def test_a_thousand_callers_on_a_cold_cache_cause_one_login() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(seconds=0.5), list[bool]()
+        shared = shared_by(upstream, hits)
+        assert shared.ready
+        async with at_work(shared, upstream):
+            await asyncio.sleep(3600)
+            assert upstream.logins == 0
+
+            grants = await crowd(shared, 1000)
+            assert upstream.logins == 1
+            assert {grant.access_token for grant in grants} == {"access-1"}
+            assert hits == [False] * 1000
+
+            came = now()
+            assert (await shared.issue(FIRST)).access_token == "access-1"
+            assert now() == came
+            assert hits[1000:] == [True]
+            assert upstream.logins == 1
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("leaving", [1, 500, 1000])
+def test_callers_who_leave_take_nothing_with_them(leaving: int) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.5)
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            callers = [asyncio.create_task(shared.issue(FIRST)) for _ in range(1000)]
+            await asyncio.sleep(0.2)
+            for caller in callers[:leaving]:
+                caller.cancel()
+            done = await asyncio.gather(*callers, return_exceptions=True)
+            assert sum(isinstance(one, asyncio.CancelledError) for one in done) == leaving
+            assert {one.access_token for one in done if isinstance(one, Grant)} <= {"access-1"}
+            await asyncio.sleep(0.5)
+            assert (await shared.issue(FIRST)).access_token == "access-1"
+            assert upstream.logins == 1
+
+    in_virtual_time(visit())
+
+
+def test_expires_in_is_what_remains() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            reported = []
+            for _ in range(4):
+                issued = await shared.issue(FIRST)
+                # The same object within a second, so that its answer can be kept.
+                assert await shared.issue(FIRST) is issued
+                reported.append(issued.expires_in)
+                await asyncio.sleep(10.4)
+            assert reported == [100, 89, 79, 68]
+
+    in_virtual_time(visit())
+
+
+def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=None)
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            first = await shared.issue(FIRST)
+            await asyncio.sleep(20)
+            assert await shared.issue(FIRST) is first
+            assert first.expires_in is None
+
+    in_virtual_time(visit())
+
+
+async def walk(
+    shared: Shared, upstream: FakeUpstream, seconds: float, step: Callable[[], float]
+) -> list[float]:
+    """How old the grants were that visitors got in this time."""
+    ages, until = [], now() + seconds
+    while now() < until:
+        issued = await shared.issue(FIRST)
+        ages.append(upstream.age(issued))
+        await asyncio.sleep(step())
+    return ages
+
+
+@pytest.mark.parametrize(
+    ("life", "early"), [(100.0, (20, 40)), (600.0, (30, 60)), (10.0, (2, 4)), (None, (11, 22))]
+)
+def test_it_is_renewed_early_at_a_random_moment_while_visitors_get_the_old_one(
+    life: float | None, early: tuple[float, float]
+) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=1.0, expires_in=life)
+        shared, whole = shared_by(upstream), life or 55
+        async with at_work(shared, upstream):
+            await shared.issue(FIRST)
+            for number in range(1, 20):
+                while upstream.logins == number:
+                    came = now()
+                    issued = await shared.issue(FIRST)
+                    assert now() == came
+                    assert issued.access_token == f"access-{number}"
+                    await asyncio.sleep(whole / 2000)
+                while upstream.under_way:
+                    issued = await shared.issue(FIRST)
+                    assert issued.access_token == f"access-{number}"
+                    await asyncio.sleep(0.05)
+                await asyncio.sleep(0.001)
+                assert (await shared.issue(FIRST)).access_token == f"access-{number + 1}"
+        ages = [gap - 1 for gap in upstream.gaps()]
+        before = [whole - age for age in ages]
+        assert early[0] - 0.4 <= min(before)
+        assert max(before) <= early[1] + 0.1
+        assert max(before) - min(before) > (early[1] - early[0]) / 4
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("life", [2.0, 30.0, 100.0, 600.0])
+def test_nobody_gets_one_that_has_expired_or_is_about_to(life: float) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.3, expires_in=life)
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            ages = await walk(
+                shared, upstream, 50 * life, lambda: random.choice([0.01, 0.1, 1]) * life
+            )
+            assert max(ages) <= life - max(min(5, 0.05 * life), 1)
+            assert upstream.logins < 2 * 50
+
+    in_virtual_time(visit())
+
+
+def test_one_that_expired_while_nobody_came_is_waited_for() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(seconds=0.5), list[bool]()
+        shared = shared_by(upstream, hits)
+        async with at_work(shared, upstream):
+            await shared.issue(FIRST)
+            await asyncio.sleep(95.5)
+            assert {one.access_token for one in await crowd(shared, 100)} == {"access-2"}
+            assert upstream.logins == 2
+            assert not any(hits)
+
+    in_virtual_time(visit())
+
+
+def test_the_life_may_come_from_the_token() -> None:
+    class WithClaims(FakeUpstream):
+        async def login(self) -> Grant:
+            issued = await super().login()
+            token = jwt({"iat": 1000, "exp": 1030, "number": self.logins})
+            self.born[token] = now()
+            return Grant(
+                access_token=token,
+                refresh_token=issued.refresh_token,
+                avatar_parameters={},
+            )
+
+    async def visit() -> None:
+        upstream = WithClaims()
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            ages = await walk(shared, upstream, 300, lambda: 0.1)
+            assert 18 <= max(ages) <= 28.5
+            assert 10 <= upstream.logins <= 17
+
+    in_virtual_time(visit())
+
+
+def test_a_refresh_never_gets_back_what_it_came_with() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.2)
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            first = await shared.issue(FIRST)
+            await asyncio.sleep(5)
+            second = await shared.issue(refresh(first))
+            assert second.access_token == "access-2"
+            # Visitors with the first grant, or any other, get the second at once.
+            came = now()
+            for request in (refresh(first), GrantRequest("x"), GrantRequest("\ud800"), FIRST):
+                assert (await shared.issue(request)).access_token == "access-2"
+            assert now() == came
+            assert upstream.logins == 2
+
+    in_virtual_time(visit())
+
+
+def test_a_refresh_that_comes_soon_waits_for_its_second() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            first = await shared.issue(FIRST)
+            came = now()
+            waiting = asyncio.create_task(shared.issue(refresh(first)))
+            await asyncio.sleep(0.9)
+            assert upstream.logins == 1
+            # Meanwhile everybody else gets the old one.
+            assert (await shared.issue(FIRST)).access_token == "access-1"
+            assert (await waiting).access_token == "access-2"
+            assert now() - came == pytest.approx(1, abs=0.01)
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3])
+def test_refreshes_cannot_be_turned_into_a_flood_of_logins(seconds: float) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=seconds)
+        shared = shared_by(upstream)
+        answers = 0
+
+        async def refresher() -> None:
+            nonlocal answers
+            issued = await shared.issue(FIRST)
+            while True:
+                after = await shared.issue(refresh(issued))
+                assert after.refresh_token != issued.refresh_token
+                issued = after
+                answers += 1
+                await asyncio.sleep(random.choice([0, 0, 0.7]))
+
+        async with at_work(shared, upstream):
+            crowd = [asyncio.create_task(refresher()) for _ in range(300)]
+            await asyncio.sleep(20)
+            assert not any(one.done() for one in crowd)
+            for one in crowd:
+                one.cancel()
+            await asyncio.gather(*crowd, return_exceptions=True)
+        assert min(upstream.gaps()) >= 1 - 1e-6
+        assert 14 <= upstream.logins <= 21
+        assert answers > 300 * 6
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), ("0", 1), ("7", 7), ("900", 60)])
+def test_a_failed_renewal_is_an_answer_to_all_who_waited_and_for_a_while_after(
+    retry_after: str | None, seconds: float
+) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.2)
+        shared = shared_by(upstream)
+        upstream.failure = failure = rejected(429, retry_after)
+        async with at_work(shared, upstream):
+            answers = await crowd(shared, 100)
+            assert all(one is failure for one in answers)
+            failed = now()
+            upstream.failure = None
+            while now() < failed + 0.99 * seconds:
+                assert (await crowd(shared, 10)) == [failure] * 10
+                await asyncio.sleep(0.07 * seconds)
+            assert upstream.logins == 1
+            await asyncio.sleep(0.1 * seconds)
+            assert {one.access_token for one in await crowd(shared, 100)} == {"access-2"}
+            assert upstream.logins == 2
+
+    with capture_logs() as logs:
+        in_virtual_time(visit())
+    assert [line["reason"] for line in logs] == ["upstream_rejected"]
+
+
+def test_a_grant_that_is_still_good_outlasts_an_outage() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.1)
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            first = await shared.issue(FIRST)
+            upstream.failure = UpstreamUnreachable()
+            with pytest.raises(UpstreamUnreachable):
+                await shared.issue(refresh(first))
+            ages = await walk(shared, upstream, 93, lambda: 0.1)
+            assert max(ages) > 93
+            # Tried again and again from sixty seconds on, but not more than once a second.
+            assert 12 <= upstream.logins <= 45
+            assert min(upstream.gaps()) >= 1
+            await asyncio.sleep(2)
+            with pytest.raises(UpstreamUnreachable):
+                await shared.issue(FIRST)
+
+            upstream.failure = None
+            await asyncio.sleep(1)
+            assert (await shared.issue(FIRST)).access_token in upstream.born
+
+    in_virtual_time(visit())
+
+
+def test_a_refresh_during_an_outage_gets_an_error() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            first = await shared.issue(FIRST)
+            await asyncio.sleep(2)
+            upstream.failure = rejected(500)
+            for _ in range(2):
+                with pytest.raises(UpstreamRejected):
+                    await shared.issue(refresh(first))
+            assert upstream.logins == 2
+
+    in_virtual_time(visit())
+
+
+def test_what_nobody_foresaw_is_a_plain_error_and_not_the_end() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        shared = shared_by(upstream)
+        upstream.failure = RuntimeError("canary")
+        async with at_work(shared, upstream):
+            with pytest.raises(RuntimeError):
+                await shared.issue(FIRST)
+            with pytest.raises(ServiceError) as caught:
+                await shared.issue(FIRST)
+            assert caught.value.body() == {
+                "error": "Internal server error",
+                "code": "internal_error",
+            }
+            upstream.failure = None
+            await asyncio.sleep(1)
+            assert (await shared.issue(FIRST)).access_token == "access-2"
+
+    with capture_logs() as logs:
+        in_virtual_time(visit())
+    assert [line["event"] for line in logs] == ["grant_not_renewed"]
+    assert logs[0]["exception"] == "RuntimeError"
+    assert "canary" not in str(logs)
+
+
+def test_closing_gives_up_a_renewal_and_forgets_the_grant() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=30)
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            visitor = asyncio.create_task(shared.issue(FIRST))
+            await asyncio.sleep(1)
+            assert upstream.under_way == 1
+            visitor.cancel()
+            closing = now()
+        assert now() == closing
+
+    in_virtual_time(visit())
+
+
+def test_closing_forgets_the_grant() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        shared = shared_by(upstream)
+        async with at_work(shared, upstream):
+            await shared.issue(FIRST)
+        assert (shared._held, shared._shown) == (None, None)
+
+    in_virtual_time(visit())
+
+
+def test_a_cold_herd_over_http(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    sandbox.fault = Fault("delay", seconds=0.5)
+    service = start_service(sandbox_url, TOKEN_POLICY="shared", RATE_LIMIT="1000/minute")
+
+    assert len(set(crowd_of(service, 60))) == 1
+    assert sandbox.logins == 1
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_a_refresh_over_http(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str, sealed: bool
+) -> None:
+    seal = {"SEAL_KEYS": new_key()} if sealed else {}
+    service = start_service(sandbox_url, TOKEN_POLICY="shared", **seal)
+    first = service.get().json()["tokens"]
+
+    second = service.call("POST", json={"refreshToken": first["refreshToken"]}).json()["tokens"]
+    third = service.call("POST", json={"refreshToken": first["refreshToken"]}).json()["tokens"]
+
+    assert second["accessToken"] != first["accessToken"]
+    assert third["accessToken"] == second["accessToken"]
+    assert sandbox.logins == 2
+
+
+def test_what_remains_is_sent_over_http(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    sandbox.fault = Fault("delay", seconds=0)
+    service = start_service(
+        sandbox_url,
+        TOKEN_POLICY="shared",
+        SENTIFYD_LOGIN_PATH="/api/v1/chatbot/login",
+        AVATAR_ID="a",
+        RATE_LIMIT="1000/minute",
+    )
+
+    def reported() -> int:
+        seconds: int = service.get().json()["tokens"]["expiresIn"]
+        return seconds
+
+    first = reported()
+    assert first in (29, 30)
+    until(lambda: reported() < first)
+    assert sandbox.logins == 1
+
+
+def test_a_herd_hears_of_an_error(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    sandbox.fault = Fault("status", status=429, retry_after=3)
+    service = start_service(sandbox_url, TOKEN_POLICY="shared")
+
+    with ThreadPoolExecutor(20) as pool:
+        answers = list(pool.map(lambda _: service.get(), range(20)))
+
+    for answer in answers:
+        assert_error(answer, 429, "upstream_rejected")
+        assert answer.headers["Retry-After"] == "3"
+    # A slow machine may let the twentieth come more than a second after the first.
+    assert sandbox.logins <= 3
+
+
+def test_each_avatar_shares_a_grant_of_its_own(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str, tmp_path: Path
+) -> None:
+    tables = [f'[[avatars]]\nid = "{name}"\nkey = "{KEY}"\navatar_id = "{name}"' for name in "ab"]
+    path = tmp_path / "avatars.toml"
+    path.write_text("\n".join(tables))
+    service = start_service(sandbox_url, AVATARS_FILE=str(path), TOKEN_POLICY="shared")
+    default = access_token(service)
+
+    for name in "abab":
+        answer = requests.get(f"{service.url}/{name}", headers={"Origin": ORIGIN}, timeout=5)
+        token = answer.json()["tokens"]["accessToken"]
+        assert claims_of(token)["sub"] == name
+    assert access_token(service) == default
+    assert sandbox.logins == 3

@@ -1,0 +1,176 @@
+"""The log lines of the service."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+
+from tests.support.processes import BARE_PLATFORM, SCRIPTS, Command
+from tests.support.service import Running
+
+GOOD = {
+    "AVATAR_API_KEY": "canary-key-7f3a91",
+    "ALLOWED_ORIGINS": "https://docs.example.com",
+    "SENTIFYD_BACKEND": "http://127.0.0.1:1",
+}
+ALIVE = b'{"status":"alive"}'
+
+
+class Logging(Running):
+    def lines(self) -> list[dict[str, Any]]:
+        """Every line but the first, once the service has stopped."""
+        assert self.command.stop() == 0
+        return [json.loads(line) for line in self.command.output.splitlines()[1:]]
+
+
+@pytest.fixture
+def running() -> Iterator[Logging]:
+    with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
+        yield Logging(command)
+
+
+def test_the_first_line_has_the_rules(running: Logging) -> None:
+    first = json.loads(running.command.output.splitlines()[0])
+
+    assert (
+        first.items()
+        >= {
+            "event": "listening",
+            "host": "127.0.0.1",
+            "port": running.port,
+            "policy": "direct",
+            "allowed_origins": ["https://docs.example.com"],
+            "upstream": "http://127.0.0.1:1/api/login",
+        }.items()
+    )
+
+
+def test_a_line_a_request(running: Logging) -> None:
+    sent = requests.get(f"{running.base}/livez?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
+    requests.get(f"{running.base}/x%0A%22{'y' * 500}", timeout=5)
+
+    assert sent.headers["X-Request-ID"] == "r-1"
+    assert "Server" not in sent.headers
+    first, second = running.lines()
+    assert set(first) == {
+        *("event", "level", "timestamp", "method", "path", "status", "duration_ms", "request_id")
+    }
+    assert first["event"] == "request"
+    assert (first["method"], first["path"], first["status"]) == ("GET", "/livez", 200)
+    assert first["request_id"] == "r-1"
+    assert 0 < first["duration_ms"] < 5000
+    assert second["path"].startswith("/x%0A%22y")
+    assert len(second["path"]) == 200
+    assert second["status"] == 404
+
+
+def test_a_preflight_and_a_refused_page_have_their_lines(running: Logging) -> None:
+    for headers in ({"Access-Control-Request-Method": "GET"}, {}):
+        requests.options(
+            f"{running.base}/request_tokens",
+            headers={"Origin": "https://evil.example", **headers},
+            timeout=5,
+        )
+
+    assert [line["status"] for line in running.lines()] == [403, 403]
+
+
+def test_an_upstream_failure_has_a_line_of_its_own(running: Logging) -> None:
+    answer = requests.get(f"{running.base}/request_tokens", timeout=5)
+
+    failure, request = running.lines()
+    assert failure["event"] == "upstream_unreachable"
+    assert failure["level"] == "error"
+    assert failure["request_id"] == request["request_id"] == answer.headers["X-Request-ID"]
+
+
+def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Logging) -> None:
+    with socket.create_connection(("127.0.0.1", running.port)) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+    running.command.wait_for('"status"')
+
+    (line,) = running.lines()
+    assert (line["level"], line["status"]) == ("info", 499)
+
+
+def test_a_body_that_never_arrives_is_given_up(running: Logging) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=15) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
+        answer = visitor.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
+
+
+def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Logging) -> None:
+    with socket.create_connection(("127.0.0.1", running.port), timeout=3) as visitor:
+        visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
+        answer = visitor.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+
+
+def test_the_level_is_obeyed() -> None:
+    command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, LOG_LEVEL="debug")
+    with command:
+        running = Logging(command)
+        requests.get(f"{running.base}/request_tokens", timeout=5)
+        assert len(running.lines()) == 2  # nothing from the libraries below
+
+
+@pytest.mark.stress
+@pytest.mark.parametrize("platform", [{}, BARE_PLATFORM], ids=["poll", "thread"])
+def test_a_reader_that_stalls_stops_nothing(platform: dict[str, str]) -> None:
+    count, at_once = 6000, 30
+    request = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %s\r\n\r\n" % (b"r" * 64)
+    with subprocess.Popen(
+        [SCRIPTS / "sentifyd-edge", "serve", "--port", "0"],
+        env={**os.environ, **GOOD, **platform},
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        # So that a line that never comes is a failure, and no test that never ends.
+        watchdog = threading.Timer(60, process.kill)
+        watchdog.start()
+        try:
+            assert process.stdout
+            port = json.loads(process.stdout.readline())["port"]
+            # From here on nobody reads, and these have more lines than a pipe and the service keep.
+            with (
+                socket.create_connection(("127.0.0.1", port), timeout=20) as visitor,
+                visitor.makefile("rb") as answers,
+            ):
+                for _ in range(count // at_once):
+                    visitor.sendall(request * at_once)
+                    for _ in range(at_once):
+                        assert answers.readline() == b"HTTP/1.1 200 OK\r\n"
+                        while answers.readline() != b"\r\n":
+                            pass
+                        assert answers.read(len(ALIVE)) == ALIVE
+
+            reported: list[dict[str, Any]] = []
+            while not reported or reported[-1]["event"] != "log_lines_lost":
+                reported.append(json.loads(process.stdout.readline()))
+            requests.get(f"http://127.0.0.1:{port}/nowhere", timeout=20)
+            reported.append(json.loads(process.stdout.readline()))
+        finally:
+            watchdog.cancel()
+            os.killpg(process.pid, signal.SIGTERM)
+        assert process.wait(20) == 0
+        assert process.stdout.read() == b""
+
+    *kept, lost, last = reported
+    assert {(line["event"], line["path"], line["status"]) for line in kept} == {
+        ("request", "/livez", 200)
+    }
+    assert 0 < lost["lines"] < count
+    assert len(kept) + lost["lines"] == count
+    assert (last["path"], last["status"]) == ("/nowhere", 404)

@@ -1,0 +1,515 @@
+"""What Sentifyd, or whatever answers in its place, can do to us."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+import requests
+
+from edge_service.app import create_app
+from edge_service.errors import UpstreamUnreachable
+from edge_service.sandbox.app import Sandbox
+from edge_service.sandbox.faults import Fault
+from tests.support.clocks import in_a_loop
+from tests.support.ports import free_port
+from tests.support.servers import RawUpstream, http_answer, serving
+from tests.support.service import Service, StartService, assert_error
+from tests.support.settings import KEY, ORIGIN, login_to, settings_for
+
+GRANT = json.dumps(
+    {"data": {"access_token": "a", "refresh_token": "r", "avatar_params": {"voice": "x"}}}
+).encode()
+
+
+def answer_with(*data: bytes) -> Callable[[socket.socket], None]:
+    def behave(connection: socket.socket) -> None:
+        for part in data:
+            connection.sendall(part)
+        connection.shutdown(socket.SHUT_RDWR)
+
+    return behave
+
+
+def call(
+    start: StartService, behave: Callable[[socket.socket], None], *, attempts: int = 1
+) -> requests.Response:
+    with RawUpstream(behave) as upstream:
+        response = start(upstream.url, UPSTREAM_TIMEOUT="2").get()
+        assert len(upstream.received) == attempts
+    return response
+
+
+def bodies(**changes: object) -> bytes:
+    fields: dict[str, object] = {"access_token": "a", "refresh_token": "r", "avatar_params": {}}
+    fields.update(changes)
+    return json.dumps({name: value for name, value in fields.items() if value != "-"}).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "tokens"),
+    [
+        (GRANT, {"accessToken": "a", "refreshToken": "r"}),
+        (bodies(), {"accessToken": "a", "refreshToken": "r"}),
+        (
+            b'{"accessToken": "a", "refreshToken": "r", "avatarParameters": {}, '
+            b'"tokenType": "Bearer", "expiresIn": 60}',
+            {"accessToken": "a", "refreshToken": "r", "tokenType": "Bearer", "expiresIn": 60},
+        ),
+        (
+            bodies(token_type="Bearer", expires_in=60.5, unknown="x"),
+            {"accessToken": "a", "refreshToken": "r", "tokenType": "Bearer", "expiresIn": 60.5},
+        ),
+        (
+            bodies(token_type=3, expires_in="soon"),
+            {"accessToken": "a", "refreshToken": "r"},
+        ),
+        (bodies(expires_in=True), {"accessToken": "a", "refreshToken": "r"}),
+        (bodies(expires_in=-1, token_type=""), {"accessToken": "a", "refreshToken": "r"}),
+        (bodies(avatar_params={"name": "\ud800"}), {"accessToken": "a", "refreshToken": "r"}),
+    ],
+)
+def test_both_generations_of_the_answer(
+    start_service: StartService, body: bytes, tokens: dict[str, object]
+) -> None:
+    response = call(start_service, answer_with(http_answer("200 OK", body)))
+
+    assert response.status_code == 200
+    assert response.json()["tokens"] == tokens
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"[]",
+        b'"text"',
+        b"null",
+        b'{"data": {}}',
+        b"\xff\xfe",
+        b"[" * 100_000,
+        bodies(access_token="-"),
+        bodies(access_token=""),
+        bodies(access_token=7),
+        bodies(refresh_token=None),
+        bodies(avatar_params="-"),
+        bodies(avatar_params=[1]),
+        b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": NaN}}',
+        b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": 1e999}}',
+    ],
+    ids=range(16),
+)
+def test_a_200_without_a_grant_is_502(start_service: StartService, body: bytes) -> None:
+    assert_error(
+        call(start_service, answer_with(http_answer("200 OK", body))), 502, "upstream_malformed"
+    )
+
+
+@pytest.mark.parametrize("status", ["201 Created", "204 No Content", "304 Not Modified", "999 Odd"])
+def test_statuses_that_are_neither_200_nor_errors_are_502(
+    start_service: StartService, status: str
+) -> None:
+    assert_error(
+        call(start_service, answer_with(http_answer(status, b""))), 502, "upstream_malformed"
+    )
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temp", "308 Perm"])
+def test_a_redirect_never_carries_the_key_away(start_service: StartService, status: str) -> None:
+    with RawUpstream(answer_with(http_answer("200 OK", GRANT))) as elsewhere:
+        redirect = http_answer(status, b"", f"Location: {elsewhere.url}/api/login")
+        response = call(start_service, answer_with(redirect))
+        assert elsewhere.received == []
+
+    assert_error(response, 502, "upstream_malformed")
+    assert "Location" not in response.headers
+
+
+def test_the_body_of_a_redirect_is_not_read(start_service: StartService) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 302 Found\r\nLocation: http://[bad\r\n\r\n")
+        while True:
+            sent += connection.send(b"a" * 65536)
+
+    assert_error(call(start_service, flood), 502, "upstream_malformed")
+    assert sent < 16 * 1024 * 1024
+
+
+def test_a_slot_is_not_lost_when_no_thread_can_be_started(
+    start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = start_service(sandbox_url, UPSTREAM_CONCURRENCY="1")
+
+    def no_thread(*_: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    assert service.get().status_code == 200
+    with monkeypatch.context() as patch:
+        patch.setattr(ThreadPoolExecutor, "submit", no_thread)
+        assert_error(service.get(), 500, "internal_error")
+    assert service.get().status_code == 200
+
+
+def test_a_key_that_upstream_echoes_in_a_grant_is_masked(start_service: StartService) -> None:
+    body = bodies(token_type=KEY, avatar_params={"key": KEY, KEY: [f"x{KEY}"]})
+    response = call(start_service, answer_with(http_answer("200 OK", body)))
+
+    assert response.status_code == 200
+    assert KEY not in response.text
+    assert response.json()["avatarParameters"] == {"key": "[masked]", "[masked]": ["x[masked]"]}
+
+
+def test_a_key_of_digits_is_masked_in_numbers_too(start_service: StartService) -> None:
+    reply = http_answer("401 No", b'{"sent": 12345678901}')
+    with RawUpstream(answer_with(reply)) as upstream:
+        response = start_service(upstream.url, AVATAR_API_KEY="12345678901").get()
+
+    assert response.json()["details"] == {"sent": "[masked]"}
+
+
+@pytest.mark.parametrize("depth", [300, 600, 950, 5000])
+def test_deep_nesting_is_no_error_of_ours(start_service: StartService, depth: int) -> None:
+    nested = b"[" * depth + b"]" * depth
+    body = b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": ' + nested + b"}}"
+
+    assert call(start_service, answer_with(http_answer("200 OK", body))).status_code in (200, 502)
+
+
+def test_the_sandbox_redirects_too(service: Service, sandbox: Sandbox) -> None:
+    sandbox.fault = Fault("redirect", location="/api/login")
+
+    assert_error(service.get(), 502, "upstream_malformed")
+    assert sandbox.logins == 1
+
+
+@pytest.mark.parametrize("kind", ["garbage", "oversized"])
+def test_unusable_answers_of_the_sandbox(service: Service, sandbox: Sandbox, kind: str) -> None:
+    sandbox.fault = Fault(kind)  # type: ignore[arg-type]
+    assert_error(service.get(), 502, "upstream_malformed")
+
+    sandbox.fault = None
+    assert service.get().status_code == 200
+
+
+def test_an_endless_answer_is_cut_off(start_service: StartService) -> None:
+    sent = 0
+
+    def flood(connection: socket.socket) -> None:
+        nonlocal sent
+        connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        while True:
+            sent += connection.send(b"a" * 65536)
+
+    assert_error(call(start_service, flood), 502, "upstream_malformed")
+    assert sent < 16 * 1024 * 1024
+
+
+def test_the_largest_grant_that_is_read(start_service: StartService) -> None:
+    for size, status in ((250_000, 200), (270_000, 502)):
+        body = bodies(avatar_params={"voice": "x" * size})
+        assert call(start_service, answer_with(http_answer("200 OK", body))).status_code == status
+
+
+def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> None:
+    bomb = gzip.compress(b" " * 50_000_000 + GRANT)
+    assert len(bomb) < 256 * 1024
+    reply = http_answer("200 OK", bomb, "Content-Encoding: gzip")
+
+    assert_error(call(start_service, answer_with(reply)), 502, "upstream_malformed")
+
+
+@pytest.mark.parametrize(
+    ("reply", "code", "attempts"),
+    [
+        # Closed before any answer: that is tried once more, and nothing else is.
+        (b"", "upstream_unreachable", 2),
+        (b"SSH-2.0-OpenSSH_9.2\r\n", "upstream_malformed", 1),
+        (b"\x00\x01\x02" * 100 + b"\r\n\r\n", "upstream_malformed", 1),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", "upstream_unreachable", 1),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+            "upstream_unreachable",
+            1,
+        ),
+    ],
+)
+def test_answers_that_break_off_or_are_not_http(
+    start_service: StartService, reply: bytes, code: str, attempts: int
+) -> None:
+    assert_error(call(start_service, answer_with(reply), attempts=attempts), 502, code)
+
+
+def test_a_kept_connection_that_closes_just_as_it_is_used_costs_nobody_anything(
+    start_service: StartService,
+) -> None:
+    """The server closes it when the second request has already been sent on it."""
+    turn = iter(["honest", "close", "honest"])
+
+    def behave(connection: socket.socket) -> None:
+        if next(turn) == "close":
+            connection.shutdown(socket.SHUT_RDWR)
+        else:
+            connection.sendall(http_answer("200 OK", GRANT))
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url)
+        assert [service.get().status_code for _ in range(2)] == [200, 200]
+        assert len(upstream.received) == 3
+
+
+def test_a_reset_connection(start_service: StartService) -> None:
+    def reset(connection: socket.socket) -> None:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+
+    assert_error(call(start_service, reset, attempts=2), 502, "upstream_unreachable")
+
+
+def test_the_sandbox_resets_too(service: Service, sandbox: Sandbox) -> None:
+    sandbox.fault = Fault("reset")
+
+    assert_error(service.get(), 502, "upstream_unreachable")
+
+
+def test_nobody_listens(start_service: StartService) -> None:
+    port = free_port()
+
+    assert_error(start_service(f"http://127.0.0.1:{port}").get(), 502, "upstream_unreachable")
+
+
+@pytest.mark.parametrize(
+    "where",
+    ["silent", "in the headers", "in the body", "in a last body", "in a body without length"],
+)
+def test_one_deadline_for_the_whole_exchange(start_service: StartService, where: str) -> None:
+    """A dripping peer resets a socket's timeout with every byte; the deadline holds all the same.
+
+    With one slot the second answer also proves that the thread has ended, not just the caller.
+    """
+    honest = threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        if honest.is_set():
+            connection.sendall(http_answer("200 OK", GRANT))
+        elif where == "silent":
+            upstream.over.wait(20)
+        else:
+            # http.client closes a connection that the peer will not keep before it reads the body.
+            extra = ["Connection: close"] if where == "in a last body" else []
+            reply = http_answer("200 OK", GRANT, *extra)
+            if where == "in a body without length":
+                reply = b"HTTP/1.0 200 OK\r\n\r\n" + GRANT
+            start = 10 if where == "in the headers" else reply.index(b"\r\n\r\n") + 4
+            connection.sendall(reply[:start])
+            upstream.drip(connection, reply[start:], 0.2)
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url, UPSTREAM_TIMEOUT="0.6", UPSTREAM_CONCURRENCY="1")
+        began = time.monotonic()
+        assert_error(service.get(), 504, "upstream_timeout")
+        assert time.monotonic() - began < 3
+
+        honest.set()
+        assert service.get().status_code == 200
+
+
+def test_the_deadline_holds_on_a_connection_that_was_used_before(
+    start_service: StartService,
+) -> None:
+    turn = iter(["honest", "drip", "honest"])
+
+    def behave(connection: socket.socket) -> None:
+        reply = http_answer("200 OK", GRANT)
+        if next(turn) == "drip":
+            upstream.drip(connection, reply, 0.2)
+        else:
+            connection.sendall(reply)
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url, UPSTREAM_TIMEOUT="0.6", UPSTREAM_CONCURRENCY="1")
+        assert [service.get().status_code for _ in range(3)] == [200, 504, 200]
+
+
+def test_a_dripping_sandbox(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    sandbox.fault = Fault("drip", seconds=0.2)
+    service = start_service(sandbox_url, UPSTREAM_TIMEOUT="0.5")
+
+    assert_error(service.get(), 504, "upstream_timeout")
+
+
+def test_no_free_slot_within_a_second(start_service: StartService) -> None:
+    arrived, answer = threading.Event(), threading.Event()
+
+    def behave(connection: socket.socket) -> None:
+        arrived.set()
+        answer.wait(10)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    with RawUpstream(behave) as upstream, ThreadPoolExecutor(1) as visitors:
+        service = start_service(upstream.url, UPSTREAM_CONCURRENCY="1", UPSTREAM_TIMEOUT="10")
+        first = visitors.submit(service.get)
+        assert arrived.wait(5)
+
+        began = time.monotonic()
+        second = service.get()
+        assert 0.8 < time.monotonic() - began < 3
+        alive = requests.get(f"{service.base}/livez", timeout=5)
+        answer.set()
+
+        assert_error(second, 503, "upstream_busy")
+        assert second.headers["Retry-After"] == "1"
+        assert alive.status_code == 200
+        assert first.result(10).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("body", "details"),
+    [
+        (b'{"message": "no"}', {"message": "no"}),
+        (
+            json.dumps({"sent": {KEY: [f"key={KEY};"]}}).encode(),
+            {"sent": {"[masked]": ["key=[masked];"]}},
+        ),
+        (b'["a", 1, null]', ["a", 1, None]),
+        (b"<html>no</html>", None),
+        (b"", None),
+        (b'"' + b"a" * 5000 + b'"', None),
+    ],
+)
+def test_details_are_small_json_with_the_key_masked(
+    start_service: StartService, body: bytes, details: object
+) -> None:
+    response = call(start_service, answer_with(http_answer("418 Teapot", body)))
+
+    assert_error(response, 418, "upstream_rejected", "Authentication failed")
+    assert response.json().get("details") == details
+    assert ("details" in response.json()) == (details is not None)
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed_on"),
+    [
+        ("120", "120"),
+        ("Fri, 20 Nov 2026 08:00:00 GMT", "Fri, 20 Nov 2026 08:00:00 GMT"),
+        (KEY, None),
+        ("-1", None),
+    ],
+)
+def test_retry_after_is_passed_on_when_it_is_one(
+    start_service: StartService, sent: str, passed_on: str | None
+) -> None:
+    reply = http_answer("503 Busy", b"{}", f"Retry-After: {sent}")
+
+    response = call(start_service, answer_with(reply))
+
+    assert response.headers.get("Retry-After") == passed_on
+
+
+def test_one_connection_serves_many_logins(start_service: StartService) -> None:
+    connections = []
+
+    def behave(connection: socket.socket) -> None:
+        connections.append(connection)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url)
+        assert [service.get().status_code for _ in range(5)] == [200] * 5
+
+    assert len(connections) == 5
+    assert len(set(map(id, connections))) == 1
+
+
+def test_cookies_and_the_environment_are_ignored(
+    start_service: StartService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    headers = ("Set-Cookie: session=abc; Path=/", "Connection: close")
+    requests_seen = []
+
+    def behave(connection: socket.socket) -> None:
+        requests_seen.append(upstream.received[-1])
+        answer_with(http_answer("200 OK", GRANT, *headers))(connection)
+
+    with RawUpstream(behave) as upstream, RawUpstream(answer_with(b"")) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("NO_PROXY", "")
+        monkeypatch.setenv("no_proxy", "")
+        service = start_service(upstream.url)
+        session = requests.Session()
+        session.trust_env = False
+        for _ in range(2):
+            response = session.get(service.url, headers={"Origin": ORIGIN}, timeout=5)
+            assert response.status_code == 200
+            assert "Set-Cookie" not in response.headers
+        assert proxy.received == []
+
+    assert len(requests_seen) == 2
+    assert all(b"cookie" not in request.lower() for request in requests_seen)
+
+
+def test_closing_cuts_off_what_is_under_way() -> None:
+    def hang(_: socket.socket) -> None:
+        upstream.over.wait(60)
+
+    async def close_during_a_login() -> None:
+        client, outbound = login_to(upstream.url, timeout=60)
+        login = asyncio.create_task(client.login())
+        assert await asyncio.to_thread(upstream.arrived.wait, 5)
+        outbound.close()
+        with pytest.raises(UpstreamUnreachable):
+            await asyncio.wait_for(login, 5)
+
+    with RawUpstream(hang) as upstream:
+        in_a_loop(close_during_a_login())
+
+
+def test_no_thread_outlives_the_service() -> None:
+    def behave(_: socket.socket) -> None:
+        upstream.over.wait(20)
+
+    others = threading.enumerate()
+    with RawUpstream(behave) as upstream:
+        with serving(create_app(settings_for(upstream.url, upstream_timeout=0.3))) as url:
+            assert Service(url).get().status_code == 504
+        ours = [t for t in threading.enumerate() if t not in others]
+        threads = [t for t in ours if t.name.startswith("sentifyd-login")]
+        for thread in threads:
+            thread.join(5)
+        assert not any(thread.is_alive() for thread in threads)
+
+
+def test_avatars_of_one_upstream_share_no_connection(
+    start_service: StartService, tmp_path: Path
+) -> None:
+    """An answer that comes twice must not be handed to another avatar's visitor."""
+    used: dict[int, set[bytes]] = {}
+
+    def behave(connection: socket.socket) -> None:
+        key = upstream.received[-1].partition(b"\r\n\r\n")[2]
+        used.setdefault(id(connection), set()).add(key)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    path = tmp_path / "avatars.toml"
+    path.write_text('[[avatars]]\nid = "shop"\nkey = "canary-key-shop"\n')
+    with RawUpstream(behave) as upstream:
+        service = start_service(upstream.url, AVATARS_FILE=str(path))
+        for avatar in ("", "/shop") * 3:
+            assert service.get(avatar).status_code == 200
+
+    assert sorted(len(keys) for keys in used.values()) == [1, 1]

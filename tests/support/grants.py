@@ -1,0 +1,87 @@
+"""An upstream in memory, and the grants that policies make of its answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import pairwise
+
+from edge_service.errors import UpstreamRejected
+from edge_service.issuing.policy import GrantRequest, Policy
+from edge_service.upstream.grant import Grant
+from tests.support.clocks import now
+
+FIRST = GrantRequest()
+
+
+class FakeUpstream:
+    """Each login takes `seconds` and yields a grant of its own, unless there is a `failure`.
+
+    `begun` has the time of each, `born` that of each access token.
+    """
+
+    def __init__(self, seconds: float = 0.0, expires_in: float | None = 100.0) -> None:
+        self.seconds = seconds
+        self.expires_in = expires_in
+        self.failure: Exception | None = None
+        self.begun: list[float] = []
+        self.born: dict[str, float] = {}
+        self.under_way = 0
+        self.most_under_way = 0
+
+    @property
+    def logins(self) -> int:
+        return len(self.begun)
+
+    def gaps(self) -> list[float]:
+        return [after - before for before, after in pairwise(self.begun)]
+
+    async def login(self) -> Grant:
+        self.begun.append(now())
+        number = self.logins
+        failure = self.failure
+        self.under_way += 1
+        self.most_under_way = max(self.most_under_way, self.under_way)
+        try:
+            await asyncio.sleep(self.seconds)
+        finally:
+            self.under_way -= 1
+        if failure is not None:
+            raise failure
+        self.born[f"access-{number}"] = now()
+        return grant(number, self.expires_in)
+
+    def age(self, issued: Grant) -> float:
+        return now() - self.born[issued.access_token]
+
+
+def grant(number: int = 1, expires_in: float | None = 100.0) -> Grant:
+    return Grant(
+        access_token=f"access-{number}",
+        refresh_token=f"refresh-{number}",
+        avatar_parameters={"voice": "x"},
+        expires_in=expires_in,
+    )
+
+
+def refresh(issued: Grant) -> GrantRequest:
+    return GrantRequest(issued.refresh_token)
+
+
+@asynccontextmanager
+async def at_work(issuer: Policy, upstream: FakeUpstream) -> AsyncIterator[None]:
+    """From start to close, after which nothing may go on."""
+    issuer.start()
+    try:
+        yield
+    finally:
+        others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        await issuer.close()
+    assert upstream.under_way == 0
+    assert all(task.done() for task in others)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def rejected(status: int, retry_after: str | None = None) -> UpstreamRejected:
+    return UpstreamRejected(status, None, retry_after)

@@ -1,0 +1,48 @@
+"""What all workers of a run share, so that it is made once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+
+class Share:
+    """A folder below the run's own temporary folder.
+
+    Args:
+        factory: pytest's, whose folder belongs to one worker.
+    """
+
+    def __init__(self, factory: pytest.TempPathFactory) -> None:
+        own = factory.getbasetemp()
+        self._folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+    def made(self, name: str, make: Callable[[Path], object], *, is_read_only: bool = True) -> Path:
+        """A folder that the first who asks makes; others wait for it.
+
+        Args:
+            name: what the folder is called.
+            make: gets the path of the folder, which is not there yet. If it fails, whoever asks
+                next tries again.
+            is_read_only: whether nobody may change it afterwards.
+        """
+        folder, ready = self._folder / name, self._folder / f"{name}.ready"
+        with self.locked(name):
+            if not ready.exists():
+                make(folder)
+                if is_read_only:
+                    for path in (folder, *folder.rglob("*")):
+                        path.chmod(path.stat().st_mode & ~0o222)
+                ready.touch()
+        return folder
+
+    @contextmanager
+    def locked(self, name: str) -> Iterator[None]:
+        """Only one worker at a time is inside of such a block."""
+        with FileLock(self._folder / f"{name}.lock"):
+            yield

@@ -1,0 +1,105 @@
+"""Sites that MkDocs builds, and what became of their pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import yaml
+from bs4 import BeautifulSoup, Tag
+from click.testing import CliRunner
+from mkdocs.__main__ import cli
+
+ENDPOINT = "https://tokens.example.com/request_tokens"
+LOADER = "https://frontend.sentifyd.io/sentifyd-bot/main.js"
+OPTIONS = {"avatar_id": "avtr_1234abcd", "token_endpoint": ENDPOINT}
+
+
+class Page:
+    """A built page, parsed as a browser would."""
+
+    def __init__(self, html: str) -> None:
+        self.html = html
+        self.soup = BeautifulSoup(html, "html5lib")
+
+    def loaders(self, url: str = LOADER) -> list[Tag]:
+        return [tag for tag in self.soup.find_all("script") if tag.get("src") == url]
+
+    def elements(self, name: str = "sentifyd-bot") -> list[Tag]:
+        return list(self.soup.find_all(name))
+
+    def element(self, name: str = "sentifyd-bot") -> dict[str, str]:
+        """The attributes of the only element, each of which stands there once."""
+        (element,) = self.elements(name)
+        source = self.html[self.html.index(f"<{name}") :]
+        attributes = {key: str(value) for key, value in element.attrs.items()}
+        for key in attributes:
+            assert source[: source.index(f"></{name}")].count(f" {key}=") == 1
+        return attributes
+
+    def assert_avatar(self, attributes: Mapping[str, str] | None = None) -> None:
+        (loader,) = self.loaders()
+        assert [parent.name for parent in loader.parents][:2] == ["head", "html"]
+        assert loader.attrs == {"src": LOADER, "defer": ""}
+        (element,) = self.elements()
+        assert "body" in [parent.name for parent in element.parents]
+        wanted = attributes or {
+            "token_endpoint": ENDPOINT,
+            "avatar_id": "avtr_1234abcd",
+        }
+        assert element.attrs == wanted
+        # A parser drops repeated attributes, so they are counted in the text.
+        source = str(self.html)[self.html.index("<sentifyd-bot") :].split(">")[0]
+        for name in wanted:
+            assert source.count(f"{name}=") == 1
+
+    def assert_nothing_of_ours(self) -> None:
+        assert self.loaders() == []
+        assert self.elements() == []
+        assert "sentifyd" not in self.html.lower()
+
+
+class Build:
+    """What `mkdocs build` left, and said."""
+
+    def __init__(self, site: Path, status: int, output: str) -> None:
+        self.site = site
+        self.status = status
+        self.output = output
+
+    def page(self, path: str) -> Page:
+        return Page((self.site / path).read_text(encoding="utf-8"))
+
+
+BuildSite = Callable[..., Build]
+
+
+def write_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Write texts, by their paths below the folder."""
+    for name, text in files.items():
+        file = folder / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+
+
+def write_site(folder: Path, config: Mapping[str, object] | str, pages: Mapping[str, str]) -> Path:
+    """Write `mkdocs.yml`, whose path is returned, and the sources below `docs/`."""
+    text = config if isinstance(config, str) else yaml.safe_dump(dict(config), sort_keys=False)
+    write_files(folder, {"mkdocs.yml": text})
+    write_files(folder / "docs", pages)
+    return folder / "mkdocs.yml"
+
+
+def build_site(
+    folder: Path,
+    config: Mapping[str, object] | str,
+    pages: Mapping[str, str],
+    *,
+    strict: bool = True,
+) -> Build:
+    """Write a site and run `mkdocs build` in this process; it may fail."""
+    command = ["build", "--config-file", str(write_site(folder, config, pages))]
+    result = CliRunner().invoke(
+        cli, [*command, *(["--strict"] if strict else [])], env={"NO_MKDOCS_2_WARNING": "1"}
+    )
+    return Build(folder / "site", result.exit_code, result.output)
