@@ -56,7 +56,8 @@ def root() -> Path:
 @pytest.fixture(scope="session")
 def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
     """What is made once for all workers."""
-    return Share(tmp_path_factory)
+    own = tmp_path_factory.getbasetemp()
+    return Share(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
 
 @pytest.fixture(autouse=True)

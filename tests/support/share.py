@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import pytest
 from filelock import FileLock
 
 
 class Share:
-    """A folder below the run's own temporary folder.
+    """Folders below one that all workers know.
 
     Args:
-        factory: pytest's, whose folder belongs to one worker.
+        folder: where they are.
     """
 
-    def __init__(self, factory: pytest.TempPathFactory) -> None:
-        own = factory.getbasetemp()
-        self._folder = own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
 
     def made(self, name: str, make: Callable[[Path], object], *, is_read_only: bool = True) -> Path:
         """A folder that the first who asks makes; others wait for it.
