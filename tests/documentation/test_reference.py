@@ -229,6 +229,30 @@ def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) ->
     assert sorted(events - shown) == []
 
 
+def test_sections_that_moved_keep_their_addresses(documentation: Path) -> None:
+    """A bookmark of guide/operations/#metrics still leads to the metrics."""
+    shown = page(documentation, "guide/operations")
+    moved = {str(a["id"]): str(a["href"]) for a in shown.select("td > a[id]")}
+    expected = {
+        "rate-limits": "../limits/#rate-limits",
+        "behind-a-proxy": "../limits/#behind-a-proxy",
+        "visitor-identity": "../identity/",
+        "jwt": "../identity/#jwt",
+        "forwarded": "../identity/#forwarded",
+        "what-browsers-send": "../identity/#what-browsers-send",
+        "several-avatars": "../avatars/",
+        "changing-them-without-a-restart": "../avatars/#changing-them-without-a-restart",
+        "sealed-refresh-tokens": "../sealing/",
+        "changing-the-key": "../sealing/#changing-the-key",
+        "redis": "../redis/",
+        "metrics": "../monitoring/#metrics",
+        "logs": "../monitoring/#logs",
+        "traces": "../monitoring/#traces",
+        "health": "../monitoring/#health",
+    }
+    assert moved == expected
+
+
 def test_every_route_and_fault_is_documented(root: Path) -> None:
     reference = root / "example_docs/docs/reference"
     settings = settings_for()
