@@ -5,16 +5,17 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST := .venvs/lowest
+JAVASCRIPT := .venvs/javascript
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 SCRIPTS := scripts/need $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-lowest lint bench dist audit
+.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist audit
 help:
 	@echo "make demo         a documentation site with an avatar, on this machine"
 	@echo "make test         every test, in a real browser too"
 	@echo "make test-lowest  plugin and service with the lowest versions that they say they run with"
-	@echo "make lint         ruff, mypy, import-linter; workflows and Dockerfiles"
+	@echo "make lint         ruff, mypy, import-linter; JavaScript; workflows and Dockerfiles"
 	@echo "make docs         the documentation, strictly, in example_docs/site"
 	@echo "make bench        what the plugin, the service and the avatar cost"
 	@echo "make dist         sdist and wheel in dist"
@@ -56,7 +57,7 @@ $(LOWEST)/.installed: pyproject.toml $(INSTALLED)
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --requirement $(LOWEST)/pins.txt
 	@touch $@
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) $(JAVASCRIPT)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -67,6 +68,19 @@ lint: $(INSTALLED)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/hadolint $(DOCKERFILES)
 	for script in $(SCRIPTS); do sh -n $$script || exit 1; done
+	@[ ! -e $(JAVASCRIPT)/.installed ] || $(MAKE) --no-print-directory lint-javascript
+
+# Both programs look for node on PATH.
+lint-javascript: export PATH := $(JAVASCRIPT)/node_modules/.bin:$(PATH)
+lint-javascript: $(JAVASCRIPT)/.installed
+	PATH=$$(scripts/need node $(BIN)):$$PATH && \
+		biome lint --config-path scripts/javascript/lint.jsonc --error-on-warnings . && \
+		for part in runtime sandbox peer; do tsc --project scripts/javascript/$$part.json || exit 1; done
+
+# Without npm there is no stamp, and `need` has said what is missing.
+$(JAVASCRIPT)/.installed: scripts/javascript/package.json $(INSTALLED)
+	@rm -f $@
+	@scripts/need javascript $(BIN) $(JAVASCRIPT)
 
 bench: $(INSTALLED)
 	@scripts/need chromium
