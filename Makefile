@@ -1,22 +1,24 @@
 # Each target works from a fresh clone: Python 3.11 or newer, make and apt are enough.
 
-PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+# The demo needs a part of that, and nothing more where all of it is.
+DEMO := $(or $(wildcard $(INSTALLED)),$(VENV)/.demo)
 LOWEST := .venvs/lowest
+JAVASCRIPT := .venvs/javascript
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 # As many processes as there are cores, but no more browsers than a machine can bear.
 WORKERS := -n auto --maxprocesses 4 --dist worksteal
-SCRIPTS := scripts/need $(wildcard deploy/*/*.sh)
+SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-lowest lint bench dist audit
+.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist audit
 help:
 	@echo "make demo         a documentation site with an avatar, on this machine"
 	@echo "make test         every test, in a real browser too"
 	@echo "make test-lowest  plugin and service with the lowest versions that they say they run with"
-	@echo "make lint         ruff, mypy, import-linter; workflows and Dockerfiles"
+	@echo "make lint         ruff, mypy, import-linter; JavaScript; workflows and Dockerfiles"
 	@echo "make docs         the documentation, strictly, in example_docs/site"
 	@echo "make bench        what the plugin, the service and the avatar cost"
 	@echo "make dist         sdist and wheel in dist"
@@ -26,16 +28,17 @@ help:
 install: $(INSTALLED)
 
 $(INSTALLED): pyproject.toml constraints.txt
-	@scripts/need python '$(PYTHON)'
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check \
-		--constraint constraints.txt --editable '.[dev]'
+	@scripts/install $(VENV) dev '$(PYTHON)'
 	@touch $@
 
-demo: $(INSTALLED)
+$(VENV)/.demo: pyproject.toml constraints.txt
+	@scripts/install $(VENV) demo '$(PYTHON)'
+	@touch $@
+
+demo: $(DEMO)
 	@exec $(BIN)/sentifyd-edge demo
 
-docs: $(INSTALLED)
+docs: $(DEMO)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file example_docs/mkdocs.yml
 
 test: $(INSTALLED)
@@ -58,7 +61,7 @@ $(LOWEST)/.installed: pyproject.toml $(INSTALLED)
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --requirement $(LOWEST)/pins.txt
 	@touch $@
 
-lint: $(INSTALLED)
+lint: $(INSTALLED) $(JAVASCRIPT)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
@@ -69,6 +72,19 @@ lint: $(INSTALLED)
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.dependabot .github/dependabot.yml
 	$(BIN)/hadolint $(DOCKERFILES)
 	for script in $(SCRIPTS); do sh -n $$script || exit 1; done
+	@[ ! -e $(JAVASCRIPT)/.installed ] || $(MAKE) --no-print-directory lint-javascript
+
+# Both programs look for node on PATH.
+lint-javascript: export PATH := $(JAVASCRIPT)/node_modules/.bin:$(PATH)
+lint-javascript: $(JAVASCRIPT)/.installed
+	PATH=$$(scripts/need node $(BIN)):$$PATH && \
+		biome lint --config-path scripts/javascript/lint.jsonc --error-on-warnings . && \
+		for part in runtime sandbox peer; do tsc --project scripts/javascript/$$part.json || exit 1; done
+
+# Without npm there is no stamp, and `need` has said what is missing.
+$(JAVASCRIPT)/.installed: scripts/javascript/package.json $(INSTALLED)
+	@rm -f $@
+	@scripts/need javascript $(BIN) $(JAVASCRIPT)
 
 bench: $(INSTALLED)
 	@scripts/need chromium

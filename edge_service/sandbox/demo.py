@@ -75,7 +75,9 @@ def run_demo(config_file: Path, token_life: int, output: Callable[..., None]) ->
             stopped,
         )
         begin, excluded = "ask it something about this site", "The page “Without an avatar”"
+        guide = f"{site}/guide/site/"
         if config_file != EXAMPLE:
+            guide = "example_docs/docs/guide/site.md"
             begin, excluded = "type a message", "A page that you exclude"
 
         def announce() -> None:
@@ -88,6 +90,10 @@ def run_demo(config_file: Path, token_life: int, output: Callable[..., None]) ->
                 f"  3. {excluded} has no avatar, and sends no request to a third party.",
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
+                "",
+                "  Next, your own site: run pip install '.[service]' here, add the plugin sentifyd",
+                "  with preview: sandbox to its mkdocs.yml, and run mkdocs serve there. "
+                f"{guide} has the steps.",
             )
 
         apps = (*pair.apps, (_site(Path(folder)), site_socket))

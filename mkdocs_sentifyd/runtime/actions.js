@@ -1,14 +1,14 @@
 // Page actions.
 const root = new URL("../../../", import.meta.url).href;
 const served = new WeakSet();
-const text = (maxLength) => ({
+const text = (maxLength = 2000) => ({
   type: "string",
   minLength: 1,
   maxLength,
   description: `text of 1 to ${maxLength} characters`,
 });
 const limit = { type: "integer", minimum: 1, maximum: 20, description: "an integer of 1 to 20" };
-const url = text(2000);
+const url = text();
 
 const actions = [
   action("docs.search", "Search this site", { query: text(200), limit }, ["query"], async (input) => {
@@ -28,7 +28,7 @@ const actions = [
   }),
   action("docs.open_page", "Show a page of this site to the visitor", { url }, ["url"], async (input) => {
     const link = document.createElement("a");
-    link.href = locate(input.url);
+    link.href = locate(input.url).href;
     await request(link.href, "HEAD");
     // A click, for instant navigation; later, for the answer.
     setTimeout(() => {
@@ -40,6 +40,7 @@ const actions = [
   }),
 ];
 
+/** @type {MakeAction} */
 function action(name, description, properties, required, run) {
   return {
     name,
@@ -51,44 +52,49 @@ function action(name, description, properties, required, run) {
         demand(input?.constructor === Object, "input must be an object");
         for (const key of [...required, ...Object.keys(input)]) check(key, input[key], properties[key]);
         return await run(input);
-      } catch (error) {
+      } catch (/** @type {any} */ error) {
         throw new Error(`${name}: ${error.message}`);
       }
     },
   };
 }
 
+/** @type {Demand} */
 function demand(fits, message) {
   if (!fits) throw new Error(message);
 }
 
-function check(key, value, { maxLength, maximum = maxLength, description = "left out" } = {}) {
+/** @type {Check} */
+function check(key, value, { maxLength, maximum = maxLength ?? 0, description = "left out" } = {}) {
   const size = maxLength ? typeof value === "string" && value.length : value;
   demand(Number.isInteger(size) && size > 0 && size <= maximum, `${key} must be ${description}`);
 }
 
 // A server may take an encoded slash for one.
+/** @param {string} url */
 function locate(url, isPage = true) {
   const found = URL.parse(url, root);
-  demand(
-    isPage && found?.href.startsWith(root) && !/%2f|%5c/i.test(found.pathname),
-    "url must lead to a page of this site",
-  );
+  if (!isPage || !found?.href.startsWith(root) || /%2f|%5c/i.test(found.pathname)) {
+    throw new Error("url must lead to a page of this site");
+  }
   return found;
 }
 
+/** @type {Ask} */
 async function request(url, method) {
   const answer = await fetch(url, { method, mode: "same-origin" });
-  locate(answer.url, answer.status === 200 && /^text\/html/.test(answer.headers.get("content-type")));
+  const type = answer.headers.get("content-type") ?? "";
+  locate(answer.url, answer.status === 200 && type.startsWith("text/html"));
   return answer;
 }
 
-async function offer(sdk, method, adapt = (action) => action) {
+/** @type {Offer} */
+async function offer(sdk, method, adapt) {
   if (!sdk?.[method] || served.has(sdk)) return;
   served.add(sdk);
   try {
-    await Promise.all(actions.map((action) => sdk[method](adapt(action))));
-  } catch (error) {
+    await Promise.all(actions.map((action) => sdk[method](adapt?.(action) ?? action)));
+  } catch (/** @type {any} */ error) {
     console.error(`sentifyd: ${error.message}`);
   }
 }
@@ -103,6 +109,7 @@ function register() {
   }));
 }
 
+/** @type {Part} */
 export default (settings) => {
   if (!settings) return;
   addEventListener("sentifyd:action-sdk-ready", register);

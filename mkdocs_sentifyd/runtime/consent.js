@@ -2,9 +2,11 @@
 import { discard, holds, update } from "./core.js";
 import { wipe } from "./opening.js";
 
-let name;
+let name = "";
+/** @type {Choices} */
 let told = {};
 
+/** @type {Part} */
 export default (settings) => {
   name = settings?.consent ?? name;
   try {

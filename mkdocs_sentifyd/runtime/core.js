@@ -1,6 +1,7 @@
 // One avatar for a whole visit: instant navigation leaves the end of the body as it is.
 import * as opening from "./opening.js";
 
+/** @type {Settings | null} */
 export let settings = null;
 // Whether the avatar has to open as soon as it is there.
 export let isAsked = false;
@@ -13,18 +14,23 @@ const loaders = new Map();
 // Elements from here are upgraded in the page, as those of HTML are.
 const workshop = document.implementation.createHTMLDocument("");
 const early = window.sentifydDocs;
+/** @type {HTMLElement | null} */
 let element = null;
 let isShown = false;
 // Whether the endpoint gave this element its tokens, once that is known.
+/** @type {boolean | null} */
 let isServed = null;
+/** @type {Attributes} */
 let written = {};
-let identity;
+let identity = "";
 
+/** @type {Tell} */
 function tell(what, detail) {
   document.dispatchEvent(new CustomEvent(`sentifyd:${what}`, { detail }));
   document.documentElement.dataset.sentifyd = what;
 }
 
+/** @type {Fail} */
 export function fail(reason, message) {
   isAsked = false;
   console.error(`sentifyd: ${message}`);
@@ -37,10 +43,11 @@ export function update() {
   if (settings) opening.configure(settings);
   settings?.parts.forEach(add);
   parts.forEach((part) => part(settings));
-  if (settings && !isClosed && !holds.size) show();
+  if (settings && !isClosed && !holds.size) show(settings);
   else setShown(false);
 }
 
+/** @param {string} name */
 function add(name) {
   if (parts.has(name)) return;
   parts.set(name, () => {});
@@ -55,7 +62,8 @@ function add(name) {
   );
 }
 
-function show() {
+/** @param {Settings} settings */
+function show(settings) {
   const { attributes, element: name } = settings;
   const place = (settings.place && document.querySelector("[data-sentifyd-place]")) || document.body;
   // A living element that is moved or put back may never connect again, and a theme removes what
@@ -83,6 +91,7 @@ function show() {
   isAsked = false;
 }
 
+/** @param {Settings} settings */
 function load({ element: name, loader }) {
   if (loaders.has(name)) return;
   loaders.set(name, false);
@@ -103,6 +112,7 @@ function load({ element: name, loader }) {
   else document.body.append(Object.assign(document.createElement("script"), loader, { onload, onerror }));
 }
 
+/** @param {boolean} wanted */
 function setShown(wanted) {
   if (element) element.hidden = !wanted;
   if (isShown === wanted) return;
@@ -119,10 +129,11 @@ export function discard() {
   opening.forget();
 }
 
-const isFloating = () => settings.attributes.toggler !== "false";
+const isFloating = () => settings?.attributes.toggler !== "false";
 
 export const isOpen = () => isShown && (!isFloating() || opening.isOpen());
 
+/** @param {boolean} wanted */
 function setOpen(wanted) {
   if (!settings) return;
   // A component that was refused its tokens may never connect again.
@@ -134,7 +145,7 @@ function setOpen(wanted) {
   update();
 }
 
-const docs = (window.sentifydDocs = {
+window.sentifydDocs = {
   open: () => setOpen(true),
   close: () => setOpen(false),
   toggle: () => setOpen(!isOpen()),
@@ -145,8 +156,8 @@ const docs = (window.sentifydDocs = {
     opening.wipe();
     update();
   },
-  push: (name) => docs[name]?.(),
-});
+  push: (name) => window.sentifydDocs[name]?.(),
+};
 
 // The component hides failures.
 new PerformanceObserver((list) => {
@@ -161,4 +172,4 @@ new PerformanceObserver((list) => {
 update();
 // Material and Zensical announce every page.
 window.document$?.subscribe(update);
-early?.forEach?.(docs.push);
+early?.forEach?.(window.sentifydDocs.push);

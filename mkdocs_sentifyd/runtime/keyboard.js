@@ -1,6 +1,7 @@
 // What is typed into the avatar is not for the theme.
-let shortcut;
+let shortcut = "";
 
+/** @param {KeyboardEvent} event */
 function listen(event) {
   const { altKey, code, ctrlKey, key, metaKey, repeat, shiftKey, target, type } = event;
   // With Alt, keys write something else.
@@ -16,6 +17,7 @@ function listen(event) {
 // Themes listen further out.
 for (const type of ["keydown", "keypress", "keyup"]) document.documentElement.addEventListener(type, listen);
 
+/** @type {Part} */
 export default (settings) => {
-  shortcut = settings?.shortcut;
+  shortcut = settings?.shortcut ?? "";
 };

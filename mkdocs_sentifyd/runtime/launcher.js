@@ -6,13 +6,16 @@ const host = document.createElement("div");
 host.dataset.sentifydLauncher = "";
 host.innerHTML = "<p role=status dir=auto></p><button></button>";
 const [status, button] = host.children;
-let settings, isKnown;
+/** @type {Settings | null} */
+let settings = null;
+let isKnown = false;
 let isBusy = false;
 
+/** @type {Draw} */
 function draw(busy, message) {
   isBusy = busy;
   host.hidden = !settings || isClosed || !(busy || (holds.has("load") && holds.size < 2));
-  button.ariaExpanded = busy;
+  button.ariaExpanded = `${busy}`;
   status.textContent = message;
 }
 
@@ -21,6 +24,7 @@ button.onclick = () => {
 };
 
 // The button stays until the avatar is open and in sight.
+/** @type {Finish} */
 function finish(element, tries = 50) {
   if (!isBusy) return;
   if (!isOpen() || !element.getClientRects().length) {
@@ -53,6 +57,7 @@ document.addEventListener("sentifyd:error", () => {
   if (hadFocus) button.focus();
 });
 
+/** @type {Part} */
 export default (current) => {
   settings = current;
   if (settings) {
@@ -66,7 +71,7 @@ export default (current) => {
     isKnown = true;
   }
   // A shortcut or a script may have asked as well.
-  const isLoading = settings && (isAsked ? !isOpen() : isBusy && isOpen());
-  if (isLoading && !holds.has("consent")) draw(true, settings.launcher.loading);
+  const isLoading = current && (isAsked ? !isOpen() : isBusy && isOpen());
+  if (isLoading && !holds.has("consent")) draw(true, current.launcher.loading);
   else draw(false, status.textContent);
 };

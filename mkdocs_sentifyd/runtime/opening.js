@@ -1,12 +1,14 @@
-// Opens and closes the component. What it offers for that comes from components.py.
-let key, field, toggle, prefixes;
-// What was asked for last, and what the storage held then: it may be blocked or full.
+// Opens and closes the component.
+/** @type {Settings} */
+let page;
+let key = "";
+/** @type {Asked} */
 let last = {};
 
-export function configure({ avatar, opening, stored }) {
-  key = opening.storage + avatar;
-  ({ field, toggle } = opening);
-  prefixes = stored;
+/** @param {Settings} settings */
+export function configure(settings) {
+  page = settings;
+  key = page.opening.storage + page.avatar;
 }
 
 function read() {
@@ -15,22 +17,27 @@ function read() {
   } catch {}
 }
 
+/** @param {string} text */
 function parse(text) {
   try {
     return JSON.parse(text);
   } catch {}
 }
 
-const isOpenIn = (text) => (field ? parse(text)?.[field] : parse(text)) === true;
+/** @param {string} text */
+function isOpenIn(text) {
+  const { field } = page.opening;
+  return (field ? parse(text)?.[field] : parse(text)) === true;
+}
 
 export function isOpen() {
   const text = read();
   return last.key === key && last.text === text ? last.isOpen : isOpenIn(text);
 }
 
-// Returns whether a new element has to take the place of this one: a living one reads the storage
-// no more, and without its method it must not be taken out and put back.
+/** @type {SetOpen} */
 export function setOpen(element, wanted) {
+  const { field, toggle } = page.opening;
   if (isOpen() === wanted) return false;
   const before = read();
   const canToggle = typeof element?.[toggle] === "function";
@@ -55,7 +62,7 @@ export function forget() {
 export function wipe() {
   try {
     for (const name in { ...sessionStorage }) {
-      if (prefixes.some((prefix) => name.startsWith(prefix))) sessionStorage.removeItem(name);
+      if (page.stored.some((prefix) => name.startsWith(prefix))) sessionStorage.removeItem(name);
     }
   } catch {}
 }

@@ -7,16 +7,20 @@ function parse(html = document.documentElement.outerHTML) {
   return { page, main };
 }
 
+/** @type {Read} */
 export function read({ href, hash }, html) {
   const { page, main } = parse(html);
+  /** @type {Edit} */
   const edit = (names, change) => main.querySelectorAll(names).forEach(change);
-  edit("tr", (node) => (node.textContent = [...node.cells].map((cell) => cell.textContent).join(" | ")));
+  main.querySelectorAll("tr").forEach((node) => {
+    node.textContent = [...node.cells].map((cell) => cell.textContent).join(" | ");
+  });
   edit("li", (node) => node.prepend("- "));
-  edit(HEADINGS, (node) => node.prepend(`${"#".repeat(node.localName[1])} `));
+  edit(HEADINGS, (node) => node.prepend(`${"#".repeat(+node.localName[1])} `));
   // A minified page has no lines.
   edit(`p,pre,tr,li,${HEADINGS}`, (node) => node.prepend("\n"));
   page.getElementById(decodeURIComponent(hash.slice(1)))?.prepend("\0");
-  const text = main.textContent.split("\0").pop().replace(/\n\s*\n/g, "\n\n").trim();
+  const text = main.textContent.split("\0").slice(-1)[0].replace(/\n\s*\n/g, "\n\n").trim();
   return { title: page.title, url: href, text: text.slice(0, 20000), truncated: text.length > 20000 };
 }
 
@@ -29,7 +33,7 @@ export function outline() {
     headings: headings.map(({ id, localName, textContent }) => ({
       level: +localName[1],
       text: textContent.trim(),
-      url: new URL(`#${id}`, location).href,
+      url: new URL(`#${id}`, location.href).href,
     })),
     language: document.documentElement.lang,
     selection: `${getSelection()}`.slice(0, 2000),

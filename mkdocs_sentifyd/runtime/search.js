@@ -1,21 +1,28 @@
-let index;
+/** @type {Index} */
+let index = null;
 
+/** @param {string} text */
 const fold = (text) => text.normalize("NFD").replace(/\p{M}/gu, "").replace(/[^\p{L}\p{N}]/gu, " ").toLowerCase();
+/** @param {string} html */
 const plain = (html) => new DOMParser().parseFromString(html, "text/html").body.textContent;
 
+/** @param {string} root */
 async function load(root) {
   for (const path of ["search/search_index.json", "search.json"]) {
     const answer = await fetch(root + path);
     if (!answer.ok) continue;
+    /** @type {SearchIndex} */
     const { config, docs, items } = await answer.json();
     // MkDocs writes text, and first sections twice.
     const read = config.indexing ? String : plain;
+    /** @type {Titles} */
     const titles = {};
     return (docs ?? items)
       .map((entry) => {
         const [page, anchor] = entry.location.split("#");
         const heading = read(entry.title);
-        const title = (titles[page] ??= heading);
+        titles[page] ??= heading;
+        const title = titles[page];
         const text = ` ${read(entry.text)} `.replace(/[\s¶]+/g, " ");
         const words = fold(text + `${title} ${heading} `.repeat(2));
         return { page, title, section: anchor && heading, url: root + entry.location, text, words };
@@ -26,9 +33,12 @@ async function load(root) {
 }
 
 // BM25, where long words tell more.
+/** @type {Search} */
 export async function search(root, { query, limit = 5 }) {
   index ??= load(root);
-  index.catch(() => (index = null));
+  index.catch(() => {
+    index = null;
+  });
   const found = (await index).map((entry) => ({ ...entry, score: 0 }));
   const terms = new Set(fold(query).match(/[\u3040-\u9fff]|[^ \u3040-\u9fff]+/g));
   const finders = [...terms].sort((one, other) => other.length - one.length).map((term) => {
@@ -37,13 +47,15 @@ export async function search(root, { query, limit = 5 }) {
     const finder = new RegExp(isSign ? term : ` ${stem}`, "g");
     const counts = found.map(({ words }) => (words.match(finder)?.length ?? 0) / (1 + words.length / 1000));
     const weight = (isSign ? 4 : stem.length) ** 3 * Math.log(1 + found.length / (1 + counts.filter(Boolean).length));
-    counts.forEach((count, at) => (found[at].score += (weight * count) / (count + 2)));
+    counts.forEach((count, at) => {
+      found[at].score += (weight * count) / (count + 2);
+    });
     return finder;
   });
-  const taken = {};
+  const taken = new Map();
   const results = found
     .sort((one, other) => other.score - one.score)
-    .filter(({ page, score }) => score && (taken[page] = (taken[page] ?? 0) + 1) < 3)
+    .filter(({ page, score }) => score && taken.set(page, (taken.get(page) ?? 0) + 1).get(page) < 3)
     .slice(0, limit)
     .map(({ title, section, url, text, words }) => {
       const at = finders.map((finder) => words.search(finder)).find((at) => text[at]) ?? 0;

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -29,12 +30,11 @@ class Demo:
 
 
 def start(root: Path, **variables: str) -> Command:
-    config_file = str(root / "example_docs" / "mkdocs.yml")
-    return Command(
-        *("sentifyd-edge", "demo", "--config-file", config_file),
-        *("--token-life", str(TOKEN_LIFE)),
-        **{"SANDBOX_API_KEY": KEY, **FREE_PORTS, **variables},
-    )
+    with chdir(root):
+        return Command(
+            *("sentifyd-edge", "demo", "--token-life", str(TOKEN_LIFE)),
+            **{"SANDBOX_API_KEY": KEY, **FREE_PORTS, **variables},
+        )
 
 
 @pytest.fixture(scope="module")
@@ -91,6 +91,34 @@ def test_the_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> 
     assert len(loaders) == 1
     assert visit.errors() == []
     assert KEY not in visit.everything_heard()
+
+
+def test_it_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
+    demo.command.wait_for("mkdocs serve")
+
+    *_, ctrl_c, empty, first, second = demo.command.output.splitlines()
+    assert ctrl_c.endswith("Stop with Ctrl-C.")
+    assert empty == ""
+    assert "pip install '.[service]'" in first
+    assert "preview: sandbox" in second
+    guide = re.search(rf"{demo.site}/\S+/", second)
+    assert guide
+    page = requests.get(guide[0], timeout=5)
+    assert page.ok
+    assert "preview" in page.text
+
+
+def test_the_next_step_beside_another_site(root: Path, tmp_path: Path) -> None:
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# Home\n")
+    (tmp_path / "mkdocs.yml").write_text("site_name: Other\n")
+    with Command(
+        *("sentifyd-edge", "demo", "--config-file", str(tmp_path / "mkdocs.yml")), **FREE_PORTS
+    ) as command:
+        guide = command.wait_for(r"mkdocs serve there\. (\S+\.md) ")[1]
+        assert command.stop() == 0
+
+    assert "preview: sandbox" in (root / guide).read_text()
 
 
 def test_every_page_of_the_site(demo: Demo, visit: Visit) -> None:

@@ -4,12 +4,17 @@ const MAX_RESULT = 65_000;
 const MAX_ERROR = 500;
 const EXECUTE_SECONDS = 10;
 
+/** @type {Map<string, RegisteredAction>} */
 const actions = new Map();
+/** @type {Set<() => void>} */
 const actionListeners = new Set();
 
+/** @param {unknown} value */
 const isText = (value) => typeof value === "string" && value.trim() !== "";
+/** @type {(...choices: unknown[]) => (value: unknown) => boolean} */
 const isOneOf = (...choices) => (value) => value === undefined || choices.includes(value);
 
+/** @type {{ [key: string]: [isRight: (value: any) => boolean, wanted: string] }} */
 const ACTION_RULES = {
   name: [(name) => isText(name) && /^[\w.-]{1,64}$/.test(name), "1 to 64 letters, digits, dots, hyphens or underscores"],
   provider: [isText, "text that names who offers the action"],
@@ -20,6 +25,7 @@ const ACTION_RULES = {
   confirmation: [isOneOf("required"), "required, or left out"],
 };
 
+/** @param {Action} action */
 function registerAction(action) {
   for (const [key, [isRight, wanted]] of Object.entries(ACTION_RULES)) {
     if (!isRight(action?.[key])) throw new Error(`registerAction: ${key} must be ${wanted}`);
@@ -46,8 +52,9 @@ function registerAction(action) {
 const describeActions = () => [...actions.values()].map(({ description }) => description);
 
 /**
- * Run an action. Resolves to `{ result }`, `{ error }` or `{ refused: true }`.
- * `allow` asks the visitor, if the action requires a confirmation.
+ * Run an action. The answer is `{ result }`, `{ error }` or `{ refused: true }`.
+ * `allow` asks the visitor, where the action wants that.
+ * @type {RunAction}
  */
 async function runAction(name, input, context, allow) {
   try {
@@ -57,12 +64,14 @@ async function runAction(name, input, context, allow) {
     const result = (await withinTime(action.execute(input, { context }))) ?? null;
     if (JSON.stringify(result).length > MAX_RESULT) throw new Error("its result is too long");
     return { result };
-  } catch (error) {
+  } catch (/** @type {any} */ error) {
     return { error: String(error?.message ?? error).slice(0, MAX_ERROR) };
   }
 }
 
+/** @param {unknown} promise */
 function withinTime(promise) {
+  /** @type {number} */
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error("it took too long")), EXECUTE_SECONDS * 1000);

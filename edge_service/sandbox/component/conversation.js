@@ -1,7 +1,9 @@
 // One line of the conversation: text and links, never HTML.
+/** @type {LineElements} */
 function lineElements([who, text, links = []], openLink) {
   const line = document.createElement("p");
   line.textContent = text;
+  /** @type {HTMLElement[]} */
   const elements = [line];
   const items = links.filter(({ url }) => isWebAddress(url)).map((link) => linkItem(link, openLink));
   if (items.length) {
@@ -13,6 +15,7 @@ function lineElements([who, text, links = []], openLink) {
   return elements;
 }
 
+/** @type {LinkItem} */
 function linkItem({ text, url, excerpt }, openLink) {
   const item = document.createElement("li");
   const link = document.createElement("a");
@@ -32,6 +35,7 @@ function linkItem({ text, url, excerpt }, openLink) {
   return item;
 }
 
+/** @param {string} url */
 function isWebAddress(url) {
   try {
     return ["http:", "https:"].includes(new URL(url).protocol);

