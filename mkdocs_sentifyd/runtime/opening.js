@@ -1,6 +1,6 @@
-// Opens and closes the component. What it offers for that comes from components.py.
+// Opens and closes the component. components.py describes how.
 let key, field, toggle, prefixes;
-// What was asked for last, and what the storage held then: it may be blocked or full.
+// The last requested state: the storage may be blocked or full.
 let last = {};
 
 export function configure({ avatar, opening, stored }) {
@@ -28,15 +28,14 @@ export function isOpen() {
   return last.key === key && last.text === text ? last.isOpen : isOpenIn(text);
 }
 
-// Returns whether a new element has to take the place of this one: a living one reads the storage
-// no more, and without its method it must not be taken out and put back.
+// Returns whether a new element must replace this one, which reads the storage only once.
 export function setOpen(element, wanted) {
   if (isOpen() === wanted) return false;
   const before = read();
   const canToggle = typeof element?.[toggle] === "function";
   if (canToggle) {
     element[toggle]();
-    // The storage was wrong if the component has now written the opposite.
+    // The stored state was wrong if the component has now stored the opposite.
     if (read() !== before && isOpenIn(read()) !== wanted) element[toggle]();
   } else {
     try {
@@ -47,7 +46,7 @@ export function setOpen(element, wanted) {
   return !canToggle && isOpenIn(read()) === wanted;
 }
 
-// A new element starts as the storage has it.
+// A new element starts with the stored state.
 export function forget() {
   last = {};
 }

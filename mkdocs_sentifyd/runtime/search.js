@@ -8,7 +8,7 @@ async function load(root) {
     const answer = await fetch(root + path);
     if (!answer.ok) continue;
     const { config, docs, items } = await answer.json();
-    // MkDocs writes text, and first sections twice.
+    // MkDocs stores plain text, and first sections twice.
     const read = config.indexing ? String : plain;
     const titles = {};
     return (docs ?? items)
@@ -25,7 +25,7 @@ async function load(root) {
   throw new Error("this site has no search index");
 }
 
-// BM25, where long words tell more.
+// BM25, but longer words count more.
 export async function search(root, { query, limit = 5 }) {
   index ??= load(root);
   index.catch(() => (index = null));
