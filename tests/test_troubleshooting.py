@@ -39,7 +39,7 @@ ALL_IS_WELL = {
 }
 # Names of the second half of a message, whose first half is looked for.
 CURES = {"missing", "cure", "cures", "advice", "example", "examples", "why"}
-CURES |= {"leads", "paths", "trust", "variable"}
+CURES |= {"fix", "fixes", "leads", "paths", "trust", "variable"}
 HELP = {"help", "summary", "description", "epilog", "metavar", "usage"}
 # Calls whose texts are for machines, go no further than this code, or tell that all is well.
 QUIET = {"compile", "render", "cast", "say", "_say", "AttributeError"}
