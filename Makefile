@@ -1,4 +1,4 @@
-# Each target works from a fresh clone: Python 3.11 or newer, make and apt are enough.
+# Each target works in a fresh clone with Python 3.11 or newer, make and apt.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,15 +15,15 @@ SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
 .PHONY: help install demo docs test test-lowest lint lint-javascript bench dist audit
 help:
-	@echo "make demo         a documentation site with an avatar, on this machine"
-	@echo "make test         every test, in a real browser too"
-	@echo "make test-lowest  plugin and service with the lowest versions that they say they run with"
-	@echo "make lint         ruff, mypy, import-linter; JavaScript; workflows and Dockerfiles"
-	@echo "make docs         the documentation, strictly, in example_docs/site"
-	@echo "make bench        what the plugin, the service and the avatar cost"
-	@echo "make dist         sdist and wheel in dist"
-	@echo "make audit        known vulnerabilities of what constraints.txt names"
-	@echo "make install      the virtual environment in $(VENV)"
+	@echo "make demo         run a documentation site with an avatar on this machine"
+	@echo "make test         run all tests, including those in a browser"
+	@echo "make test-lowest  test plugin and service with the lowest supported versions"
+	@echo "make lint         run ruff, mypy, import-linter, Biome and tsc; check workflows and Dockerfiles"
+	@echo "make docs         build the documentation in example_docs/site, in strict mode"
+	@echo "make bench        measure the cost of plugin, service and avatar"
+	@echo "make dist         build sdist and wheel in dist"
+	@echo "make audit        check the packages in constraints.txt for known vulnerabilities"
+	@echo "make install      create the virtual environment in $(VENV)"
 
 install: $(INSTALLED)
 
@@ -52,7 +52,7 @@ test-lowest: $(LOWEST)/.installed
 	@scripts/need redis
 	$(LOWEST)/bin/pytest $(WORKERS) $(or $(ARGS),tests/plugin tests/service)
 
-# What the tests themselves use may ask for more, so the lowest versions are put below it afterwards.
+# The tests' own packages may require newer versions, so the lowest versions are installed last.
 $(LOWEST)/.installed: pyproject.toml $(INSTALLED)
 	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(LOWEST)
 	$(BIN)/uv pip install --quiet --python $(LOWEST) --constraint constraints.txt --editable '.[dev]'

@@ -1,6 +1,6 @@
-"""What the plugin and the service cost, as ratios within one run.
+"""Measure the cost of the plugin and of the service, as ratios within one run.
 
-Only those mean anything on another machine.
+Absolute figures depend on the machine; ratios depend on it much less.
 """
 
 from __future__ import annotations
@@ -26,11 +26,13 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("part", nargs="?", choices=PARTS, help="one of them alone")
+    parser.add_argument("part", nargs="?", choices=PARTS, help="run only this part")
     parser.add_argument(
-        "--quick", action="store_true", help="a little of each, to see that it runs"
+        "--quick", action="store_true", help="run little of each, to check that it works"
     )
-    parser.add_argument("--markdown", action="store_true", help="tables for the documentation")
+    parser.add_argument(
+        "--markdown", action="store_true", help="print tables for the documentation"
+    )
     for name, part in PARTS.items():
         part.add_options(parser.add_argument_group(name))
     return parser.parse_args()

@@ -1,4 +1,4 @@
-"""Page views with an empty cache: what is fetched, and how the page comes."""
+"""Measure page views with an empty cache: requests, paint and layout shift."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from playwright.sync_api import Browser
 
 from benchmarks.figures import Table, summary
 from benchmarks.modes import MODES, Mode, Places
-from benchmarks.pairs import RATIO, in_pairs, ratio_cells, times_told
+from benchmarks.pairs import RATIO, in_pairs, ratio_cells, rounds_and_interval
 from benchmarks.visits import Paint, Traffic, visiting
 
 __all__ = ["measure_paint", "measure_requests"]
@@ -15,7 +15,7 @@ NOTHING = Traffic(0)
 
 
 def measure_requests(browser: Browser, places: Places) -> Table:
-    """What a page view adds to that of the plain twin, and the first use of the avatar to that."""
+    """Count the requests that a page view adds to the plain twin, and then the first use."""
     rows = []
     for mode in MODES:
         plain, _ = _requests(browser, mode.plain, places)
@@ -31,7 +31,7 @@ def measure_requests(browser: Browser, places: Places) -> Table:
 
 
 def measure_paint(browser: Browser, places: Places, rounds: int) -> list[Table]:
-    """Page views on a slow machine and network."""
+    """Measure page views on a slow machine and network."""
 
     def view(mode: Mode) -> Paint:
         with visiting(browser, mode, places.address(mode.site)) as visit:
@@ -49,7 +49,7 @@ def measure_paint(browser: Browser, places: Places, rounds: int) -> list[Table]:
     return [
         Table(
             "Largest contentful paint on a slow machine and network, divided by that of the plain "
-            f"twin; {times_told(rounds)}",
+            f"twin; {rounds_and_interval(rounds)}",
             ["", *RATIO],
             largest,
         ),
@@ -64,7 +64,7 @@ def measure_paint(browser: Browser, places: Places, rounds: int) -> list[Table]:
 def _requests(
     browser: Browser, mode: Mode, places: Places
 ) -> tuple[tuple[Traffic, Traffic], tuple[Traffic, Traffic]]:
-    """To the own site and to others, before and after the visitor opens the avatar."""
+    """Count requests to the site and to third parties, before and after the avatar is opened."""
     with visiting(browser, mode, places.address(mode.site)) as visit:
 
         def so_far() -> tuple[Traffic, Traffic]:

@@ -1,6 +1,6 @@
-"""The least that a Starlette application can be: it answers ready-made JSON.
+"""A minimal Starlette application for comparison: it answers with a constant JSON text.
 
-It runs on the very server that the service runs on.
+It runs on the same server as the service.
 """
 
 from __future__ import annotations

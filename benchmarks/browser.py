@@ -1,4 +1,4 @@
-"""The browser's part: what an avatar costs a visitor."""
+"""Measure what an avatar costs a visitor, in Chromium."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ RUNTIME = Path(mkdocs_sentifyd.__file__).with_name("runtime")
 
 
 class Effort(NamedTuple):
-    """How much is done.
+    """How much to measure.
 
     Attributes:
-        rounds: of visits.
-        navigations: in a visit of many pages.
+        rounds: number of rounds of visits.
+        navigations: number of navigations in a visit of many pages.
     """
 
     rounds: int
@@ -49,17 +49,21 @@ MEASURES: dict[str, Callable[[Browser, Places, Effort], list[Table]]] = {
 
 def add_options(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
-        "--visits", nargs="+", choices=MEASURES, default=[*MEASURES], help="some of them only"
+        "--visits",
+        nargs="+",
+        choices=MEASURES,
+        default=[*MEASURES],
+        help="run only these measurements",
     )
-    parser.add_argument("--visit-rounds", type=int, help="rounds of visits (12)")
+    parser.add_argument("--visit-rounds", type=int, help="rounds of visits (default: 12)")
 
 
 def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
     show(file_table())
     if not has_chromium():
-        print("chromium is missing, so visits are left out: apt-get install chromium", flush=True)
+        print("chromium is missing, so visits are skipped: apt-get install chromium", flush=True)
         return
-    # An exception, so that no server outlives whoever is told to stop.
+    # Turns SIGTERM into an exception, so that the servers are stopped too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     effort = QUICK if options.quick else FULL
     effort = effort._replace(rounds=options.visit_rounds or effort.rounds)
@@ -77,7 +81,7 @@ def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
 
 
 def file_table() -> Table:
-    """The files of the runtime, each compressed on its own as it is fetched."""
+    """List the sizes of the runtime's files, plain and compressed one by one."""
     rows = []
     for file in sorted(RUNTIME.iterdir()):
         if file.suffix in (".css", ".js"):

@@ -1,21 +1,20 @@
-"""Whole builds with the plugin, and with each of its peers instead, divided by the plain build.
+"""Compare builds with the plugin, and with each of its peers, to a build without any of them.
 
-Builds run in turn, each in a process of its own; CPU time and peak memory are those of that
-process. With `--together` all builds of a round begin at once and share one processor, which the
-kernel hands from one to the next every few milliseconds: what else the machine does then slows all
-alike, and plain divided by plain strays three times less. But each finds the caches of the
-processor cold, so that all take longer, and a plugin that reads finished pages most of all.
+Builds run one after the other, each in its own process, whose CPU time and peak memory count. With
+`--together`, all builds of a round start at once and share one processor. Then other work on the
+machine slows all of them down equally, and plain divided by plain varies three times less. But the
+builds evict each other from the processor's caches, so all of them take longer, most of all a
+plugin that reads finished pages.
 
-Three measures of CPU time:
+There are three measures of CPU time:
 
-- `CPU`: of a whole build, divided by that of the plain build in the same round: the median. It has
-  all that a plugin causes anywhere, and the noise of two builds.
-- `least`: of the quickest build, divided by the quickest plain one: noise only ever adds.
+- `CPU`: CPU time of a build divided by that of the plain build in the same round; the median. It
+  includes everything that a plugin causes, and the noise of two builds.
+- `least`: the fastest build divided by the fastest plain build, because noise only adds time.
 - `inside`: one plus the time inside the plugin (import, options, event handlers) divided by the
-  rest of the very same build. Steady, but blind to what the plugin makes others do.
+  rest of the same build. It varies little, but misses work that the plugin causes elsewhere.
 
-Peak memory is that of a build's own process too, with what it inherits from the one it was forked
-from, as if it had imported that itself.
+Peak memory includes what the process inherits from its parent, as if it had imported that itself.
 """
 
 from __future__ import annotations
@@ -42,10 +41,10 @@ class Build(NamedTuple):
     """One build.
 
     Attributes:
-        cpu: seconds, in user mode and in the kernel.
-        memory: most that was resident, in KiB.
-        load: those of the seconds that went into the plugin's import and options.
-        events: those that went into its event handlers.
+        cpu: CPU time in seconds, in user mode and in the kernel.
+        memory: peak resident memory, in KiB.
+        load: CPU seconds for the plugin's import and options.
+        events: CPU seconds in the plugin's event handlers.
     """
 
     cpu: float
@@ -59,18 +58,18 @@ Round = dict[Variant, Build]
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """The rounds with a site of one size."""
+    """All rounds with a site of one size."""
 
     pages: int
     rounds: Sequence[Round]
 
 
 class Builder:
-    """The process that all builds are children of."""
+    """The parent process of all builds."""
 
     def __init__(self, programs: Path, warm_up: Path) -> None:
-        """Start it; a plain build of a small site shows it what builds import."""
-        # The last one: the first serves more of the machine's interrupts.
+        """Start the process, and let it import what a plain build of a small site imports."""
+        # The last processor, because the first one handles more interrupts.
         cpu = max(os.sched_getaffinity(0))
         config_file = warm_up / f"{PLAIN.name}.yml"
         self._process = subprocess.Popen(
@@ -109,26 +108,26 @@ class Builder:
         return dict(zip(variants, builds, strict=True))
 
     def check(self, folder: Path) -> None:
-        """Build every variant once, and see that its plugin did its work."""
+        """Build every variant once, and check that its plugin did its work."""
         self.build(folder, VARIANTS)
         for variant in VARIANTS[1:]:
             for name, expected in ((variant.name, True), (PLAIN.name, False)):
                 page = folder / name / "index.html"
                 if (variant.mark in page.read_text(encoding="utf-8")) is not expected:
-                    raise SystemExit(f"{variant.name} did not do what it is measured for")
+                    raise SystemExit(f"{variant.name} did not change the page as expected")
 
 
 def measure_size(
     builder: Builder, folder: Path, pages: int, rounds: int, *, together: bool
 ) -> Size:
-    """Rounds of all variants; the order in which they begin moves on from round to round.
+    """Build all variants in several rounds, each round in another order.
 
     Args:
         builder: the process to build in.
-        folder: the site, with its configurations.
-        pages: how many it has.
-        rounds: how often.
-        together: whether the builds of a round share a processor, and do not wait for each other.
+        folder: folder of the site and its configurations.
+        pages: number of pages of the site.
+        rounds: number of rounds.
+        together: whether the builds of a round run at once on one processor.
     """
     found: list[Round] = []
     for number in range(rounds):
@@ -171,7 +170,7 @@ def _inside(build: Build) -> float:
 
 
 def growth_table(theme: str, small: Size, large: Size) -> Table:
-    """What a page costs on a small site and on a large one: the same, if cost is linear."""
+    """Compare the cost per page on a small and on a large site; the ratio is 1 if it is linear."""
     rows = []
     for variant in VARIANTS[1:]:
         each = [_cost(size, variant) for size in (small, large)]

@@ -1,11 +1,10 @@
-"""Builds in children of one warm process, which runs in the environment of the peers.
+"""Run builds in children of one warm process, in the environment of the peers.
 
-What every build imports is imported once and before the fork: it is the same for all, and would
-only add noise and make each ratio look better. What a plugin brings itself is imported in its own
-child and counts.
+The parent imports what every build imports, because measuring these imports would add noise and
+make each ratio look better. The imports of a plugin happen in its own child, so they count.
 
-A line on stdin names configurations and their plugins, to be built at once. The line on stdout
-says what each build took.
+Each line on stdin lists configurations and their plugins, which are built at once. The answer on
+stdout lists the resources that each build used.
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ T = TypeVar("T")
 
 
 class Clock:
-    """CPU seconds inside the plugin under test: while it loads, and in the events of a build."""
+    """Measure CPU seconds inside the plugin under test: for loading it, and in its events."""
 
     def __init__(self, plugin: str) -> None:
         self.plugin = plugin
         self.load = self.events = 0.0
 
     def run(self, config_file: str) -> None:
-        """What `mkdocs build --strict` does, with a clock around the plugin."""
+        """Do what `mkdocs build --strict` does, and measure the time inside the plugin."""
         load_entry = EntryPoint.load
 
         def load(entry: EntryPoint) -> type[BasePlugin[Any]]:
@@ -75,7 +74,7 @@ class Clock:
 
 
 class Child:
-    """A forked process that does some work, and what that takes."""
+    """A forked process that does some work."""
 
     def __init__(self, work: Callable[[], object]) -> None:
         reading, writing = os.pipe()
@@ -85,7 +84,7 @@ class Child:
             try:
                 os.write(writing, json.dumps(work()).encode())
                 status = 0
-            except BaseException:  # noqa: BLE001 - nothing of the parent may run in the child
+            except BaseException:  # noqa: BLE001 - the child must not run the parent's code
                 sys.excepthook(*sys.exc_info())
             finally:
                 os._exit(status)
@@ -93,7 +92,7 @@ class Child:
         self._pipe = os.fdopen(reading)
 
     def result(self) -> tuple[Any, resource.struct_rusage]:
-        """Wait for the end of the work; what it returned, and what this child alone used."""
+        """Wait for the end of the work; return its result and the resources that it used."""
         with self._pipe:
             answer = self._pipe.read()
         _, status, usage = os.wait4(self._pid, 0)
@@ -118,7 +117,7 @@ def import_what_builds_import(config_file: str) -> None:
 
     names, _ = Child(work).result()
     for name in names:
-        # Some names are made up by the packages that register them.
+        # Some packages register modules that cannot be imported by name.
         with suppress(ImportError):
             importlib.import_module(name)
 
@@ -128,7 +127,7 @@ def main() -> None:
     os.sched_setaffinity(0, {int(cpu)})
     import_what_builds_import(plain)
     gc.collect()
-    # A collection in a child would otherwise touch, and so copy, all memory that it inherits.
+    # Otherwise a garbage collection in a child would write to, and so copy, all inherited memory.
     gc.freeze()
     for line in sys.stdin:
         children = [build_in_child(config_file, plugin) for config_file, plugin in json.loads(line)]

@@ -1,4 +1,4 @@
-"""The tables of the documentation's page on capacity: arithmetic, nothing is measured here.
+"""Compute the tables of the documentation's page on capacity, from published figures.
 
 `python -m benchmarks.capacity` prints them.
 """
@@ -25,9 +25,9 @@ VISITS = (10_000, 100_000, 1_000_000, 10_000_000)
 BUSIEST_HOUR, BUSIEST_MINUTE = 0.12, 2
 VISIT_SECONDS, TOKEN_SECONDS, LOGIN_SECONDS = 300, 3600, 0.2
 USE, HERD_SECONDS, BURST_SECONDS, LEAST_PROCESSES = 0.5, 10, 10, 2
-# Of `RATE_LIMIT` by default, and the memory of one counter in Redis, as measured.
+# The window of the default `RATE_LIMIT`, and the measured memory of one counter in Redis.
 WINDOW_SECONDS, COUNTER_BYTES = 60, 170
-# A renewal of `shared` begins between once and twice its early seconds before the end.
+# `shared` renews its grant between one and two times its early seconds before the grant expires.
 HELD_SECONDS = {
     "direct": TOKEN_SECONDS,
     "pool": FRESH_SHARE * TOKEN_SECONDS,
@@ -39,13 +39,13 @@ class Need(NamedTuple):
     """What a policy needs in the busiest minute.
 
     Attributes:
-        present: visitors who have an avatar open.
-        requests: for tokens, a second.
-        logins: at Sentifyd, a second.
-        logins_a_day: the same for a day; with `pool` at least.
-        cores: that are busy.
-        load: processes that the load alone needs, not rounded.
-        processes: to run.
+        present: number of visitors with an open avatar.
+        requests: token requests per second.
+        logins: logins at Sentifyd per second.
+        logins_a_day: logins at Sentifyd per day; a lower bound for `pool`.
+        cores: number of busy processor cores.
+        load: number of processes for the load alone, not rounded.
+        processes: number of processes to run.
     """
 
     present: float
@@ -58,7 +58,7 @@ class Need(NamedTuple):
 
 
 def rates() -> dict[str, float]:
-    """Requests a second that one process answers, from the ratios of the performance page.
+    """Return the requests per second of one process, from the ratios of the performance page.
 
     `shared_redis` is `shared` with `REDIS_URL`.
     """
@@ -77,15 +77,15 @@ def need(visits_a_day: float, policy: Policy, *, redis: bool = True) -> Need:
     """Compute what a number of visits needs.
 
     Args:
-        visits_a_day: browser tabs that open the site in a day.
-        policy: of the only avatar.
+        visits_a_day: number of browser tabs that open the site in a day.
+        policy: token policy of the only avatar.
         redis: whether `REDIS_URL` is set.
     """
     rate = rates()
     asks = 1 + VISIT_SECONDS / HELD_SECONDS[policy]
     visits = visits_a_day * BUSIEST_HOUR / 3600 * BUSIEST_MINUTE
     present, requests = visits * VISIT_SECONDS, visits * asks
-    # The performance page has no rate of `pool`: each of its grants is a login, as with `direct`.
+    # The performance page has no rate for `pool`; like `direct`, it needs one login per grant.
     cost = 1 / rate["shared" if policy == "shared" else "direct"]
     if redis:
         cost += 1 / rate["shared_redis"] - 1 / rate["shared"]
@@ -102,7 +102,7 @@ def need(visits_a_day: float, policy: Policy, *, redis: bool = True) -> Need:
 
 
 def tables() -> list[str]:
-    """The tables of the page, in its order, as Markdown."""
+    """Return the tables of the page in Markdown, in the page's order."""
     policies, visitors, process = [], [], []
     for visits in VISITS:
         for policy in POLICIES:
@@ -119,7 +119,7 @@ def tables() -> list[str]:
         cells = [shown(pool.present), shown(redis), f"{size}", f"{refilled:.0%}"]
         visitors.append([f"{visits:,}", *cells])
     for policy in POLICIES:
-        # Up to here the load grows in proportion to the visits.
+        # The load is proportional to the visits, so one million visits are enough to compute this.
         most = [1e6 / need(1e6, policy, redis=redis).load for redis in (False, True)]
         process.append([f"`{policy}`", *map(shown, most)])
     rates = ["Requests a second", "Logins a second", "Logins a day"]
@@ -132,7 +132,7 @@ def tables() -> list[str]:
 
 
 def shown(number: float) -> str:
-    """A number as the page shows it: two significant digits, three from ten."""
+    """Format a number for the page: two significant digits below ten, otherwise three."""
     return f"{float(f'{number:.2g}'):g}" if number < 10 else f"{float(f'{number:.3g}'):,.0f}"
 
 

@@ -1,6 +1,6 @@
-"""Visitors who all ask at the same moment, on connections that are open by then.
+"""Simulate visitors who request tokens at the same moment, on open connections.
 
-One thread with a selector serves them all: threads or tasks would take longer than the answers.
+One thread with a selector handles them all: threads or tasks would take longer than the answers.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class Visit:
     """One visitor.
 
     Attributes:
-        seconds: from the question to the end of the answer.
-        status: of the answer; 0 as long as there is none.
-        body: of the answer.
+        seconds: time from the request to the end of the answer.
+        status: HTTP status of the answer; 0 if there is none.
+        body: body of the answer.
     """
 
     seconds: float = 0
@@ -41,7 +41,7 @@ class Visit:
     received: bytearray = field(default_factory=bytearray)
 
     def take(self, data: bytes) -> bool:
-        """Whether the answer is complete with this piece, or will never be."""
+        """Add received data; return whether the answer is complete or the connection has ended."""
         self.received += data
         head = _HEAD.match(self.received)
         if head and len(self.received) == head.end() + int(head[2]):
@@ -51,7 +51,7 @@ class Visit:
 
 
 def crowd(port: int, size: int) -> list[Visit]:
-    """As many visitors at once."""
+    """Send the requests of `size` visitors at once, and return their visits."""
     visits = [Visit() for _ in range(size)]
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
@@ -61,7 +61,7 @@ def crowd(port: int, size: int) -> list[Visit]:
         ]
         for pair in zip(sockets, visits, strict=True):
             selector.register(pair[0], selectors.EVENT_READ, pair)
-        # The server has taken the connections by then.
+        # Gives the server time to accept the connections.
         time.sleep(0.2)
         for sock, visit in zip(sockets, visits, strict=True):
             visit.asked = time.perf_counter()
@@ -84,7 +84,7 @@ def _received(sock: socket.socket) -> bytes:
 
 
 def allow_files(count: int) -> None:
-    """Let this process, and those that it starts from now on, open as many files."""
+    """Let this process, and its future children, open this many files."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < count:
         resource.setrlimit(resource.RLIMIT_NOFILE, (min(count, hard), hard))

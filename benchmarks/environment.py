@@ -1,6 +1,6 @@
-"""The environments of the peers, which the development environment does not need.
+"""Create the environments of the peers, which development does not need.
 
-Builds are measured in the virtual one, so the project is in it as it stands in the working tree.
+Builds are measured in the virtual environment, so it also has this project as an editable install.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ EXPRESS_SOURCE = ROOT / "benchmarks" / "peers" / "express"
 
 
 def ready_environment() -> Path:
-    """Its folder of programs; made when it is missing, or older than what it is made from."""
+    """Return the environment's folder of programs; create it if it is missing or outdated."""
     programs, stamp = VENV / "bin", VENV / "made-from"
     wanted = "".join(pin.read_text(encoding="utf-8") for pin in PINS)
     if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
@@ -36,7 +36,7 @@ def ready_environment() -> Path:
 
 
 def ready_express() -> Path | None:
-    """The folder of the Express peer with what it needs; `None` when there is no npm to get it."""
+    """Return the folder of the Express peer with its packages, or `None` if npm is missing."""
     npm, stamp = shutil.which("npm"), EXPRESS / "made-from"
     wanted = (EXPRESS_SOURCE / "package.json").read_text(encoding="utf-8")
     if npm is None:

@@ -1,4 +1,4 @@
-"""Medians that say how sure they are, and the tables that they stand in."""
+"""Medians with confidence intervals, and tables to print them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ WANTED = 0.95
 
 
 class Summary(NamedTuple):
-    """Several rounds in one line.
+    """A summary of several rounds.
 
     Attributes:
-        median: of the rounds.
-        lowest: round.
-        highest: round.
-        low: lower end of the interval in which the true median is.
-        high: its upper end.
+        median: median of the rounds.
+        lowest: the lowest round.
+        highest: the highest round.
+        low: lower end of the confidence interval of the median.
+        high: upper end of that interval.
     """
 
     median: float
@@ -39,10 +39,10 @@ class Summary(NamedTuple):
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Median, extremes and an interval.
+    """Return median, extremes and confidence interval.
 
-    The interval ends at two of the values themselves: this supposes nothing of how they are
-    distributed, and the noise of a busy machine has long tails.
+    The ends of the interval are two of the values. This assumes no distribution: the noise of a
+    busy machine has long tails.
     """
     ordered = sorted(values)
     left_out = _left_out(len(ordered))
@@ -56,7 +56,7 @@ def summary(values: Sequence[float]) -> Summary:
 
 
 def share_covered(rounds: int) -> float:
-    """How often such an interval holds the true median, for this many rounds."""
+    """Return the confidence level of the interval for a number of rounds."""
     return _coverage(rounds, _left_out(rounds))
 
 
@@ -74,12 +74,12 @@ def _coverage(count: int, left_out: int) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows under a title.
+    """A table with a title.
 
     Attributes:
         title: what was measured, and how often.
-        header: a cell for each column.
-        rows: the same.
+        header: one cell for each column.
+        rows: rows with one cell for each column.
     """
 
     title: str
@@ -87,7 +87,7 @@ class Table:
     rows: Sequence[Sequence[str]]
 
     def text(self) -> str:
-        """For a terminal."""
+        """Format the table for a terminal."""
         lines = [self.header, *self.rows]
         widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         body = [
@@ -97,6 +97,6 @@ class Table:
         return "\n".join([self.title, *body, ""])
 
     def markdown(self) -> str:
-        """For the documentation."""
+        """Format the table for the documentation."""
         lines = [self.header, ["---"] * len(self.header), *self.rows]
         return "\n".join([self.title, "", *(f"| {' | '.join(line)} |" for line in lines), ""])

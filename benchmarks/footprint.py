@@ -1,4 +1,4 @@
-"""What a running service takes: memory after many visitors, and time until it answers."""
+"""Measure the service's memory after many visitors, and its time until the first answer."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ __all__ = ["measure_memory", "measure_start"]
 
 FEW = 1000
 SECONDS = 2
-# Long enough that every address is remembered to the end, and more than any of them asks for.
+# The window is long enough to remember every address, and no address exceeds the limit.
 LIMIT = "30/minute"
 LIVE = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def measure_memory(requests: int) -> Table:
-    """Resident memory after many requests from many addresses, divided by that after a few."""
+    """Compare resident memory after many requests from many addresses to that after few."""
     addresses = requests // 2
     with (
         Sandbox() as sandbox,
@@ -60,14 +60,14 @@ def measure_memory(requests: int) -> Table:
 
 
 def measure_start(rounds: int) -> Table:
-    """From the start of the process to the first answer, divided by a bare application's."""
+    """Compare the time from process start to the first answer to that of a bare application."""
     ratios = []
     with Sandbox() as sandbox:
         variables = variables_of(sandbox)
         for number in range(rounds + 1):
             order = (SERVE, BARE) if number % 2 else (BARE, SERVE)
             taken = {command: _start(command, variables) for command in order}
-            # The first round fills the caches of the disk.
+            # The first round only fills the disk cache.
             if number:
                 ratios.append(taken[SERVE] / taken[BARE])
     return Table(
@@ -83,7 +83,7 @@ def _start(command: tuple[str, ...], variables: dict[str, str]) -> float:
     began = time.perf_counter()
     with (
         Server(command, port, {**variables, "PORT": str(port)}),
-        # It listens before it answers, so this waits for its answer and no longer.
+        # The port accepts connections before the application answers, so this waits for the answer.
         socket.create_connection(("127.0.0.1", port)) as connection,
     ):
         connection.sendall(LIVE)
@@ -102,5 +102,5 @@ def _ask_few(port: int) -> None:
         answer = connection.getresponse()
         answer.read()
         if answer.status != 200:
-            raise SystemExit(f"no tokens, but {answer.status}")
+            raise SystemExit(f"no tokens: the status is {answer.status}")
     connection.close()

@@ -1,10 +1,10 @@
-"""`mkdocs-sentifyd inject` on a built site, beside `cp -r` of the same site.
+"""Compare `mkdocs-sentifyd inject` on a built site to `cp -r` of the same site.
 
-A copy reads and writes each file once, which is the least that any tool could do. The two run by
-turns, each on a fresh copy that is made outside of the measured time and on the same file system.
-Copies stay until the end: ext4 hands out the places of files that are just deleted only after a
-while, and looks at each of them in vain whenever a file is made.
-Starting the interpreter and importing is measured on its own, for it does not grow with the site.
+A copy reads and writes each file once, which is the minimum for any tool. Both run alternately,
+each on a fresh copy that is made outside of the measured time, on the same file system. The copies
+are deleted only at the end, because ext4 creates files more slowly after many deletions.
+
+The start of the interpreter is measured separately, because it does not depend on the site's size.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ RATIOS = ("ratio", "rounds", "interval", "start alone", "without start")
 
 
 class Taken(NamedTuple):
-    """What a command took."""
+    """Wall clock and CPU seconds of a command."""
 
     wall: float
     cpu: float
 
 
 def measure_inject(programs: Path, folder: Path, built: Path, rounds: int) -> Table:
-    """Inject and copy, a row for the clock on the wall and one for the processor.
+    """Measure inject and copy, in wall clock and CPU time.
 
     Args:
         programs: folder of the environment's programs.
-        folder: has the configuration of the site.
-        built: the site without an avatar, somewhere below.
-        rounds: how often.
+        folder: folder with the configuration of the site.
+        built: folder of the built site without an avatar, below `folder`.
+        rounds: number of rounds.
     """
     ours = VARIANTS[1]
     tool, config = programs / "mkdocs-sentifyd", folder / f"{ours.name}.yml"
@@ -83,7 +83,7 @@ def measure_inject(programs: Path, folder: Path, built: Path, rounds: int) -> Ta
 
 
 def _run(command: Sequence[str | Path]) -> Taken:
-    # What the last command left to be written would slow the next.
+    # Otherwise pending writes of the last command would slow down the next one.
     os.sync()
     start = time.perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)

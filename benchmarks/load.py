@@ -1,7 +1,7 @@
-"""Load from wrk: a steady number of connections, each asking again as soon as it is answered.
+"""Generate load with wrk: a fixed number of connections that send request after request.
 
-Every target is loaded for a moment in each round, in turn, so that what else the machine does
-falls on all of them.
+Each round loads all targets for a short time, one after the other, so that other work on the
+machine affects all of them.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ __all__ = [
 ]
 
 CONNECTIONS = 64
-# As short as wrk can: many short rounds tell more than a few long ones.
+# The minimum of wrk: many short rounds give better medians than a few long ones.
 SECONDS = 1
 SCRIPT = Path(__file__).with_name("wrk.lua")
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where wrk asks.
+    """A route to load.
 
     Attributes:
-        name: for the table.
-        server: on this machine.
-        path: of the route.
-        post: JSON to send; a GET when empty.
-        store: a server that it asks in turn, whose work is told apart.
+        name: name in the table.
+        server: server on this machine.
+        path: path of the route.
+        post: JSON to send with POST; if empty, the request is a GET.
+        store: a server that the target uses, whose CPU time is reported separately.
     """
 
     name: str
@@ -56,16 +56,16 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What wrk found.
+    """The result of wrk.
 
     Attributes:
-        answers: how many.
-        errors: answers that are errors, and connections that broke.
-        seconds: that it took.
+        answers: number of answers.
+        errors: number of error answers and broken connections.
+        seconds: duration in seconds.
         p50: median latency in seconds.
-        p99: latency in seconds that one answer in a hundred exceeds.
-        cpu: seconds that the server's process worked.
-        store_cpu: seconds that the target's store worked.
+        p99: 99th percentile of the latency, in seconds.
+        cpu: CPU seconds of the server's process.
+        store_cpu: CPU seconds of the target's store.
     """
 
     answers: int
@@ -78,12 +78,12 @@ class Load:
 
     @property
     def rate(self) -> float:
-        """Answers a second."""
+        """Answers per second."""
         return self.answers / self.seconds
 
     @property
     def cost(self) -> float:
-        """CPU seconds for an answer: what others do on the machine hardly changes it."""
+        """CPU seconds per answer; other work on the machine hardly changes it."""
         return self.cpu / self.answers
 
 
@@ -95,10 +95,10 @@ class Ratio:
     """A row of a table.
 
     Attributes:
-        name: of the row.
-        of: what to read from a round.
-        targets: those that it reads; an error at any of them voids the round.
-        goal: what it should be.
+        name: name of the row.
+        of: computes the ratio from a round.
+        targets: the targets that `of` reads; an error at any of them invalidates the round.
+        goal: the expected ratio.
     """
 
     name: str
@@ -112,7 +112,7 @@ def has_wrk() -> bool:
 
 
 def load(target: Target, seconds: int, *arguments: str) -> Load:
-    """Ask for some seconds; `arguments` are those of wrk.lua."""
+    """Load a target for some seconds; wrk.lua documents the arguments."""
     if target.post:
         arguments = ("post", target.post)
     before, store_before = target.server.cpu, target.store.cpu if target.store else 0
@@ -134,7 +134,7 @@ def load(target: Target, seconds: int, *arguments: str) -> Load:
 
 
 def in_turn(targets: Sequence[Target], rounds: int) -> list[Round]:
-    """Rounds in which each target has its turn, after one to warm up that does not count."""
+    """Load all targets in several rounds, after a warm-up round that does not count."""
     found: list[Round] = []
     for number in range(rounds + 1):
         order = targets if number % 2 else targets[::-1]
@@ -157,7 +157,7 @@ def load_table(title: str, rounds: Sequence[Round], ratios: Sequence[Ratio]) -> 
 
 
 def here_table(rounds: Sequence[Round]) -> Table:
-    """What the ratios were made of; on another machine it is something else."""
+    """Show the absolute figures behind the ratios, which differ on other machines."""
     rows = []
     for name in rounds[0]:
         valid = [one[name] for one in rounds if not one[name].errors]

@@ -1,4 +1,4 @@
-"""The ways to have the avatar, and a built site for each beside a plain twin without the plugin."""
+"""The modes of the avatar, with a built site for each and a plain twin without the plugin."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ PAGES = 12
 OPENS = "sentifyd-bot button.launcher"
 ASKS_FIRST = "[data-sentifyd-launcher] button"
 CONSENT = "sentifyd"
-# What Material keeps of a visitor's answer; without one its form would cover the page.
+# The decision as Material stores it; without one, its form would cover the page.
 AGREED = json.dumps({CONSENT: True})
 REFUSED = json.dumps({CONSENT: False})
 
 
 class Site(NamedTuple):
-    """A build.
+    """A site to build.
 
     Attributes:
-        name: of its folder.
-        options: of the plugin; `None` without it.
+        name: name of its folder.
+        options: options of the plugin, or `None` for a site without the plugin.
         is_instant: whether it has `navigation.instant`.
-        has_form: whether it asks for consent.
+        has_form: whether it has a consent form.
     """
 
     name: str
@@ -42,20 +42,20 @@ class Site(NamedTuple):
 
     @property
     def plain(self) -> Site:
-        """The same without the plugin."""
+        """The same site without the plugin."""
         name = f"plain{'-instant' * self.is_instant}{'-form' * self.has_form}"
         return Site(name, None, self.is_instant, self.has_form)
 
 
 class Mode(NamedTuple):
-    """A way to have the avatar.
+    """A mode of the avatar.
 
     Attributes:
-        name: for the tables.
-        site: that has it.
-        comes: whether it is there before the visitor does something.
-        opens: the button that opens it; empty when there is none.
-        answer: what the visitor told the consent form at an earlier visit.
+        name: name in the tables.
+        site: the site in this mode.
+        comes: whether the avatar loads without an action of the visitor.
+        opens: selector of the button that opens the avatar; empty if there is none.
+        answer: the visitor's stored decision about consent.
     """
 
     name: str
@@ -66,7 +66,7 @@ class Mode(NamedTuple):
 
     @property
     def plain(self) -> Mode:
-        """The same without an avatar."""
+        """The same mode without an avatar."""
         return Mode(f"{self.name}, plain", self.site.plain, False, "", self.answer)
 
 
@@ -103,8 +103,8 @@ class Places(NamedTuple):
     """Servers on this machine.
 
     Attributes:
-        pages: has each site in the folder of its name.
-        sandbox: stands in for Sentifyd.
+        pages: serves each site from a folder with its name.
+        sandbox: the stand-in for Sentifyd.
         tokens: the token service.
     """
 
@@ -114,7 +114,7 @@ class Places(NamedTuple):
 
     @classmethod
     def around(cls, folder: Path) -> Places:
-        """Servers for the sites in a folder, which nobody has started yet."""
+        """Create, but do not start, the servers for the sites in a folder."""
         port = free_port()
         command = (sys.executable, "-m", "benchmarks.pages", str(folder))
         sandbox = Sandbox()
@@ -134,7 +134,7 @@ class Places(NamedTuple):
 
 
 def build_sites(folder: Path, places: Places) -> None:
-    """Build the sites of all modes, and their plain twins, below a folder that is served."""
+    """Build the sites of all modes and their plain twins, below a folder that is served."""
     os.environ["NO_MKDOCS_2_WARNING"] = "1"
     sources = folder.with_name("sources")
     write_site(sources, PAGES, "material")
@@ -143,7 +143,7 @@ def build_sites(folder: Path, places: Places) -> None:
         file = sources / f"site-{site.name}.yml"
         # JSON is YAML too.
         file.write_text(json.dumps(_config(site, folder, places)), encoding="utf-8")
-        # Here, and not in a process for each: importing takes longer than building.
+        # Building in this process is faster, because importing takes longer than building.
         cli.main(["build", "--strict", "--quiet", "-f", str(file)], standalone_mode=False)
 
 

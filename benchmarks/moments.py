@@ -1,4 +1,4 @@
-"""Crowds: visitors who come at the same moment, to a full pool and to a service that just began."""
+"""Measure many visitors at the same moment: with a full pool, and at a service's start."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["measure_herd", "measure_pool"]
 
 POOL = 50
 HERD = 1000
-# Long enough for the whole herd to ask before the one login is answered.
+# Seconds. Long enough for all requests to arrive before the single login is answered.
 HERD_DELAY = 0.5
 PATIENCE = 60
 
 
 def measure_pool(rounds: int) -> Table:
-    """As many visitors as the pool has grants, divided by as many at `direct`."""
+    """Compare one visitor for each grant of a pool to the same number of visitors with `direct`."""
     ratios = []
     with (
         Sandbox() as upstream,
@@ -48,7 +48,7 @@ def measure_pool(rounds: int) -> Table:
 
 
 def measure_herd(rounds: int) -> Table:
-    """Visitors who all come to `shared` before it has tokens: one login must do for all."""
+    """Send many visitors to `shared` before it has tokens: one login must be enough for all."""
     allow_files(2 * HERD)
     rows = []
     for number in range(rounds):
@@ -60,7 +60,7 @@ def measure_herd(rounds: int) -> Table:
             answered = sum(visit.status == 200 for visit in visits)
             rows.append([f"start {number + 1}", str(answered), str(sandbox.logins)])
     return Table(
-        f"{HERD} visitors at once at a shared service that just began",
+        f"{HERD} visitors at once at a shared service that has just started",
         ["", f"answered 200 (goal: {HERD})", "logins (goal: 1)"],
         rows,
     )
@@ -81,5 +81,5 @@ def _wait_for_logins(sandbox: Sandbox, count: int) -> None:
         if time.monotonic() > end:
             raise SystemExit(f"the pool was not filled within {PATIENCE} s")
         time.sleep(0.1)
-    # A login counts from its beginning.
+    # The sandbox counts a login when it begins, so wait until the last one ends.
     time.sleep(DELAY + 0.2)

@@ -1,4 +1,4 @@
-"""Serves a folder of built sites as hosts of static sites do: text is compressed with gzip."""
+"""Serve a folder of built sites like a static host, with gzip compression."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     app = Starlette(
         routes=[Mount("/", StaticFiles(directory=folder, html=True))],
-        # From the first byte: nobody's figures should depend on where a host begins.
+        # Hosts compress from different sizes on, so the figures must not depend on such a limit.
         middleware=[Middleware(GZipMiddleware, minimum_size=0)],
     )
     serve([(app, bind("127.0.0.1", int(os.environ["PORT"]), "PORT"))], lambda: None)

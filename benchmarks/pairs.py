@@ -1,4 +1,4 @@
-"""Visits in pairs: each to a site with an avatar, beside one to its plain twin."""
+"""Visits in pairs: one to a site with an avatar, and one to its plain twin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TypeVar
 from benchmarks.figures import share_covered, summary
 from benchmarks.modes import Mode
 
-__all__ = ["RATIO", "in_pairs", "ratio_cells", "times_told"]
+__all__ = ["RATIO", "in_pairs", "ratio_cells", "rounds_and_interval"]
 
 RATIO = ("ratio", "rounds", "interval", "least", "plain")
 Found = TypeVar("Found")
@@ -18,9 +18,9 @@ Found = TypeVar("Found")
 def in_pairs(
     modes: Sequence[Mode], rounds: int, visit: Callable[[Mode], Found]
 ) -> dict[str, list[tuple[Found, Found]]]:
-    """What the visits of each mode found, and those of its twin.
+    """Return the results of each mode, each with the result of its plain twin.
 
-    The first twin is also compared with itself: so much is noise.
+    The first twin is also compared with itself, which shows the noise.
     """
     found: dict[str, list[tuple[Found, Found]]] = {}
     for number in range(rounds):
@@ -34,9 +34,9 @@ def in_pairs(
 
 
 def ratio_cells(pairs: Iterable[tuple[float, float]]) -> list[str]:
-    """Cells under `RATIO` for milliseconds.
+    """Return the cells of the columns `RATIO`, for pairs of milliseconds.
 
-    The least of all is divided by the least too, for noise only ever adds.
+    `least` divides the shortest time by the shortest plain time, because noise only adds time.
     """
     pairs = list(pairs)
     ours, plain = zip(*pairs, strict=True)
@@ -47,6 +47,6 @@ def ratio_cells(pairs: Iterable[tuple[float, float]]) -> list[str]:
     ]
 
 
-def times_told(rounds: int) -> str:
-    """For the title of a table."""
+def rounds_and_interval(rounds: int) -> str:
+    """Return the number of rounds and the confidence level, for the title of a table."""
     return f"{rounds} rounds; interval of the median: {share_covered(rounds):.0%}"

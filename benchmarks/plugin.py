@@ -1,4 +1,4 @@
-"""The plugin's part: whole builds, and `inject` on a built site."""
+"""Measure the plugin: whole builds, and `inject` on a built site."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ WARM_UP_PAGES = 50
 
 
 def add_options(parser: argparse._ArgumentGroup) -> None:
-    parser.add_argument("--pages", type=int, nargs="+", help="sizes of the sites (500 2000)")
-    parser.add_argument("--rounds", type=int, help="rounds of builds for each site (5)")
-    parser.add_argument("--inject-rounds", type=int, help="rounds of inject and cp (12)")
+    parser.add_argument(
+        "--pages", type=int, nargs="+", help="sizes of the sites (default: 500 2000)"
+    )
+    parser.add_argument("--rounds", type=int, help="rounds of builds for each site (default: 5)")
+    parser.add_argument("--inject-rounds", type=int, help="rounds of inject and cp (default: 12)")
     parser.add_argument("--themes", nargs="+", default=["mkdocs", "material"], metavar="THEME")
     parser.add_argument(
-        "--together", action="store_true", help="builds of a round share a processor: less noise"
+        "--together",
+        action="store_true",
+        help="run the builds of a round at once on one processor, for less noise",
     )
 
 

@@ -1,4 +1,4 @@
-"""The tables of the documentation's page on performance: the one place where figures stand."""
+"""Read the tables of the documentation's page on performance, the only place with figures."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ class Spread(NamedTuple):
     """A cell such as `1.029 (1.002 to 1.044)`.
 
     Attributes:
-        median: of the rounds, a ratio.
-        lowest: round; the median where the page does not tell it.
-        highest: round; likewise.
+        median: the median ratio of the rounds.
+        lowest: the lowest round, or the median if the page does not give it.
+        highest: the highest round, or the median if the page does not give it.
     """
 
     median: float
@@ -35,8 +35,8 @@ class Traffic(NamedTuple):
     """A cell such as `3 (27.7 KB)`.
 
     Attributes:
-        requests: how many.
-        kilobytes: of 1,000 bytes.
+        requests: number of requests.
+        kilobytes: size in units of 1,000 bytes.
     """
 
     requests: int
@@ -48,9 +48,9 @@ class Published:
     """A table of the page.
 
     Attributes:
-        heading: the section that it stands in.
-        header: a cell for each column.
-        groups: rows under the bold row that begins them; under an empty text where there is none.
+        heading: heading of its section.
+        header: one cell for each column.
+        groups: rows by the text of the bold row above them; an empty text if there is none.
     """
 
     heading: str
@@ -58,12 +58,12 @@ class Published:
     groups: dict[str, dict[str, Sequence[str]]]
 
     def rows(self, group: str = "") -> dict[str, Sequence[str]]:
-        """The rows of the group whose bold text begins like this, by their first cell."""
+        """Return the rows of the first group whose bold text has this prefix."""
         return next(rows for name, rows in self.groups.items() if name.startswith(group))
 
 
 def read_tables(page: Path = PAGE) -> list[Published]:
-    """Every table of a page, in its order."""
+    """Return every table of a page, in the page's order."""
     heading, header, found = "", "", []
     for line in page.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -91,7 +91,11 @@ def _cells(line: str) -> list[str]:
 
 
 def spread(cell: str) -> Spread:
-    """Read a ratio; raises `ValueError` for a cell that holds none."""
+    """Read a ratio.
+
+    Raises:
+        ValueError: the cell has no ratio.
+    """
     found = _SPREAD.match(cell)
     if found is None:
         raise ValueError(f"no ratio: {cell!r}")
@@ -100,6 +104,6 @@ def spread(cell: str) -> Spread:
 
 
 def traffic(cell: str) -> Traffic:
-    """Read requests and their bytes; `none` and an empty cell are no traffic."""
+    """Read requests and their bytes; `none` and an empty cell mean no traffic."""
     found = _TRAFFIC.fullmatch(cell)
     return Traffic(int(found[1]), float(found[2])) if found else Traffic(0, 0)

@@ -1,4 +1,4 @@
-"""How much the service can take, beside the least that its server could do and beside its peers."""
+"""Measure the service's throughput, compared to a bare application and to its peers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FLASK = ("--worker-class", "gthread", "--threads", str(CONNECTIONS), "--log-leve
 
 
 def measure_shared(rounds: int) -> Sequence[Table]:
-    """`shared` with all guards, metrics and logs, divided by a bare route on the same server."""
+    """Compare `shared` with all guards, metrics and logs to a bare route on the same server."""
     seal_key = base64.urlsafe_b64encode(os.urandom(32)).decode()
     with ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox())
@@ -59,7 +59,7 @@ def measure_shared(rounds: int) -> Sequence[Table]:
             url = f"redis://127.0.0.1:{redis.port}/0"
             servers["shared, REDIS_URL"] = shared(REDIS_URL=url)
         else:
-            print("redis-server is missing, so its row is left out: apt-get install redis-server")
+            print("redis-server is missing, so its row is skipped: apt-get install redis-server")
         for server in servers.values():
             stack.enter_context(server)
         size = len(_tokens(servers["shared"].port))
@@ -82,7 +82,7 @@ def measure_shared(rounds: int) -> Sequence[Table]:
 
 
 def measure_direct(rounds: int) -> Sequence[Table]:
-    """`direct`, divided by what as many connections could get from an upstream with this delay."""
+    """Compare `direct` to the maximum rate of the same number of connections with this delay."""
     most = CONNECTIONS / DELAY
     with Sandbox() as sandbox, _direct(sandbox) as ours:
         _tokens(ours.port)
@@ -107,9 +107,9 @@ def measure_direct(rounds: int) -> Sequence[Table]:
 
 
 def measure_peers(rounds: int) -> Sequence[Table]:
-    """The service, and the vendor's documented samples as others would write them.
+    """Compare the service to endpoints that follow the vendor's documented samples.
 
-    Each is one process, as the service is: Flask with a thread for each connection.
+    Each is one process, like the service; Flask has a thread for each connection.
     """
     with ExitStack() as stack:
         sandbox = stack.enter_context(Sandbox())
@@ -120,7 +120,7 @@ def measure_peers(rounds: int) -> Sequence[Table]:
         }
         express = _express(sandbox)
         if express is None:
-            print("npm is missing, so Express is left out: apt-get install npm")
+            print("npm is missing, so Express is skipped: apt-get install npm")
         else:
             servers["Express"] = express
         for server in servers.values():
@@ -163,10 +163,10 @@ def _p99(name: str, base: str) -> Ratio:
 
 
 def _tokens(port: int) -> bytes:
-    """An answer; the run ends when it is not what a visitor needs."""
+    """Return an answer of the endpoint; end the run if it has no tokens."""
     status, body = ask(port, "/request_tokens")
     if status != 200 or "accessToken" not in json.loads(body)["tokens"]:
-        raise SystemExit(f"no tokens, but {status}: {body.decode()}")
+        raise SystemExit(f"no tokens: the status is {status}: {body.decode()}")
     return body
 
 
@@ -200,7 +200,7 @@ def _express(sandbox: Server) -> Server | None:
 
 @contextmanager
 def _reader() -> Iterator[int]:
-    """A pipe that somebody reads, as a container's runtime reads the log."""
+    """A pipe with a reader, as a container runtime reads the log."""
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         assert process.stdin
         yield process.stdin.fileno()

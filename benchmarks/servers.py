@@ -1,4 +1,4 @@
-"""Servers in processes of their own: the service, its sandbox, and what they are compared with."""
+"""Start servers in their own processes: the service, its sandbox, and its peers."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ SERVE = (str(PROGRAMS / "sentifyd-edge"), "serve")
 BARE = (sys.executable, "-m", "benchmarks.bare")
 KEY = "benchmark-key-2f6c1d"
 ORIGIN = "https://docs.example.com"
-# A login at a service that is not far away.
+# Seconds of a login at a nearby service.
 DELAY = 0.030
 MANY = "999999/second"
 PATIENCE = 30
@@ -47,9 +47,9 @@ _PORTS = iter(range(20000 + os.getpid() % 10000, 32768))
 
 
 def free_port() -> int:
-    """A port of its own for each server: one whose output nobody reads cannot tell what it took.
+    """Return a free port, because the output of a server with port 0 is not read.
 
-    From below the range that the kernel takes for the many connections of a load.
+    It is below the range that the kernel uses for outgoing connections.
     """
     for port in _PORTS:
         with socket.socket() as sock, suppress(OSError):
@@ -59,7 +59,7 @@ def free_port() -> int:
 
 
 def ask(port: int, path: str, method: str = "GET", body: str | None = None) -> tuple[int, bytes]:
-    """Status and body of one answer."""
+    """Send a request, and return status and body of the answer."""
     connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE)
     try:
         connection.request(method, path, body, {"Origin": ORIGIN})
@@ -70,14 +70,14 @@ def ask(port: int, path: str, method: str = "GET", body: str | None = None) -> t
 
 
 class Server:
-    """A server, from the moment that somebody listens on its port to the end of the block.
+    """A server process, as a context manager that waits until the port accepts connections.
 
     Args:
-        command: what to run.
-        port: where it will listen.
-        variables: of its environment.
-        stdout: where its output goes.
-        folder: where it runs.
+        command: the command to run.
+        port: the port that it will listen on.
+        variables: its environment variables.
+        stdout: file descriptor of its output.
+        folder: its working directory.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class Server:
     ) -> None:
         self.port = port
         self._command = command
-        # Nothing else, for a variable of the service that is set here would be measured too.
+        # Other variables are not inherited: settings of the service would change the result.
         kept = ("PATH", "HOME", "PYTHONPATH")
         inherited = {name: os.environ[name] for name in kept if name in os.environ}
         self._environ = {**inherited, **variables}
@@ -156,7 +156,7 @@ class Server:
         raise SystemExit(f"{self._command[0]} did not start")
 
     def _set_up(self) -> None:
-        """What else is to be done before anybody may ask."""
+        """Prepare the server for requests; for subclasses."""
 
     def _end(self) -> None:
         self._process.terminate()
@@ -188,7 +188,7 @@ class Sandbox(Server):
 
     @property
     def logins(self) -> int:
-        """How many there were."""
+        """Number of logins so far."""
         count: int = json.loads(ask(self.port, "/sandbox")[1])["logins"]
         return count
 
@@ -196,14 +196,14 @@ class Sandbox(Server):
 def service(
     sandbox: Server, policy: str, *, stdout: int = subprocess.DEVNULL, **variables: str
 ) -> Server:
-    """The token service in front of the sandbox, with every guard on and nobody limited."""
+    """Create the token service in front of the sandbox, with a rate limit that nobody reaches."""
     port = free_port()
     ours = {"PORT": str(port), "TOKEN_POLICY": policy, "RATE_LIMIT": MANY}
     return Server(SERVE, port, {**variables_of(sandbox), **ours, **variables}, stdout=stdout)
 
 
 def variables_of(sandbox: Server) -> dict[str, str]:
-    """What a token service must know to log in to the sandbox."""
+    """Return the environment variables with which a token service logs in to the sandbox."""
     return {
         "AVATAR_API_KEY": KEY,
         "SENTIFYD_BACKEND": f"http://127.0.0.1:{sandbox.port}",

@@ -1,4 +1,4 @@
-"""The service's part: throughput, bursts, memory and start, each beside something else."""
+"""Measure the service: throughput, bursts, memory and start, each compared to something else."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["add_options", "measure"]
 
 
 class Effort(NamedTuple):
-    """How much is done.
+    """How much to measure.
 
     Attributes:
-        rounds: of load.
-        bursts: on a pool.
-        herds: how often the service begins with a herd.
-        starts: how often it is started to measure that.
-        requests: before memory is measured.
+        rounds: number of rounds of load.
+        bursts: number of bursts on a pool.
+        herds: number of service starts with many visitors at once.
+        starts: number of measured starts.
+        requests: number of requests before memory is measured.
     """
 
     rounds: int
@@ -51,16 +51,20 @@ NEED_WRK = ("shared", "direct", "memory", "peers")
 
 def add_options(parser: argparse._ArgumentGroup) -> None:
     parser.add_argument(
-        "--measures", nargs="+", choices=MEASURES, default=[*MEASURES], help="some of them only"
+        "--measures",
+        nargs="+",
+        choices=MEASURES,
+        default=[*MEASURES],
+        help="run only these measurements",
     )
 
 
 def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
-    # An exception, so that no server outlives whoever is told to stop.
+    # Turns SIGTERM into an exception, so that the servers are stopped too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     for name in options.measures:
         if name in NEED_WRK and not has_wrk():
-            print(f"wrk is missing, so {name} is left out: apt-get install wrk", flush=True)
+            print(f"wrk is missing, so {name} is skipped: apt-get install wrk", flush=True)
         else:
             for table in MEASURES[name](QUICK if options.quick else FULL):
                 show(table)

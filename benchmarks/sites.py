@@ -1,8 +1,8 @@
-"""Made-up documentation: the same on every machine and in every run.
+"""Generate documentation that is the same on every machine and in every run.
 
-Each page has headings, prose, lists, links, a table, an image and fenced samples, some of which
-quote HTML such as `</body>`. The navigation names a few pages of each section: with all of them
-each page would grow with the site, and the plain build would cost the square of the pages.
+Each page has headings, prose, lists, links, a table, an image and code samples, some of which quote
+HTML such as `</body>`. The navigation has only a few pages of each section. With all of them, each
+page would grow with the site, and the plain build would take quadratic time.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Variant(NamedTuple):
     """A build to compare.
 
     Attributes:
-        name: of the distribution.
-        plugin: its name in mkdocs.yml; empty for the plain build.
-        options: the fewest that it works with.
-        mark: what its pages have, and those of the plain build have not.
+        name: name of the distribution.
+        plugin: name of the plugin in mkdocs.yml; empty for the plain build.
+        options: the required options.
+        mark: a text that only its pages contain, not those of the plain build.
     """
 
     name: str
@@ -74,11 +74,11 @@ VARIANTS = (
 
 
 def write_site(folder: Path, pages: int, theme: str) -> None:
-    """Write sources, and a `<name of the variant>.yml` for each, which builds into `<name>`.
+    """Write the sources, and a `<name of the variant>.yml` for each variant.
 
     Args:
-        folder: where; made when missing.
-        pages: how many, the home page among them.
+        folder: target folder, which is created if it is missing.
+        pages: number of pages, including the home page.
         theme: name of the theme.
     """
     chance = random.Random(7)

@@ -1,4 +1,4 @@
-"""Visits of many pages with instant navigation: the time that each takes, and what they leave."""
+"""Measure visits of many pages with instant navigation: time, and growth of the page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from playwright.sync_api import Browser
 
 from benchmarks.figures import Table
 from benchmarks.modes import MODES, Mode, Places
-from benchmarks.pairs import RATIO, in_pairs, ratio_cells, times_told
+from benchmarks.pairs import RATIO, in_pairs, ratio_cells, rounds_and_interval
 from benchmarks.visits import visiting
 
 __all__ = ["measure_navigation"]
 
-# The browser compiles what it has run a few times.
+# Number of navigations after which the browser has compiled the scripts.
 WARM_UP = 10
 
 
@@ -23,12 +23,12 @@ class Tour(NamedTuple):
     """A visit.
 
     Attributes:
-        navigation: milliseconds of its median navigation.
-        work: milliseconds of CPU time that the page's main thread works for one.
-        loaders: how often the loader was asked for.
-        sockets: how often the avatar connected.
-        listeners: that are more after it than before.
-        nodes: the same of these.
+        navigation: median time of a navigation, in milliseconds.
+        work: CPU time of the page's main thread per navigation, in milliseconds.
+        loaders: number of requests for the loader.
+        sockets: number of WebSocket connections of the avatar.
+        listeners: growth of the number of event listeners.
+        nodes: growth of the number of DOM nodes.
     """
 
     navigation: float
@@ -42,7 +42,7 @@ class Tour(NamedTuple):
 def measure_navigation(
     browser: Browser, places: Places, rounds: int, navigations: int
 ) -> list[Table]:
-    """Tours with an avatar that the visitor has met; an even number ends where it began."""
+    """Measure tours with a loaded avatar; with an even number they end where they began."""
     modes = [mode for mode in MODES if mode.site.is_instant]
     times, work, counts = [], [], []
     found = in_pairs(modes, rounds, lambda mode: _tour(browser, mode, places, navigations))
@@ -58,8 +58,12 @@ def measure_navigation(
         counts.append([name, *ours[2:], *plain[4:]])
     of_all = f"of {navigations} instant navigations, divided by that of the plain twin"
     return [
-        Table(f"Median time {of_all}; {times_told(rounds)}", ["", *RATIO], times),
-        Table(f"CPU time of the main thread {of_all}; {times_told(rounds)}", ["", *RATIO], work),
+        Table(f"Median time {of_all}; {rounds_and_interval(rounds)}", ["", *RATIO], times),
+        Table(
+            f"CPU time of the main thread {of_all}; {rounds_and_interval(rounds)}",
+            ["", *RATIO],
+            work,
+        ),
         Table(
             f"{navigations} instant navigations, {rounds} rounds: requests in the whole visit, and "
             "growth after a garbage collection",
@@ -74,7 +78,7 @@ def _tour(browser: Browser, mode: Mode, places: Places, navigations: int) -> Tou
         visit.begin()
         if mode.opens and not mode.comes:
             visit.use()
-        # Every second one goes home, so that it is the same page that is weighed.
+        # Every second navigation goes home, so that the same page is measured before and after.
         others = visit.page.eval_on_selector_all(
             ".md-nav__link[href*='page-']", "links => links.map((link) => link.href)"
         )

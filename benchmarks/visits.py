@@ -1,4 +1,4 @@
-"""Visitors in the system's Chromium, and what the browser tells of their visits."""
+"""Simulate visitors in the system's Chromium, and read what the browser reports."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from benchmarks.modes import Mode
 __all__ = ["Paint", "Traffic", "Visit", "Weight", "chromium", "has_chromium", "visiting"]
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
-# Without these Chromium keeps calling home, and as root it needs --no-sandbox.
+# Without these, Chromium sends requests of its own. As root it needs --no-sandbox.
 FLAGS = [
     "--no-sandbox",
     "--disable-quic",
@@ -25,7 +25,7 @@ FLAGS = [
     "--disable-sync",
 ]
 CONNECTED = 'sentifyd-bot[data-state="connected"]'
-# A phone that is not new, on a network that is not good.
+# An older phone on a slow network.
 CPU_SLOWDOWN = 4
 NETWORK = {
     "offline": False,
@@ -43,14 +43,14 @@ new PerformanceObserver((list) => {
   for (const entry of list.getEntries()) seen.shift += entry.hadRecentInput ? 0 : entry.value;
 }).observe({ type: "layout-shift", buffered: true });
 """
-# Until the new page is in its place and laid out. No frame is awaited: those come at fixed times,
-# which would hide what lies between them.
+# Resolves when the new page is in place and laid out. It does not wait for a frame, because frames
+# come at fixed intervals, which would hide small differences.
 NAVIGATE = """
 (url) => new Promise((resolve) => {
   const link = document.createElement("a");
   link.href = url;
   let isFirst = true, start;
-  // It tells of the current page at once.
+  // The first call is for the current page.
   const subscription = document$.subscribe(() => {
     if (isFirst) return (isFirst = false);
     document.body.offsetHeight;
@@ -70,7 +70,7 @@ NAVIGATE = """
 
 @dataclass(frozen=True, slots=True)
 class Traffic:
-    """Requests and their bytes, headers included; a WebSocket is a request without any."""
+    """Number of requests and their bytes with headers; a WebSocket counts as 0 bytes."""
 
     requests: int
     size: int = 0
@@ -83,7 +83,7 @@ class Traffic:
 
 
 class Paint(NamedTuple):
-    """How a page came.
+    """Paint metrics of a page view.
 
     Attributes:
         largest: milliseconds to the largest contentful paint.
@@ -95,7 +95,7 @@ class Paint(NamedTuple):
 
 
 class Weight(NamedTuple):
-    """What a page holds after a garbage collection."""
+    """Numbers of listeners and nodes of a page after a garbage collection."""
 
     listeners: int
     nodes: int
@@ -103,7 +103,7 @@ class Weight(NamedTuple):
 
 @dataclass
 class Visit:
-    """A page, from its first request on."""
+    """A visit of a page, recorded from its first request on."""
 
     page: Page
     mode: Mode
@@ -134,7 +134,7 @@ class Visit:
         self.session.send("Network.emulateNetworkConditions", NETWORK)
 
     def begin(self) -> None:
-        """Open the page, and wait until nothing more comes by itself."""
+        """Open the page, and wait until the network is idle."""
         self.page.goto(self.address)
         if self.mode.comes:
             self.page.wait_for_selector(CONNECTED, state="attached")
@@ -146,13 +146,13 @@ class Visit:
         self.page.wait_for_selector(f"{CONNECTED} .panel")
 
     def traffic(self, port: int, *others: int) -> Traffic:
-        """What went to the servers on these ports."""
+        """Return the traffic to the servers on these ports."""
         ports = (port, *others)
         sent = [key for key, url in self.addresses.items() if urlsplit(url).port in ports]
         return Traffic(len(sent), sum(self.sizes.get(key, 0) for key in sent))
 
     def asked_for(self, address: str) -> int:
-        """How often."""
+        """Return how often an address was requested."""
         return list(self.addresses.values()).count(address)
 
     def paint(self) -> Paint:
@@ -160,12 +160,12 @@ class Visit:
         return Paint(seen["paint"], seen["shift"])
 
     def navigate(self, address: str) -> float:
-        """Milliseconds that an instant navigation takes."""
+        """Return the milliseconds of an instant navigation."""
         taken: float = self.page.evaluate(NAVIGATE, address)
         return taken
 
     def work(self) -> float:
-        """Milliseconds of CPU time that the page's main thread has worked so far."""
+        """Return the CPU milliseconds of the page's main thread so far."""
         metrics = self.session.send("Performance.getMetrics")["metrics"]
         (seconds,) = (one["value"] for one in metrics if one["name"] == "TaskDuration")
         return float(seconds) * 1000
@@ -182,7 +182,7 @@ def has_chromium() -> bool:
 
 @contextmanager
 def chromium() -> Iterator[Browser]:
-    """The system's own, without a window."""
+    """Start the system's Chromium in headless mode."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=_executable(), args=FLAGS)
         yield browser
@@ -191,12 +191,12 @@ def chromium() -> Iterator[Browser]:
 
 @contextmanager
 def visiting(browser: Browser, mode: Mode, address: str) -> Iterator[Visit]:
-    """A visitor with an empty cache, who has answered the site's consent form some time before.
+    """Create a visitor with an empty cache and a stored decision about consent.
 
     Args:
-        browser: that they use.
-        mode: in which the site has its avatar.
-        address: of the site.
+        browser: the browser.
+        mode: the mode of the site's avatar.
+        address: URL of the site.
     """
     context = browser.new_context(viewport={"width": 1280, "height": 800})
     context.set_default_timeout(PATIENCE_MS)

@@ -1,6 +1,6 @@
--- What wrk sends, and its findings as one line of JSON. Arguments come after `--`:
---   post BODY            POST it as JSON instead of a GET
---   addresses FIRST ALL  each request from the next of ALL visitors' addresses, FIRST of them gone
+-- Defines the requests of wrk, and prints the result as one line of JSON. Arguments after `--`:
+--   post BODY            send BODY as JSON with POST, and not a GET
+--   addresses FIRST ALL  send each request from the next of ALL addresses, beginning with FIRST
 
 function init(args)
   if args[1] == "post" then

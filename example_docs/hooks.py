@@ -1,10 +1,11 @@
-"""What pages get while this site is built, beside MkDocs and its plugins.
+"""MkDocs hooks for this site.
 
-A mark such as `<!-- help: sentifyd-edge serve -->` becomes that command's own help, read from the
-parser of the command line. `<!-- answers -->` becomes the table of the service's errors, made from
-`edge_service.errors`, and `<!-- findings -->` that of `mkdocs-sentifyd check`, made from
-`mkdocs_sentifyd.check.findings`. Links between sources in docstrings become links to pages, because
-mkdocstrings leaves them as they are.
+- Replace `<!-- help: sentifyd-edge serve -->` by the help of that command, generated from its
+  parser, so that documentation and program always agree.
+- Replace `<!-- answers -->` by the table of the service's errors, generated from
+  `edge_service.errors`, and `<!-- findings -->` by that of `mkdocs-sentifyd check`, generated from
+  `mkdocs_sentifyd.check.findings`.
+- Resolve links to source files in docstrings, which mkdocstrings does not do.
 """
 
 from __future__ import annotations
@@ -25,22 +26,22 @@ import mkdocs_sentifyd.cli
 from edge_service.errors import ServiceError, UpstreamRejected
 from mkdocs_sentifyd.check.findings import KINDS
 
-# As in a terminal of this width, whatever the one is like that the site is built in.
+# Columns of the help, independent of the terminal in which the site is built.
 WIDTH = 80
 _MARK = re.compile(
     r"^<!-- (?:help: (?P<command>.+?)|(?P<table>answers|findings)) -->$", re.MULTILINE
 )
 _SOURCE = re.compile(r'href="((?:[\w.-]+/)*[\w-]+\.md)(#[^"]*)?"')
-# Of the text below a parser's help: a title, and indented lines.
+# A section of a parser's epilog: a title, and indented lines.
 _SECTION = re.compile(r"^(\S.*):\n((?:[ ]+.*\n?|\n)+)", re.MULTILINE)
-# What a reader types or reads back: a variable, an option, a file, an address.
+# Words to format as code: variables, options, file names, URLs.
 _TYPED = re.compile(
     r"(?<![\w`/])(--[a-z-]+|[A-Za-z]+(?:_[A-Za-z]+)+(?:=\w+)?|[\w./]+\.(?:yml|toml|html)|https?://\S*\w)"
 )
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
-    """Replace the marks of a page by what they ask for."""
+    """Replace the marks of a page by generated text."""
     tables = {"answers": answers, "findings": findings}
 
     def replaced(mark: re.Match[str]) -> str:
@@ -50,14 +51,14 @@ def on_page_markdown(markdown: str, **_: object) -> str:
 
 
 def on_page_content(html: str, page: Page, files: Files, **_: object) -> str:
-    """Turn links to sources into links to pages."""
+    """Turn links to source files into links to pages."""
 
     def link(found: re.Match[str]) -> str:
         source = posixpath.normpath(posixpath.join(posixpath.dirname(page.file.src_uri), found[1]))
         file = files.get_file_from_path(source)
         if file is None:
             raise PluginError(
-                f"{page.file.src_uri}: a docstring links to {source}, which is no page"
+                f"{page.file.src_uri}: a docstring links to {source}, which is not a page"
             )
         anchor = found[2] or ""
         return f'href="{file.url_relative_to(page.file)}{anchor}"'
@@ -66,26 +67,26 @@ def on_page_content(html: str, page: Page, files: Files, **_: object) -> str:
 
 
 def command_help(command: str) -> str:
-    """A command's description, synopsis, options and examples, in Markdown.
+    """Return a command's description, synopsis, options and examples in Markdown.
 
     Args:
-        command: the program, and its command after a space.
+        command: the program, a space, and the command.
 
     Raises:
-        PluginError: there is no such command.
+        PluginError: the command does not exist.
     """
     try:
         parser = commands()[command]
     except KeyError:
-        raise PluginError(f"no command {command!r}: there are {', '.join(commands())}") from None
+        raise PluginError(f"no command {command!r}: use one of {', '.join(commands())}") from None
     return "\n\n".join(_parts(parser))
 
 
 def commands() -> dict[str, argparse.ArgumentParser]:
-    """Every command of both programs, by the words that call it."""
+    """Return the parsers of all commands of both programs, by program and command name."""
     found: dict[str, argparse.ArgumentParser] = {}
     for program in (mkdocs_sentifyd.cli.parser(), edge_service.cli.parser()):
-        for action in program._actions:  # noqa: SLF001 - argparse has no other way to ask
+        for action in program._actions:  # noqa: SLF001 - argparse has no public access
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
                 found |= {parser.prog: parser for parser in action.choices.values()}
     return found
@@ -162,7 +163,7 @@ def _parts(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 def _usage(parser: argparse.ArgumentParser) -> str:
     parser.formatter_class = lambda prog: argparse.HelpFormatter(prog, width=WIDTH)
-    vars(parser)["color"] = False  # Python 3.14 would colour it for a terminal
+    vars(parser)["color"] = False  # Python 3.14 adds colours for terminals
     first, *others = parser.format_usage().splitlines()
     indent = len("usage: ")
     return "\n".join([first[indent:], *(line[indent:] for line in others)])

@@ -1,7 +1,7 @@
-"""What the reference pages need beside the docstrings: names, values and defaults, from the code.
+"""Add names, values and defaults from the code to the reference pages.
 
-mkdocstrings reads the docstrings; this extension of griffe, which it reads them with, adds the rest
-to each attribute, and the templates in `templates/` show both.
+mkdocstrings reads docstrings with griffe. This extension of griffe adds an `Entry` to each
+attribute, and the templates in `templates/` show it.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ class Entry:
     """One entry of a reference page.
 
     Attributes:
-        name: as the reader writes it; also the anchor.
-        facts: short answers by their labels, in Markdown.
-        text: what it is for, in Markdown.
-        members: path of the class whose entries come below this one; empty without.
+        name: name in the configuration; also the anchor.
+        facts: short facts in Markdown, by their labels.
+        text: the description, in Markdown.
+        members: path of the class whose entries come below this one, or empty.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Entry:
 
 
 class References(griffe.Extension):
-    """Put an `Entry` into `extra` of each attribute that a reader sets."""
+    """Put an `Entry` into `extra` of each option and variable."""
 
     def on_package(self, *, pkg: griffe.Module, **_: Any) -> None:  # noqa: ANN401 - griffe's own
-        """Look through a package that has been read."""
+        """Add the entries of a loaded package."""
         for config in (PageConfig, SentifydConfig):
             if _is_in(config, pkg):
                 _describe_options(pkg, config)
@@ -56,28 +56,28 @@ def _is_in(cls: type, package: griffe.Module) -> bool:
 
 
 def _read(package: griffe.Module, cls: type) -> dict[str, griffe.Object]:
-    """What griffe has read of a class, by the names of its attributes."""
+    """Return griffe's objects for the attributes of a class, by name."""
     path = f"{cls.__module__}.{cls.__name__}".partition(".")[2]
     members: dict[str, griffe.Object] = package[path].members
     return members
 
 
 def _docstring(attribute: griffe.Object) -> str:
-    """The docstring under an attribute.
+    """Return the docstring of an attribute.
 
     Raises:
-        ValueError: there is none.
+        ValueError: the attribute has none.
     """
     if attribute.docstring is None:
-        raise ValueError(f"{attribute.path}: write a docstring under it, for the reference page")
+        raise ValueError(f"{attribute.path}: add a docstring below it, for the reference page")
     return attribute.docstring.value
 
 
 def _describe_options(package: griffe.Module, config: type[Config], prefix: str = "") -> None:
-    """Describe the options of a class, and those below them."""
+    """Add entries for the options of a class, and for the options below them."""
     members = _read(package, config)
-    for name, option in config._schema:  # noqa: SLF001 - MkDocs has no other way to ask
-        if name not in members:  # inherited, and shown there
+    for name, option in config._schema:  # noqa: SLF001 - MkDocs has no public access
+        if name not in members:  # inherited, and shown with the base class
             continue
         text, full_name = _docstring(members[name]), prefix + name
         if isinstance(option, Group):
@@ -92,7 +92,7 @@ def _describe_options(package: griffe.Module, config: type[Config], prefix: str 
 
 
 def _values(option: BaseConfigOption[Any]) -> str:
-    """The words that an option takes, or what else it does."""
+    """Return the values of an option, or the first line of its type's docstring."""
     if isinstance(option, c.Optional):
         option = option.option
     match option:
@@ -110,45 +110,45 @@ def _listed(*words: str) -> str:
 
 
 def _describe_variables(package: griffe.Module) -> None:
-    """Describe the environment variables of the token service."""
+    """Add entries for the environment variables of the token service."""
     members = _read(package, Variables)
     for variable in declared():
         attribute = members[variable.name]
         default = None if _is_unset(variable) else variable.default
-        told, text = _default(variable.name, default, _docstring(attribute))
-        facts = {"Default": told}
+        shown, text = _default(variable.name, default, _docstring(attribute))
+        facts = {"Default": shown}
         if variable.secret:
-            facts["File"] = f"`{variable.file_name}` names a file that holds it"
+            facts["File"] = f"`{variable.file_name}` names a file that contains it"
         attribute.extra["reference"] = {"entry": Entry(variable.name, facts, text)}
 
 
 def _is_unset(variable: Variable[object]) -> bool:
-    """Whether without the variable it is as if there were none."""
+    """Whether the default means that nothing is set."""
     if isinstance(variable.default, bool):
         return variable.parse is not parsers.boolean
     return variable.default in (None, (), frozenset())
 
 
 def _default(name: str, value: object, text: str) -> tuple[str, str]:
-    """What holds when nothing is set, and the docstring without it.
+    """Return the default, and the docstring without it.
 
     Args:
-        name: what it is the default of.
-        value: the default that the code gives; `None` when the docstring has to tell it.
-        text: the docstring. It may say `Default: something.` or `Required in some case.`
+        name: name of the option or variable.
+        value: the default in the code, or `None` if only the docstring gives it.
+        text: the docstring. It may contain `Default: something.` or `Required in some case.`
 
     Raises:
-        ValueError: the docstring repeats what the code says.
+        ValueError: the docstring repeats the default of the code.
     """
     found = re.search(r"\s*\b(Default:|Required)(.*?)\.(?=\s|$)", text, re.DOTALL)
     rest = (text[: found.start()] + text[found.end() :]).strip() if found else text
-    told = ""
+    documented = ""
     if found:
-        told = (found[2] if found[1] == "Default:" else f"required{found[2]}").strip()
+        documented = (found[2] if found[1] == "Default:" else f"required{found[2]}").strip()
     if value is None:
-        return told or "none", rest
-    if told:
-        raise ValueError(f"{name}: its default is in the code, so take it out of the docstring")
+        return documented or "none", rest
+    if documented:
+        raise ValueError(f"{name}: its default is in the code, so remove it from the docstring")
     if isinstance(value, float):
         value = f"{value:g}"
     return f"`{str(value).lower() if isinstance(value, bool) else value}`", rest

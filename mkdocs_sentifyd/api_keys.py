@@ -1,4 +1,4 @@
-"""Finding an API key where only public settings belong."""
+"""Find API keys where only public settings belong."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from urllib.parse import parse_qsl
 __all__ = ["KEY_ON_THE_SITE", "find_api_key", "find_named_key", "secret_keys"]
 
 KEY_ON_THE_SITE = (
-    "this looks like the API key, and every reader of the site would get it: take it out, and give "
+    "this looks like the API key, and every reader of the site would get it: remove it, and give "
     "it to the token service as AVATAR_API_KEY"
 )
-# What the key looks like is not documented, so this goes by what secrets look like: a name that
-# says so, a prefix that services give their keys, a JWT, or a long run of mixed characters.
+# Sentifyd does not document the format of the key, so these patterns match what secrets usually
+# look like: a telling name, a prefix that services use for keys, a JWT, or many mixed characters.
 _KEY_NAME = re.compile(
     r"(?i)(?:api|avatar|sentifyd|secret|access)[-_]?(?:api[-_]?)?key$"
     r"|^(?:key|secret|password|token)$"
@@ -34,8 +34,7 @@ _NAMED_KEY = re.compile(
     r"(?:[\\\"'\s]|&#?\w+;){0,8}([A-Za-z0-9_-]{12,})(?![A-Za-z0-9_.-])",
     re.IGNORECASE,
 )
-# Subresource hashes are long and mixed by nature, and patterns are paths of the author's own.
-# A public key is the author's own decision, of which they are warned.
+# Hashes and paths may look like keys. `public_api_key` is allowed and has a warning of its own.
 _EXEMPT = {"integrity", "include", "exclude", "match", "public_api_key", "accesskey"}
 _ADDRESSES = {"logo", "terms_url", "privacy_url", "brand-logo", "terms-href", "privacy-href"}
 _PLACEHOLDER = re.compile(r"(?i)your|example|place|change|dummy|sample|xxx|1234|abcd|key[-_]?here")
@@ -44,12 +43,15 @@ MIN_KEY_LENGTH = 8
 
 
 def find_api_key(options: Mapping[str, object]) -> str | None:
-    """The name of the first option that holds, or whose name asks for, something like an API key.
+    """Return the name of the first option whose name or value looks like an API key.
 
-    A key that the environment names is found wherever it stands.
+    The keys of `secret_keys` are found in every value, also as a part of it.
 
     Args:
-        options: the plugin's options as written, unknown ones included.
+        options: the plugin's options before validation, including unknown ones.
+
+    Returns:
+        The dotted name of the option, or `None`. It never contains a key.
     """
     real_keys = secret_keys()
     for path, value in _leaves(options):
@@ -66,28 +68,29 @@ def find_api_key(options: Mapping[str, object]) -> str | None:
 
 
 def secret_keys() -> tuple[str, ...]:
-    """The keys that the environment names: `AVATAR_API_KEY`, and what `AVATAR_API_KEY_FILE` holds.
+    """Return the keys from `AVATAR_API_KEY` and from the file named by `AVATAR_API_KEY_FILE`.
 
-    One that is too short to differ from ordinary text is left out.
+    Keys with fewer than `MIN_KEY_LENGTH` characters are ignored, because ordinary text may contain
+    them.
     """
     keys = {os.environ.get("AVATAR_API_KEY", "").strip()}
     if file := os.environ.get("AVATAR_API_KEY_FILE"):
-        # The service reports what is wrong with the file; a build does not need it.
+        # The build does not need the file; the token service reports a missing one.
         with contextlib.suppress(OSError):
             keys.add(Path(file).read_text(encoding="utf-8", errors="replace").strip())
     return tuple(sorted(key for key in keys if len(key) >= MIN_KEY_LENGTH))
 
 
 def find_named_key(text: str, public_key: str = "") -> bool:
-    """Whether a text names an API key of Sentifyd with a value that is no placeholder.
+    """Whether a text assigns a value that looks real to an API key of Sentifyd.
 
     Args:
-        text: of any kind: code, JSON, HTML, prose.
-        public_key: a value that may stand there.
+        text: any text: code, JSON, HTML, prose.
+        public_key: a value that is allowed.
     """
     for match in _NAMED_KEY.finditer(text):
         value = match[1]
-        # Placeholders are words, and words have few digits.
+        # Placeholders are made of words, which have few digits.
         has_digits = sum(map(str.isdigit, value)) > 1
         if value != public_key and has_digits and not _PLACEHOLDER.search(value):
             return True
@@ -96,14 +99,14 @@ def find_named_key(text: str, public_key: str = "") -> bool:
 
 def _looks_like_a_key(value: str, *, is_address: bool) -> bool:
     if "://" in value or is_address:
-        # Hosts and paths are long and mixed by nature too; a key in a URL stands in its query.
+        # Hosts and paths may look like keys, so only the query of a URL is searched.
         return any(_KEY_VALUE.search(text) for _, text in parse_qsl(value.partition("?")[2]))
     return _KEY_VALUE.search(value) is not None
 
 
 def _leaves(value: object, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
-    """Every text with the dotted name of the option that holds it."""
-    # An anchor in YAML may hold itself.
+    """Yield the dotted name and the text of every value."""
+    # A YAML anchor can contain itself.
     if depth > MAX_DEPTH:
         return
     if isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""Sentifyd's web components: what each is called, and how it is loaded and addressed."""
+"""Facts about Sentifyd's web components: names, loaders, attributes, and how to open them."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Literal
 
 __all__ = [
     *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
-    *("STORED", "Component", "Opening", "credential", "spoken"),
+    *("STORAGE_PREFIXES", "Component", "Opening", "canonical_name", "supported_language"),
 ]
 
-_CREDENTIALS = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
+_CANONICAL_NAMES = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
 LANGUAGES = ("en", "fr", "de", "es", "ar", "zh")
-# Keys of the session storage that a component writes begin so; the avatar's ID follows.
-STORED = ("showChatbot_", "chatbotState_", "authData_", "conversationData_")
+# Prefixes of the session storage keys that a component writes; the avatar's ID follows.
+STORAGE_PREFIXES = ("showChatbot_", "chatbotState_", "authData_", "conversationData_")
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a script opens and closes an element, and learns whether it is open.
+    """How a script opens and closes an element, and reads whether it is open.
 
     Attributes:
-        storage: start of the key in the session storage under which the element keeps its state;
-            the avatar's ID follows. An element reads it once, when it is connected.
-        field: name of the state in the JSON object stored there; `None` when the stored JSON is
-            the state itself, `true` or `false`.
-        toggle: name of the method with which a living element changes between open and closed.
-            Not every version has it, so the runtime looks for it.
+        storage: prefix of the session storage key with the element's state; the avatar's ID
+            follows. The element reads it once, when it is connected.
+        field: the member of the stored JSON object that holds the state; `None` if the stored
+            JSON is the state itself, `true` or `false`.
+        toggle: name of the element's method that opens or closes it. Not every version has the
+            method, so the runtime checks for it.
     """
 
     storage: str
@@ -40,14 +40,14 @@ class Component:
     """A custom element.
 
     Attributes:
-        element: its name.
-        loader: address of the script that defines it.
-        loader_type: how that script is run.
-        attribute_names: how the attributes that hold its credentials are spelt.
-        opening: how it is opened and closed.
-        fixed: attributes that it reads only when it is connected; another value of one needs a
-            new element.
-        other_loaders: further addresses of the script, which an author may have pasted.
+        element: name of the element.
+        loader: URL of the script that defines it.
+        loader_type: how the browser runs that script.
+        attribute_names: spelling of the attributes with the credentials.
+        opening: how to open and close it.
+        read_on_connect: attributes that it reads only when it is connected; to change one, the
+            runtime creates a new element.
+        other_loaders: other known URLs of the script, which an author may have pasted.
     """
 
     element: str
@@ -55,7 +55,7 @@ class Component:
     loader_type: Literal["classic", "module"]
     attribute_names: Literal["documented", "kebab"]
     opening: Opening
-    fixed: tuple[str, ...] = ()
+    read_on_connect: tuple[str, ...] = ()
     other_loaders: tuple[str, ...] = ()
 
 
@@ -65,11 +65,11 @@ COMPONENTS = {
         loader="https://frontend.sentifyd.io/sentifyd-bot/main.js",
         loader_type="classic",
         attribute_names="documented",
-        # The key is documented. The method is known of the other component alone, whose published
-        # wrapper calls itself by this one's name.
+        # Sentifyd documents the storage key. The method was found in the published package of the
+        # other component, which uses this component's name.
         opening=Opening(storage="showChatbot_", field=None, toggle="_handleToggleChatbot"),
-        # Not documented: a new element is right whether it follows the attribute or not.
-        fixed=("toggler",),
+        # It is not documented whether the element follows changes, so the runtime replaces it.
+        read_on_connect=("toggler",),
         other_loaders=("https://cdn.sentifyd.io/element/bot.js",),
     ),
     "realtime": Component(
@@ -77,12 +77,12 @@ COMPONENTS = {
         loader="https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js",
         loader_type="module",
         attribute_names="kebab",
-        # Seen on version 1.4.0 of the vendor's package; the hosted loader may differ.
+        # Observed in version 1.4.0 of the vendor's package; the hosted loader may differ.
         opening=Opening(storage="chatbotState_", field="isVisible", toggle="_handleToggleChatbot"),
     ),
 }
 
-# The option that writes each attribute, and the attribute.
+# Maps each option to the attribute that it sets.
 ATTRIBUTES = {
     "avatar_id": "avatar-id",
     "token_endpoint": "token-endpoint",
@@ -100,9 +100,9 @@ ATTRIBUTES = {
     "appearance.canvas_height": "canvas-height",
     "appearance.widget_height": "chatbot-height",
 }
-# Attributes whose value is an address that a visitor may follow.
+# Attributes whose value is a URL.
 ADDRESSES = tuple(ATTRIBUTES[f"brand.{name}"] for name in ("logo", "terms_url", "privacy_url"))
-# Values of the option `display`, with the attributes that each stands for.
+# Maps each value of the option `display` to the attributes that it sets.
 DISPLAYS = {
     "toggler": {"toggler": "true"},
     "embedded": {"toggler": "false"},
@@ -110,9 +110,9 @@ DISPLAYS = {
     "overlay": {"toggler": "false", "overlay": "true"},
     "overlay-toggler": {"toggler": "true", "overlay": "true"},
 }
-# Those that `realtime` alone has.
+# Values of `display` that only `realtime` supports.
 OVERLAYS = ("overlay", "overlay-toggler")
-# Options below `appearance`, and the custom property that each sets on the element.
+# Maps options below `appearance` to the custom properties that they set on the element.
 COLOURS = {
     "primary_color": "--primary-color",
     "secondary_color": "--secondary-color",
@@ -121,13 +121,13 @@ COLOURS = {
 }
 
 
-def credential(name: str) -> str:
-    """The documented spelling of an attribute that holds a credential; of others the name."""
-    return _CREDENTIALS.get(name, name)
+def canonical_name(name: str) -> str:
+    """Return the documented spelling of an attribute with a credential; other names unchanged."""
+    return _CANONICAL_NAMES.get(name, name)
 
 
-def spoken(language: str) -> str | None:
-    """The component's code for a language, or `None` if it does not speak it.
+def supported_language(language: str) -> str | None:
+    """Return the component's code for a language, or `None` if it does not support the language.
 
     Args:
         language: a code with or without script and region, such as `de`, `pt-BR`, `zh_Hant_TW`.

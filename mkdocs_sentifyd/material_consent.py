@@ -1,4 +1,4 @@
-"""Material's cookie consent: the form in which readers agree to the avatar."""
+"""Add the avatar to the cookie consent form of Material for MkDocs."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ from mkdocs.config.defaults import MkDocsConfig
 
 __all__ = ["register_consent"]
 
-# Material's own default.
+# Material's default for `extra.consent.actions`.
 _ACTIONS = ("accept", "manage")
 _COOKIE = {"name": "Sentifyd avatar", "checked": False}
 
 
 def register_consent(config: MkDocsConfig, name: str) -> str | None:
-    """Add a cookie to Material's consent form, unless the author has done so.
+    """Add a cookie to Material's consent form, unless the author has added it.
 
     Args:
-        config: the site's; its `extra.consent.cookies` is changed.
-        name: of the cookie.
+        config: the site's configuration; this changes its `extra.consent.cookies`.
+        name: name of the cookie.
 
     Returns:
-        What the author should know, if visitors may not find where to agree.
+        A hint for the author if visitors may not find where to agree, or `None`.
 
     Source: Material for MkDocs, "Ensuring data privacy", section "Cookie consent".
     """
     consent = config.extra.get("consent")
     if not isinstance(consent, dict):
         return (
-            "consent: this site shows no consent form (extra.consent of Material), so the avatar "
+            "consent: this site has no consent form (extra.consent of Material), so the avatar "
             f"waits until a script dispatches the event sentifyd:consent with {{{name}: true}}"
         )
     cookies = consent.get("cookies")
     if not isinstance(cookies, dict):
         cookies = consent["cookies"] = {}
-    # Nothing that nobody ticked counts as agreement.
+    # An unticked box is not consent, so the box must not be ticked in advance.
     is_ours = cookies.setdefault(name, _COOKIE) is _COOKIE
     if is_ours and "manage" in (consent.get("actions") or _ACTIONS):
         return (
-            "consent: Accept agrees to the boxes that are ticked, and the avatar's is folded away "
-            "behind Manage settings: set extra.consent.actions to [accept, reject] to have it in "
-            "sight"
+            "consent: Accept agrees only to ticked boxes, and the avatar's box is hidden "
+            "behind Manage settings: set extra.consent.actions to [accept, reject] to show it"
         )
     return None

@@ -1,4 +1,4 @@
-"""The MkDocs events; each calls the module that does the work."""
+"""The MkDocs plugin: its event handlers call the modules that do the work."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mkdocs.plugins import BasePlugin, CombinedEvent, event_priority, get_plugin
 from mkdocs.utils import is_error_template, is_markdown_file
 
 from mkdocs_sentifyd.api_keys import secret_keys
-from mkdocs_sentifyd.markup.insert import inject, inject_script
+from mkdocs_sentifyd.markup.insert import inject, inject_runtime
 from mkdocs_sentifyd.markup.tokenizer import is_whole_page
 from mkdocs_sentifyd.material_consent import register_consent
 from mkdocs_sentifyd.options.schema import SentifydConfig
-from mkdocs_sentifyd.site.front_matter import LOST, PageError, is_lost
+from mkdocs_sentifyd.site.front_matter import UNREADABLE, PageError, has_unreadable_options
 from mkdocs_sentifyd.site.selection import Selection
 from mkdocs_sentifyd.tags.assets import install
 
@@ -34,78 +34,79 @@ __all__ = ["SentifydPlugin"]
 
 log = get_plugin_logger("sentifyd")
 
-OURS = "sentifyd"
+FRONT_MATTER_KEY = "sentifyd"
+# Priorities of event handlers; MkDocs calls the highest first.
 EARLY = 100
-# Of other plugins and hooks none comes between Material's, at 50, and this.
+# Material's meta plugin has 50, and no other plugin comes between it and this.
 AFTER_META = 49
-# After the plugins that rewrite whole pages: what they never saw they cannot spoil.
+# After the plugins that rewrite whole pages, so that they cannot change our tags.
 LATE = -100
-# After those that write files when all else is done, or build the site in further languages.
+# After the plugins that write more files at the end, or build further languages.
 LAST = -1000
 
 
 class SentifydPlugin(BasePlugin[SentifydConfig]):
-    """Puts a Sentifyd avatar on the chosen pages."""
+    """Put a Sentifyd avatar on the chosen pages."""
 
     _selection: Selection
     _language: str
     _paths: set[str]
-    _count: int
-    _own: dict[str, object]
-    _folders: dict[str, object]
-    _lost: set[str]
+    _avatar_count: int
+    _page_values: dict[str, object]
+    _folder_values: dict[str, object]
+    _unreadable: set[str]
     _has_scripts: bool
-    _depth = 0
-    _serves = False
-    _is_told = False
+    _build_depth = 0
+    _is_serving = False
+    _has_logged_live = False
     _preview: Preview | None = None
 
     def on_startup(self, *, command: str, dirty: bool) -> None:  # noqa: ARG002 - the event's signature
-        """Note whether pages are for their author only."""
-        # MkDocs keeps the plugin for all that it does in a process.
+        """Remember whether the command is `mkdocs serve`."""
+        # MkDocs may use one plugin object for several commands in a process.
         self.on_shutdown()
-        self._serves, self._is_told = command == "serve", False
+        self._is_serving, self._has_logged_live = command == "serve", False
 
     def on_config(self, config: MkDocsConfig) -> None:
-        """Take the options as they are now; with several languages this comes once for each."""
-        if self._serves:
+        """Read the options; with several languages, MkDocs calls this once per language."""
+        if self._is_serving:
             self._prepare_preview(config)
         self._selection = Selection(self.config, self._preview)
         if self.config.consent and (line := register_consent(config, self.config.consent)):
             log.info("%s", line)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
-        """Begin to count; a build within a build, for another language, goes on counting."""
-        if not self._depth:
-            self._count, self._paths, self._has_scripts = 0, set(), False
-        self._own, self._folders, self._lost = {}, {}, set()
-        self._depth += 1
+        """Reset the counters, except for the nested build of another language."""
+        if not self._build_depth:
+            self._avatar_count, self._paths, self._has_scripts = 0, set(), False
+        self._page_values, self._folder_values, self._unreadable = {}, {}, set()
+        self._build_depth += 1
 
     @event_priority(LATE)
     def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
-        """Note what is known only now: the language, and which pages there are."""
+        """Read the language and the pages, which are known only now."""
         self._language = str(config.theme.get("language") or config.theme.get("locale") or "")
         self._paths.update(file.src_uri for file in files.documentation_pages())
         self._paths.update(config.theme.static_templates)
 
     @event_priority(EARLY)
     def _set_aside(self, /, markdown: str, *, page: Page, **_: object) -> None:
-        """Take aside what the page says of itself: a folder's may be of another type.
+        """Hide the page's own `sentifyd` value from Material's meta plugin.
 
-        Material's meta plugin, which comes in between, cannot merge a mapping with `false`.
+        That plugin cannot merge a mapping of the folder with `false` of the page.
         """
-        if OURS in page.meta:
-            self._own[page.file.src_uri] = page.meta.pop(OURS)
-        elif not page.meta and is_lost(markdown):
-            self._lost.add(page.file.src_uri)
+        if FRONT_MATTER_KEY in page.meta:
+            self._page_values[page.file.src_uri] = page.meta.pop(FRONT_MATTER_KEY)
+        elif not page.meta and has_unreadable_options(markdown):
+            self._unreadable.add(page.file.src_uri)
 
     @event_priority(AFTER_META)
     def _put_back(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
-        """Put it back, and keep what the folder says: the page's is laid over it."""
+        """Restore the page's value, and keep the folder's value to merge them later."""
         source = page.file.src_uri
-        if source in self._own:
-            self._folders[source] = page.meta.get(OURS)
-            page.meta[OURS] = self._own.pop(source)
+        if source in self._page_values:
+            self._folder_values[source] = page.meta.get(FRONT_MATTER_KEY)
+            page.meta[FRONT_MATTER_KEY] = self._page_values.pop(source)
 
     on_page_markdown = CombinedEvent(_set_aside, _put_back)
 
@@ -113,10 +114,10 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_post_template(
         self, output_content: str, *, template_name: str, config: MkDocsConfig
     ) -> str:
-        """Give 404.html and its like an avatar."""
+        """Put the avatar on 404.html and other static templates."""
         if template_name not in config.theme.static_templates:
             return output_content
-        # Some themes keep fragments among them.
+        # Some themes have fragments among their static templates.
         if not is_whole_page(output_content):
             return output_content
         try:
@@ -126,19 +127,19 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             return output_content
         root = "../" * template_name.count("/")
         if is_error_template(template_name):
-            # It is shown at any address, so MkDocs writes its links from the root of the host.
+            # A server shows it at any URL, so its links must begin at the root of the host.
             root = urlsplit(config.site_url or "/").path
         return self._inject(output_content, template_name, avatar, root)
 
     @event_priority(LATE)
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG002
-        """Give a chosen page its avatar."""
+        """Put the avatar on a chosen page."""
         source = page.file.src_uri
         try:
-            if source in self._lost:
-                raise PageError(LOST.format("YAML"))
-            fronts = [self._folders.get(source), page.meta.get(OURS)]
-            avatar = self._selection.page([source], fronts)
+            if source in self._unreadable:
+                raise PageError(UNREADABLE.format("YAML"))
+            values = [self._folder_values.get(source), page.meta.get(FRONT_MATTER_KEY)]
+            avatar = self._selection.page([source], values)
         except PageError as error:
             log.warning("%s: %s", source, error)
             return output
@@ -146,14 +147,14 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
 
     @event_priority(LAST)
     def on_post_build(self, *, config: MkDocsConfig) -> None:
-        """Say what became of the site as a whole."""
-        self._depth -= 1
-        if self._depth:
+        """Report on the whole site, copy the runtime, and search for the API key."""
+        self._build_depth -= 1
+        if self._build_depth:
             return
         for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
-        log.info("%d pages have an avatar", self._count)
-        if self._count or self._has_scripts:
+        log.info("%d pages have an avatar", self._avatar_count)
+        if self._avatar_count or self._has_scripts:
             self._install(Path(config.site_dir))
         if keys := secret_keys():
             self._refuse_leaks(Path(config.site_dir), keys)
@@ -175,16 +176,16 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             ) from None
         if leaks:
             raise PluginError(
-                f"the API key is in {', '.join(leaks)}, and every reader would get it: take it "
-                "out of the sources, and publish the site only then"
+                f"the API key is in {', '.join(leaks)}, and every reader would get it: remove it "
+                "from the sources before you publish the site"
             )
 
     def on_build_error(self, *, error: Exception) -> None:  # noqa: ARG002
-        """Forget a build that came to nothing; `mkdocs serve` goes on to the next."""
-        self._depth = 0
+        """Reset after a failed build, because `mkdocs serve` continues with the next one."""
+        self._build_depth = 0
 
     def on_shutdown(self) -> None:
-        """Stop what the preview started."""
+        """Stop the preview."""
         if self._preview:
             self._preview.stop()
             self._preview = None
@@ -194,13 +195,13 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
 
         origins = local_origins(config.dev_addr)
         if self.config.preview != "sandbox":
-            if self.config.preview == "live" and not self._is_told:
+            if self.config.preview == "live" and not self._has_logged_live:
                 log.info(
-                    "preview: the avatar is live, and its token service must allow %s; a stand-in "
-                    "needs no account: preview: sandbox",
+                    "preview: the avatar is live, and its token service must allow %s; to preview "
+                    "without an account, set preview: sandbox",
                     " and ".join(origins),
                 )
-            self._is_told = True
+            self._has_logged_live = True
             self.on_shutdown()
         elif self._preview is None or not self._preview.is_running:
             self.on_shutdown()
@@ -214,7 +215,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             )
 
     def _unused(self, docs_dir: Path) -> list[str]:
-        """Patterns for pages that are not there, and not only left out of this build."""
+        """Return warnings about patterns that match no page, built or left out of this build."""
         if not list(self._selection.unused(self._paths)):
             return []
         files = (file for file in docs_dir.rglob("*") if is_markdown_file(file.name))
@@ -222,16 +223,16 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         return list(self._selection.unused(self._paths.union(sources)))
 
     def _inject(self, html: str, name: str, avatar: Avatar | None, root: str) -> str:
-        # MkDocs skips a page without text, and has to go on doing so.
-        if not html or html.isspace() or (self._serves and self.config.preview == "off"):
+        # MkDocs does not write an empty page, so it must stay empty.
+        if not html or html.isspace() or (self._is_serving and self.config.preview == "off"):
             return html
         if avatar is None:
-            after = inject_script(html, root)
+            after = inject_runtime(html, root)
             self._has_scripts |= after != html
             return after
         page = inject(html, avatar.embed(self._language, root))
-        for advice in page.advice:
-            log.warning("%s: %s", name, advice)
-        self._count += 1
+        for warning in page.warnings:
+            log.warning("%s: %s", name, warning)
+        self._avatar_count += 1
         self._has_scripts |= page.has_scripts
         return page.html

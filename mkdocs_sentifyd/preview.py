@@ -1,4 +1,4 @@
-"""A sandbox and a token service beside `mkdocs serve`, in a process that never outlives it."""
+"""Run a sandbox and a token service for `mkdocs serve`, in a process that ends with it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LOOPBACK = ("127.0.0.1", "localhost")
 
 
 class PreviewError(Exception):
-    """The preview cannot run; the text is one line and says how to fix it."""
+    """The preview cannot run; the text is one line that says how to fix it."""
 
 
 class _Addresses(TypedDict):
@@ -29,11 +29,11 @@ class _Addresses(TypedDict):
 
 
 class Preview:
-    """A running sandbox and token service; `start` is the way to make one.
+    """A running sandbox and token service; create one with `start`.
 
     Attributes:
-        token_endpoint: where pages ask for tokens.
-        loaders: the loader's address by component, `bot` and `realtime`.
+        token_endpoint: URL of the token endpoint.
+        loaders: URL of the loader for each component, `bot` and `realtime`.
     """
 
     token_endpoint: str
@@ -49,20 +49,20 @@ class Preview:
 
     @classmethod
     def start(cls, origins: Sequence[str]) -> Preview:
-        """Start both, and wait until they answer.
+        """Start sandbox and token service, and wait until they answer.
 
         Args:
-            origins: under which the site is opened; see `local_origins`.
+            origins: origins of the previewed site; see `local_origins`.
 
         Raises:
-            PreviewError: the extra `service` is not installed, or they do not start.
+            PreviewError: the extra `service` is not installed, or the start fails.
         """
         if any(importlib.util.find_spec(name) is None for name in ("starlette", "uvicorn")):
             raise PreviewError(
                 "preview: sandbox needs the token service: "
                 "run pip install 'mkdocs-sentifyd[service]', or set preview: live"
             )
-        # -P: a folder of the site must not be taken for one of the service's modules.
+        # -P keeps the site's folder off sys.path, where it could shadow modules of the service.
         command = [sys.executable, "-P", "-m", "edge_service.cli", "preview", "--with-parent"]
         process = subprocess.Popen(  # noqa: S603 - our own interpreter, no shell
             [*command, *(f"--origin={origin}" for origin in origins)],
@@ -71,7 +71,7 @@ class Preview:
             stderr=subprocess.STDOUT,
             encoding="utf-8",
             errors="replace",
-            # Ctrl-C in the terminal is for MkDocs, which then stops this process itself.
+            # Keeps Ctrl-C away from this process: MkDocs receives it, and then stops the preview.
             start_new_session=True,
         )
         ready: Future[_Addresses] = Future()
@@ -91,19 +91,19 @@ class Preview:
 
     @property
     def is_running(self) -> bool:
-        """Whether the process is still there."""
+        """Whether the process is still running."""
         return self._process.poll() is None
 
     def stop(self) -> None:
-        """Stop both, and wait until they are gone."""
+        """Stop the process, and wait until it has ended."""
         _end(self._process, self._reader)
 
 
 def local_origins(dev_addr: tuple[str, int]) -> list[str]:
-    """The origins under which a site is opened that is served at an address.
+    """Return the origins under which a browser on this machine can open a local server.
 
     Args:
-        dev_addr: host and port.
+        dev_addr: host and port that the server listens on.
     """
     host, port = dev_addr[0].strip("[]").lower(), dev_addr[1]
     hosts = [host]
@@ -117,22 +117,24 @@ def local_origins(dev_addr: tuple[str, int]) -> list[str]:
             hosts = [*_LOOPBACK, *(["::1"] if address.version == 6 else [])]
         elif address.is_loopback:
             hosts = [host, *_LOOPBACK]
-    # Browsers leave the default port out.
+    # Browsers omit the default port.
     suffix = "" if port == 80 else f":{port}"
     names = (f"[{name}]" if ":" in name else name for name in dict.fromkeys(hosts))
     return [f"http://{name}{suffix}" for name in names]
 
 
 def _read(output: IO[str], ready: Future[_Addresses]) -> None:
-    """Pass the addresses on, and keep reading: a full pipe would block the process."""
-    last = "it said nothing"
+    """Report the addresses, and then keep reading: a full pipe would block the process."""
+    last = "it printed no error"
     for line in output:
         if line.startswith("{") and not ready.done():
             ready.set_result(json.loads(line))
         last = line.strip() or last
     if not ready.done():
         ready.set_exception(
-            PreviewError(f"preview: sandbox did not start ({last}): mend it, or set preview: live")
+            PreviewError(
+                f"preview: sandbox did not start ({last}): fix the cause, or set preview: live"
+            )
         )
 
 

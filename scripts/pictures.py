@@ -1,6 +1,6 @@
-"""The pictures of README and documentation: the demo in Chromium, photographed.
+"""Take the screenshots for README and documentation, of the demo in Chromium.
 
-Run it in the clone's folder: `python -m scripts.pictures`.
+Run it in the project's folder: `python -m scripts.pictures`.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from edge_service.sandbox.demo import EXAMPLE
 
 FOLDER = Path("example_docs/docs/assets")
-# A page of the example without a picture of its own.
+# A page of the example without an image.
 PAGE = "guide/site/"
 QUESTION = "Can I choose pages by patterns?"
-# A site that asks first, in the form of Material.
+# A site with the consent form of Material.
 CONSENT = """
 site_name: Example Docs
 theme: {name: material, font: false, palette: {primary: teal}}
@@ -43,14 +43,14 @@ extra:
 
 @contextmanager
 def demo(load: str = "eager", config_file: Path = EXAMPLE) -> Iterator[str]:
-    """Run the demo, on free ports.
+    """Run the demo on free ports.
 
     Args:
-        load: the option of this name, for the example.
-        config_file: the site.
+        load: value of the option `load` for the example.
+        config_file: configuration of the site.
 
     Yields:
-        The address of the site.
+        The URL of the site.
     """
     ports = dict.fromkeys(("SITE_PORT", "EDGE_PORT", "SANDBOX_PORT"), "0")
     command = [sys.executable, "-u", "-m", "edge_service.cli", "demo", "--token-life", "3600"]
@@ -70,7 +70,7 @@ def demo(load: str = "eager", config_file: Path = EXAMPLE) -> Iterator[str]:
 
 
 def ask(page: Page, site: str) -> None:
-    """Open the avatar of a page, and wait for its answer."""
+    """Ask the avatar of a page a question, and wait for its answer."""
     page.goto(site + PAGE)
     avatar = page.locator('sentifyd-bot[data-state="connected"]')
     avatar.get_by_role("button", name="Avatar (sandbox)").click()
@@ -80,8 +80,8 @@ def ask(page: Page, site: str) -> None:
     avatar.get_by_role("textbox").blur()
 
 
-def photograph(browser: Browser, site: str) -> None:
-    """Take the pictures of the open avatar."""
+def capture_avatar(browser: Browser, site: str) -> None:
+    """Take the screenshots of the open avatar."""
     for name, width, height, scheme in (
         ("avatar", 920, 560, "light"),
         ("avatar-dark", 920, 560, "dark"),
@@ -97,8 +97,8 @@ def photograph(browser: Browser, site: str) -> None:
         page.close()
 
 
-def photograph_consent(browser: Browser) -> None:
-    """Take the picture of Material's form, with the avatar's box ticked."""
+def capture_consent(browser: Browser) -> None:
+    """Take the screenshot of Material's form, with the avatar's box ticked."""
     with tempfile.TemporaryDirectory() as folder:
         config_file = Path(folder, "mkdocs.yml")
         config_file.write_text(CONSENT)
@@ -115,15 +115,15 @@ def photograph_consent(browser: Browser) -> None:
 
 
 def main() -> None:
-    """Write every picture."""
+    """Take every screenshot."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=shutil.which("chromium"),
             args=["--no-sandbox", "--disable-background-networking", "--disable-component-update"],
         )
-        photograph_consent(browser)
+        capture_consent(browser)
         with demo() as site:
-            photograph(browser, site)
+            capture_avatar(browser, site)
         with demo("interaction") as site:
             page = browser.new_page(viewport={"width": 920, "height": 560})
             page.goto(site + PAGE)

@@ -1,7 +1,7 @@
-"""The plots of the page on performance, drawn from its tables.
+"""Draw the plots of the page on performance from its tables.
 
-Run it in the clone's folder, after a table was changed: `python -m scripts.plots`. Each plot is
-an SVG for the light palette and one for the dark, and holds the numbers that it shows as JSON.
+Run it in the project's folder after a change of a table: `python -m scripts.plots`. Each plot is an
+SVG for the light palette and one for the dark, and contains its numbers as JSON.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from benchmarks.published import Published, Spread, read_tables, spread, traffic
 __all__ = ["FOLDER", "PALETTES", "PLOTS", "Plot", "draw"]
 
 FOLDER = ROOT / "example_docs" / "docs" / "assets" / "plots"
-# A phone of 360 pixels shows it at 0.7 times its size: letters are large enough for that.
+# In inches. A phone with 360 pixels shows plots at 0.7 times their size, with readable letters.
 WIDTH, ROW_HEIGHT = 4.7, 0.5
 
 Numbers = Mapping[str, Mapping[str, Sequence[float]]]
 
 
 class Palette(NamedTuple):
-    """Colours over a page's background.
+    """Colours for a page's background.
 
     Attributes:
-        background: of the page, as the theme has it.
-        text: labels and axes.
-        faint: lines that help the eye, and bands.
-        first: of the marks.
-        second: likewise.
+        background: background of the page in the theme.
+        text: colour of labels and axes.
+        faint: colour of grid lines and bands.
+        first: first colour of the marks.
+        second: second colour of the marks.
     """
 
     background: str
@@ -60,9 +60,9 @@ class Plot:
     """A plot.
 
     Attributes:
-        numbers: what it shows, from the page's tables: rows, and in each the series.
-        height: in inches.
-        paint: onto a figure.
+        numbers: reads the numbers from the page's tables, by row and series.
+        height: height in inches.
+        paint: draws the numbers on a figure.
     """
 
     numbers: Callable[[Sequence[Published]], Numbers]
@@ -71,7 +71,7 @@ class Plot:
 
 
 def draw(plot: Plot, numbers: Numbers, palette: Palette, target: Path) -> None:
-    """Write one SVG; the same numbers give the same file."""
+    """Write one SVG; the same numbers always give the same file."""
     with mpl.rc_context({"font.size": 11, "font.family": "DejaVu Sans", "svg.hashsalt": "plots"}):
         figure = Figure(figsize=(WIDTH, plot.height), layout="constrained")
         plot.paint(figure, numbers, palette)
@@ -98,11 +98,11 @@ def _build_numbers(tables: Sequence[Published]) -> Numbers:
 
 def _peers_numbers(tables: Sequence[Published]) -> Numbers:
     table = _table(tables, "The token service", "Slowest of a hundred")
-    told = {
+    peers = {
         name.strip("`"): dict(zip(("rate", "slowest"), map(spread, cells), strict=True))
         for name, cells in table.rows().items()
     }
-    return {"direct": {"rate": Spread(1, 1, 1), "slowest": Spread(1, 1, 1)}, **told}
+    return {"direct": {"rate": Spread(1, 1, 1), "slowest": Spread(1, 1, 1)}, **peers}
 
 
 def _bytes_numbers(tables: Sequence[Published]) -> Numbers:
@@ -122,10 +122,10 @@ def _paint_numbers(tables: Sequence[Published]) -> Numbers:
 
 
 def _rows(axes: Axes, names: Sequence[str], palette: Palette, title: str, size: float = 1) -> None:
-    """An axis for ratios; each row's name stands over its marks, where a phone has room for it."""
+    """Prepare the axes for ratios, with each row's name above its marks to fit on a phone."""
     axes.set_ylim(-(len(names) - 1) * size - 0.65 * size, 0.85)
     for number, name in enumerate(names):
-        # The page's background, because lines and bands must not run through it.
+        # The opaque background hides lines and bands behind the text.
         axes.text(
             0,
             0.45 - number * size,
@@ -145,7 +145,7 @@ def _rows(axes: Axes, names: Sequence[str], palette: Palette, title: str, size: 
 
 
 def _mark(axes: Axes, y: float, found: Sequence[float], color: str, marker: str = "o") -> None:
-    """The median, with whiskers to the lowest and the highest round."""
+    """Draw the median, with whiskers to the lowest and the highest round."""
     median, lowest, highest = found
     axes.plot([lowest, highest], [y, y], color=color, linewidth=1.6, solid_capstyle="butt")
     axes.plot([median], [y], color=color, marker=marker, markersize=6, linestyle="none")
@@ -192,10 +192,10 @@ def _paint_bytes(figure: Figure, numbers: Numbers, palette: Palette) -> None:
         "third": ("third party", palette.second, ""),
         "later": ("third party, once opened", "none", "////"),
     }
-    for number, told in enumerate(numbers.values()):
+    for number, values in enumerate(numbers.values()):
         left = 0.0
         for series, (_, color, hatch) in looks.items():
-            width = told[series][0]
+            width = values[series][0]
             if width:
                 edge = palette.second if hatch else color
                 y = 0.1 - number

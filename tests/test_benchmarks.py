@@ -47,8 +47,8 @@ def test_what_cannot_be_measured_says_why() -> None:
 
     assert found.returncode == 0, found.stderr
     assert found.stdout.splitlines() == [
-        "wrk is missing, so direct is left out: apt-get install wrk",
-        "wrk is missing, so memory is left out: apt-get install wrk",
+        "wrk is missing, so direct is skipped: apt-get install wrk",
+        "wrk is missing, so memory is skipped: apt-get install wrk",
     ]
 
 
@@ -58,7 +58,7 @@ def test_without_a_browser_there_are_the_files_alone() -> None:
     assert found.returncode == 0, found.stderr
     lines = found.stdout.splitlines()
     assert lines[0] == "Files of the runtime"
-    assert lines[-1] == "chromium is missing, so visits are left out: apt-get install chromium"
+    assert lines[-1] == "chromium is missing, so visits are skipped: apt-get install chromium"
 
 
 @pytest.mark.parametrize(

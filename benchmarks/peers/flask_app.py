@@ -1,4 +1,4 @@
-"""A token endpoint with Flask, as the vendor's documentation describes one: a login a request."""
+"""A token endpoint with Flask like the vendor's documentation: one login for each request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def request_tokens() -> tuple[dict[str, Any], int]:
             return {"error": "Authentication failed", "details": found}, answer.status_code
         grant = found["data"]
         tokens = {"accessToken": grant["access_token"], "refreshToken": grant["refresh_token"]}
-    except Exception:  # noqa: BLE001 - any failure is a 500, as described
+    except Exception:  # noqa: BLE001 - the documentation describes 500 for every failure
         return {"error": "Internal server error"}, 500
     return {"tokens": tokens, "avatarParameters": grant["avatar_params"]}, 200
 

@@ -1,1 +1,1 @@
-"""A built site and its token endpoint, compared with the configuration."""
+"""Compare a built site and its token endpoint with the configuration."""

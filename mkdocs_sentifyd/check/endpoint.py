@@ -1,4 +1,4 @@
-"""Checking a token endpoint by calling it as a visitor's browser would (Fetch Standard, CORS)."""
+"""Check a token endpoint by calling it as a visitor's browser would (Fetch Standard, CORS)."""
 
 from __future__ import annotations
 
@@ -16,37 +16,40 @@ from mkdocs_sentifyd.check.findings import KINDS, Finding, finding
 
 __all__ = ["check_endpoint", "origin_of"]
 
-# Reserved for examples (RFC 2606), so that no site can be meant.
+# RFC 2606 reserves this domain, so it cannot be a real site.
 FOREIGN_ORIGIN = "https://foreign.example"
+# Seconds to connect, and seconds between two bytes.
 TIMEOUT = (5.0, 15.0)
+# Seconds for a whole exchange.
 DEADLINE = 20.0
+# In bytes.
 MAX_ANSWER = 1 << 20
 
 
 def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
     """Call a token endpoint as an avatar of the site would, and as a page of another site.
 
-    It costs two logins, and two more where foreign origins are not refused.
+    This uses two logins at Sentifyd, and two more if the endpoint accepts foreign origins.
 
     Args:
-        url: absolute address of the endpoint.
-        origin: the site's, such as `https://docs.example.com`.
-        keys: API keys that no answer may hold.
+        url: absolute URL of the endpoint.
+        origin: the site's origin, such as `https://docs.example.com`.
+        keys: API keys that must not appear in an answer.
 
     Returns:
-        What to fix, without any token.
+        The problems found. They never contain a token.
     """
     with requests.Session() as session:
-        # No browser sends what stands in a ~/.netrc.
+        # requests would send credentials from ~/.netrc, which a browser does not do.
         session.auth = _no_credentials
         return list(_Endpoint(url, origin, keys, session).check())
 
 
 def origin_of(url: str) -> str:
-    """The origin of an address as a browser writes it (HTML Standard, "ASCII serialization").
+    """Return the origin of a URL as a browser writes it (HTML Standard, "ASCII serialization").
 
     Raises:
-        ValueError: it is no absolute http address.
+        ValueError: the URL is not an absolute http or https URL.
     """
     parts = urlsplit(url)
     host, port = (parts.hostname or "").encode("idna").decode("ascii"), parts.port
@@ -62,7 +65,7 @@ def _no_credentials(request: requests.PreparedRequest) -> requests.PreparedReque
 
 
 class Answer(NamedTuple):
-    """A whole answer of the endpoint."""
+    """A complete answer of the endpoint."""
 
     status: int
     headers: Mapping[str, str]
@@ -90,21 +93,21 @@ class _Endpoint:
         except requests.Timeout:
             yield self._finding("endpoint-timeout")
         except (requests.RequestException, HTTPError, UnicodeError) as error:
-            # The library's own text holds the address, and with it the refresh token.
+            # The library's error text contains the URL, and so the refresh token.
             yield self._finding("endpoint-unreachable", error=type(error).__name__)
 
     def _preflight(self) -> Iterator[Finding]:
         if self._is_same_origin:
             return
         answer = self._call("OPTIONS", self._origin, {}, {"Access-Control-Request-Method": "GET"})
-        # A browser follows no redirect here.
+        # A browser does not follow a redirect of a preflight.
         if not 200 <= answer.status < 300:
             yield self._finding("endpoint-preflight", status=answer.status)
         elif not self._allows(answer, self._origin):
             yield self._cors("the browser's preflight")
 
     def _grant(self, query: Mapping[str, str]) -> Generator[Finding, None, str | None]:
-        """Get tokens, and return the refresh token."""
+        """Request tokens, yield the problems, and return the refresh token."""
         answer = self._call("GET", self._origin, query)
         call, prefix = ("a refresh", "endpoint-refresh") if query else ("a first call", "endpoint")
 
@@ -165,10 +168,10 @@ class _Endpoint:
         def exchange() -> None:
             try:
                 outcome.append(self._exchange(method, sent, query))
-            except Exception as error:  # noqa: BLE001 - raised again where it is handled
+            except Exception as error:  # noqa: BLE001 - raised again in the calling thread
                 outcome.append(error)
 
-        # The library's timeouts begin anew with each byte, and a server may send few at a time.
+        # requests restarts its read timeout with every byte, so a slow server could block it.
         thread = threading.Thread(target=exchange, daemon=True)
         thread.start()
         thread.join(DEADLINE)
@@ -215,7 +218,7 @@ def _parsed(content: str) -> object:
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Every text in a JSON value, names included."""
+    """Every string in a JSON value, including the names of members."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield name
@@ -228,7 +231,7 @@ def _texts(value: object) -> Iterator[str]:
 
 
 def _read_grant(answer: Any) -> tuple[str | None, str]:  # noqa: ANN401 - any JSON
-    """The refresh token of an answer, and what is wrong with the answer."""
+    """Return the refresh token of an answer, and what is wrong with the answer ("" if nothing)."""
     if answer is None:
         return None, "not JSON"
     tokens = answer.get("tokens") if isinstance(answer, dict) else None
@@ -242,5 +245,5 @@ def _read_grant(answer: Any) -> tuple[str | None, str]:  # noqa: ANN401 - any JS
         return tokens["refreshToken"], "no avatarParameters"
     life = tokens.get("expiresIn", 1)
     if isinstance(life, bool) or not isinstance(life, (int, float)) or life <= 0:
-        return tokens["refreshToken"], "expiresIn is no number of seconds"
+        return tokens["refreshToken"], "expiresIn is not a positive number of seconds"
     return tokens["refreshToken"], ""

@@ -1,6 +1,7 @@
-"""Checking one page: what it has against what it ought to have.
+"""Check one page: compare what it has with what it should have.
 
-It is read with BeautifulSoup and not as `inject` reads it, so that one finds the other's mistakes.
+This uses BeautifulSoup and not the tokenizer of `inject`, so that it also finds mistakes of
+`inject`.
 """
 
 from __future__ import annotations
@@ -15,13 +16,13 @@ from bs4 import BeautifulSoup, Tag
 from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.check.findings import Finding, Severity, finding
 from mkdocs_sentifyd.check.runtime import is_core, read_settings, runtime_findings
-from mkdocs_sentifyd.components import ADDRESSES, ATTRIBUTES, COMPONENTS, credential
+from mkdocs_sentifyd.components import ADDRESSES, ATTRIBUTES, COMPONENTS, canonical_name
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.tags.embed import Embed, address
 
 __all__ = ["CheckedPage"]
 
-# Nothing in there is part of the page, whatever this parser makes of it.
+# Browsers do not treat the content of these as part of the page, but this parser does.
 _QUOTING = ["iframe", "noembed", "noframes", "noscript", "plaintext", "template", "textarea"]
 _QUOTING += ["title", "xmp"]
 _ELEMENTS = {component.element: name for name, component in COMPONENTS.items()}
@@ -32,8 +33,8 @@ _LOADERS = {
 }
 _KINDS = {"script": "the loader", "meta": "the settings of an avatar"}
 _REPEATED = "repeated attributes"
-# With one of these an element may reach a token service, or Sentifyd itself.
-_WAYS_IN = {credential(ATTRIBUTES[name]) for name in ("token_endpoint", "public_api_key")}
+# With one of these, an element can get tokens.
+_CREDENTIALS = {canonical_name(ATTRIBUTES[name]) for name in ("token_endpoint", "public_api_key")}
 
 
 class CheckedPage:
@@ -41,17 +42,17 @@ class CheckedPage:
 
     Args:
         site_dir: folder of the built site.
-        path: of the page below it.
-        html: its text.
+        path: path of the page below that folder.
+        html: text of the page.
 
     Raises:
-        ParserRejectedMarkup: the parser cannot read it.
+        ParserRejectedMarkup: the parser cannot read the page.
     """
 
     def __init__(self, site_dir: Path, path: str, html: str) -> None:
         self._site_dir = site_dir
         self._path = path
-        # Lists of classes and the like are of no use here.
+        # Plain strings are enough here; by default the parser splits `class` and others into lists.
         soup = BeautifulSoup(
             html,
             "html.parser",
@@ -63,24 +64,24 @@ class CheckedPage:
         self._metas = soup.find_all("meta", attrs={"name": "sentifyd"})
         self._traits = traits(html)
 
-    def without_avatar(self) -> Iterator[Finding]:
-        """What an unchosen page must not have."""
+    def check_without_avatar(self) -> Iterator[Finding]:
+        """Find the parts of an avatar on a page that should have none."""
         loaders = [tag for tag in self._scripts if address(_source(tag)) in _LOADERS]
         for tag in (*self._elements, *loaders, *self._metas):
             kind = _KINDS.get(tag.name, f"a <{tag.name}>")
-            # An author's own tag alone gets nobody anywhere: it has no way in, and no script.
-            is_bare = not (loaders or self._metas) and _WAYS_IN.isdisjoint(
-                map(credential, tag.attrs)
+            # An author's tag without a script or credentials does nothing, so it is only a warning.
+            is_bare = not (loaders or self._metas) and _CREDENTIALS.isdisjoint(
+                map(canonical_name, tag.attrs)
             )
             severity = Severity.WARNING if is_bare else Severity.ERROR
             yield self._finding("unexpected-avatar", severity, part=kind)
 
-    def with_avatar(self, embed: Embed) -> Iterator[Finding]:
-        """What a chosen page must have, once."""
+    def check_with_avatar(self, embed: Embed) -> Iterator[Finding]:
+        """Compare a page with the tags that it should have."""
         elements = [tag for tag in self._elements if tag.name == embed.element]
         loaders = [tag for tag in self._scripts if embed.is_loader(_attributes(tag))]
         if embed.behaviour.needs_runtime or self._traits.is_instant:
-            yield from self._with_runtime(elements, loaders, embed)
+            yield from self._check_with_runtime(elements, loaders, embed)
             return
         for name, tags in (("element", elements), ("loader", loaders)):
             if not tags:
@@ -88,7 +89,7 @@ class CheckedPage:
             elif len(tags) > 1:
                 count = len(tags)
                 yield self._finding(f"{name}-repeated", count=count, element=embed.element)
-        for tag in self._others(embed):
+        for tag in self._other_component(embed):
             yield self._finding("other-component", element=tag.name, component=embed.component)
         for tag in (*elements, *loaders):
             yield from self._repeated(tag)
@@ -97,52 +98,52 @@ class CheckedPage:
         if loaders:
             yield from self._loader(loaders[0], embed)
 
-    def _with_runtime(
+    def _check_with_runtime(
         self, elements: list[Tag], loaders: list[Tag], embed: Embed
     ) -> Iterator[Finding]:
-        """The same where the browser runtime makes the element."""
+        """Compare a page on which the browser runtime creates the element."""
         cores = [tag for tag in self._scripts if is_core(tag)]
         yield from runtime_findings(
-            self._path, self._metas, cores, embed, takes_keys=self._traits.takes_keys
+            self._path, self._metas, cores, embed, handles_typing=self._traits.handles_typing
         )
         for tag in elements:
             yield self._finding("element-beside-runtime", element=tag.name)
-        for tag in loaders if embed.behaviour.waits else ():
+        for tag in loaders if embed.behaviour.delays_loader else ():
             yield self._finding("loader-early", url=_source(tag))
         for tag in cores:
-            if not self._is_there(_source(tag)):
+            if not self._exists(_source(tag)):
                 yield self._finding("runtime-file-missing", url=_source(tag))
         for meta in self._metas[:1]:
             attributes = read_settings(meta).get("attributes")
             yield from self._attributes(attributes if isinstance(attributes, dict) else {}, embed)
 
-    def _others(self, embed: Embed) -> list[Tag]:
-        """Elements of the other component, and loaders that define one."""
+    def _other_component(self, embed: Embed) -> list[Tag]:
+        """Elements of the other component, and the loaders that define it."""
         elements = [tag for tag in self._elements if tag.name != embed.element]
         others = {
-            place for place, name in _LOADERS.items() if name != embed.component
+            location for location, name in _LOADERS.items() if name != embed.component
         } - embed.loaders
         return elements + [tag for tag in self._scripts if address(_source(tag)) in others]
 
     def _repeated(self, tag: Tag) -> Iterator[Finding]:
         names = list(tag.attrs.get(_REPEATED, []))
-        spelt = list(map(credential, tag.attrs))
-        names += [name for name in ("avatar_id", "token_endpoint") if spelt.count(name) > 1]
+        present = list(map(canonical_name, tag.attrs))
+        names += [name for name in ("avatar_id", "token_endpoint") if present.count(name) > 1]
         for name in names:
             yield self._finding("attribute-repeated", element=tag.name, attribute=name)
 
     def _attributes(self, found: Mapping[str, str], embed: Embed) -> Iterator[Finding]:
-        spelt = {credential(name): value for name, value in found.items()}
+        by_name = {canonical_name(name): value for name, value in found.items()}
         if find_api_key({k: v for k, v in found.items() if v != embed.public_key}):
             yield self._finding("key-on-element", element=embed.element)
         for name, wanted in embed.attributes.items():
-            value = spelt.get(credential(name))
+            value = by_name.get(canonical_name(name))
             if value is None:
                 yield self._finding("attribute-missing", element=embed.element, attribute=name)
             elif value != wanted:
                 yield self._finding("attribute-differs", element=embed.element, attribute=name)
         for name in ADDRESSES:
-            if name in found and not self._is_there(found[name]):
+            if name in found and not self._exists(found[name]):
                 yield self._finding("address-broken", attribute=name)
 
     def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
@@ -155,7 +156,7 @@ class CheckedPage:
         ):
             yield self._finding("loader-insecure")
 
-    def _is_there(self, target: str) -> bool:
+    def _exists(self, target: str) -> bool:
         try:
             parts = urlsplit(target)
             if parts.scheme or parts.netloc or target.startswith("/"):

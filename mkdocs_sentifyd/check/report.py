@@ -1,4 +1,4 @@
-"""Showing what a check has found: to people, and to programs."""
+"""Print the result of a check: for people, and as JSON."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow"}
 
 
 def print_json(check: SiteCheck) -> None:
-    """Print one JSON object: `ok`, `pages`, `avatars`, and `findings` with all their fields."""
+    """Print one JSON object with `ok`, `pages`, `avatars` and `findings`."""
     report = {
         "ok": not _errors(check.findings),
         "pages": check.pages,
@@ -30,19 +30,19 @@ def print_json(check: SiteCheck) -> None:
 
 
 def print_report(check: SiteCheck) -> None:
-    """Print each kind of finding once, with where it is and how to fix it."""
+    """Print each kind of problem once, with the places where it was found and how to fix it."""
     console = Console(highlight=False)
     kinds: dict[tuple[str, str, str, Severity], list[str]] = {}
     for finding in check.findings:
-        kind = (finding.code, finding.what, finding.cure, finding.severity)
+        kind = (finding.code, finding.what, finding.fix, finding.severity)
         kinds.setdefault(kind, []).append(finding.where)
-    # Errors first, because they are why the check has failed.
-    for (code, what, cure, severity), places in sorted(kinds.items(), key=lambda kind: kind[0][3]):
+    # Errors first, because they fail the check.
+    for (code, what, fix, severity), places in sorted(kinds.items(), key=lambda kind: kind[0][3]):
         more = len(places) - SHOWN_PLACES
         where = ", ".join(places[:SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
         console.print(Text(severity, _STYLES[severity]), Text(code, "bold"), sep="  ")
         console.print(Text(f"  {where}: {what}"), soft_wrap=True)
-        console.print(Text(f"  -> {cure}", "green"), soft_wrap=True)
+        console.print(Text(f"  -> {fix}", "green"), soft_wrap=True)
     errors = len(_errors(check.findings))
     warnings = len(check.findings) - errors
     if check.findings:
@@ -52,7 +52,7 @@ def print_report(check: SiteCheck) -> None:
         + (
             f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
             if check.findings
-            else "nothing to mend"
+            else "no problems"
         )
     )
 

@@ -1,4 +1,4 @@
-"""Checking the settings that a page has for the browser runtime."""
+"""Check the settings for the browser runtime on a page."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _CORE = re.compile(r"(?:^|/)assets/sentifyd/[0-9a-f]{12}/core\.js$")
 
 
 def is_core(script: Tag) -> bool:
-    """Whether a script tag brings the runtime."""
+    """Whether a script tag loads the core of the runtime."""
     return _CORE.search(str(script.get("src") or "").strip()) is not None
 
 
 def read_settings(meta: Tag) -> dict[str, Any]:
-    """A page's settings for the runtime; empty if they are not a mapping in JSON."""
+    """Return a page's settings for the runtime, or `{}` if they are not a JSON object."""
     try:
         settings = json.loads(str(meta.get("content") or ""))
     except ValueError:
@@ -32,16 +32,16 @@ def read_settings(meta: Tag) -> dict[str, Any]:
 
 
 def runtime_findings(
-    path: str, metas: Sequence[Tag], cores: Sequence[Tag], embed: Embed, *, takes_keys: bool
+    path: str, metas: Sequence[Tag], cores: Sequence[Tag], embed: Embed, *, handles_typing: bool
 ) -> Iterator[Finding]:
-    """Compare a page's settings, but for the element's attributes, with the configuration.
+    """Compare a page's settings, except for the element's attributes, with the configuration.
 
     Args:
-        path: of the page below the site's folder.
-        metas: its `<meta name="sentifyd">`.
-        cores: its script tags that bring the runtime.
-        embed: what it ought to carry.
-        takes_keys: whether its theme acts on keys that are typed into the avatar.
+        path: path of the page below the site's folder.
+        metas: its `<meta name="sentifyd">` tags.
+        cores: its script tags that load the core of the runtime.
+        embed: the tags that it should have.
+        handles_typing: whether its theme reacts to keys that are typed into the avatar.
     """
     for name, tags in (("settings", metas), ("runtime", cores)):
         if not tags:
@@ -50,13 +50,13 @@ def runtime_findings(
             yield finding(f"{name}-repeated", path, count=len(tags))
     if metas:
         found = read_settings(metas[0])
-        wanted = embed.runtime_settings(takes_keys=takes_keys)
+        wanted = embed.runtime_settings(handles_typing=handles_typing)
         for name in _differing(found, wanted):
             yield finding("settings-differ", path, setting=name)
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    # An author's element may have its own attributes, and its page its own loader.
+    # An author's element may have attributes of its own, and the page a loader of its own.
     own = {"attributes", "avatar", "endpoint", "identity", "place"}
     if found.get("loader") is None:
         own.add("loader")

@@ -1,4 +1,4 @@
-"""Checking a built site: every page parsed, every file searched for the key."""
+"""Check a built site: parse every page, and search every file for the API key."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files,
 
 __all__ = ["SiteCheck", "check_site"]
 
-# With what the page would have to want for it to be right.
-_CHOICES = {
+# The page is right after all if its unknown source wants an avatar (`True`) or none (`False`).
+_RIGHT_IF_SOURCE_WANTS_AVATAR = {
     "loader-missing": False,
     "element-missing": False,
     "settings-missing": False,
     "unexpected-avatar": True,
 }
+# In bytes.
 MAX_TEXT_SIZE = 16 << 20
 
 
 @dataclass(slots=True)
 class SiteCheck:
-    """What was looked at, and what was found.
+    """The result of a check.
 
     Attributes:
-        pages: how many pages there are.
-        avatars: how many of them ought to carry an avatar.
-        findings: what to fix.
+        pages: number of pages.
+        avatars: number of pages that should have an avatar.
+        findings: the problems.
     """
 
     pages: int = 0
@@ -55,12 +56,13 @@ def check_site(
 
     Args:
         site_dir: folder of the built site.
-        config: what is needed of mkdocs.yml.
-        keys: API keys that must not be anywhere in the site.
+        config: the configuration that `read_config` returns.
+        keys: API keys that must not appear anywhere in the site.
         progress: called before each page.
 
     Raises:
-        SiteError: the folder or a file that holds front matter cannot be read.
+        SiteError: the folder is missing.
+        OSError: a file cannot be read.
     """
     if not site_dir.is_dir():
         raise SiteError(f"{site_dir} is not a folder: build the site first")
@@ -83,9 +85,11 @@ def check_site(
             result.findings.append(finding("front-matter", path, problem=error))
             continue
         result.avatars += embed is not None
-        result.findings += page.without_avatar() if embed is None else page.with_avatar(embed)
+        result.findings += (
+            page.check_without_avatar() if embed is None else page.check_with_avatar(embed)
+        )
     if site:
-        _doubt(result.findings, site)
+        _downgrade_uncertain(result.findings, site)
         result.findings += [finding("unused", "mkdocs.yml", problem=line) for line in site.unused()]
     if config.options is not None and not result.avatars:
         result.findings.append(finding("no-avatar", str(site_dir)))
@@ -93,17 +97,17 @@ def check_site(
     return result
 
 
-def _doubt(findings: list[Finding], site: BuiltSite) -> None:
+def _downgrade_uncertain(findings: list[Finding], site: BuiltSite) -> None:
     """Turn errors into warnings where the unknown source of a page may explain them.
 
-    A blog gives its posts addresses of its own, and plugins make pages without any file.
+    The source of a page is unknown if, for example, a blog plugin chose the page's URL.
     """
-    choices = site.choices_without_page()
+    choices = site.choices_of_unmatched_sources()
     for index, found in enumerate(findings):
-        choice = _CHOICES.get(found.code)
-        if choice in choices and found.where in site.without_source:
+        choice = _RIGHT_IF_SOURCE_WANTS_AVATAR.get(found.code)
+        if choice in choices and found.where in site.pages_of_unknown_source:
             findings[index] = replace(
-                found, severity=Severity.WARNING, what=f"{found.what} (its source is not known)"
+                found, severity=Severity.WARNING, what=f"{found.what} (its source is unknown)"
             )
 
 
@@ -121,7 +125,7 @@ def _keys(site_dir: Path, keys: Sequence[str], config: SiteConfig) -> Iterator[F
 
 
 def _text(file: Path) -> str:
-    """The text of a file, without the tags that highlighting puts between name and value."""
+    """The text of a file, without the tags that syntax highlighting puts between name and value."""
     with file.open("rb") as stream:
         content = stream.read(MAX_TEXT_SIZE)
     if b"\0" in content[:1024]:

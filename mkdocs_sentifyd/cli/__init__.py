@@ -1,4 +1,4 @@
-"""`mkdocs-sentifyd`: the plugin's work on a built site, and a check of it; one module a command."""
+"""The command `mkdocs-sentifyd`; each of its commands has a module."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        arguments: the command line; the process' own when not given.
+        arguments: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0; 1 when pages were left as they were, or a check found something; 2 when
-        it could not go on (one line on stderr); 130 when it was stopped.
+        The exit status: 0 for success; 1 if `inject` skipped pages or `check` found errors; 2 if
+        the command failed (one line on stderr gives the reason); 130 if a signal stopped it.
     """
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            # The name of a file may not be valid text.
+            # A file name may contain bytes that the terminal's encoding cannot show.
             stream.reconfigure(errors="backslashreplace")
     try:
         with stoppable():
@@ -39,19 +39,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         report(str(error))
         return 2
     except BrokenPipeError:
-        # Nobody reads the output any more. Python would complain once more at the end.
+        # The reader of the output has gone. Without this, Python prints another error at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         report(f"{error.filename}: {error.strerror}" if error.filename else str(error.strerror))
         return 2
     except KeyboardInterrupt:
-        report("stopped; running it again does the rest")
+        report("stopped; run it again to finish")
         return 130
 
 
 class _Version(argparse.Action):
-    """Read the version only when it is asked for: it takes as long as the rest of the start."""
+    """Read the version only when requested: reading it takes as long as the rest of the start."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -61,10 +61,10 @@ class _Version(argparse.Action):
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of the command line, for documentation and completion."""
+    """Return the command line's parser, also for documentation and completion."""
     whole = argparse.ArgumentParser(
         prog="mkdocs-sentifyd",
-        description="A Sentifyd avatar on a static site, whatever generator has built it.",
+        description="Put a Sentifyd avatar on a static site, built by any generator.",
         epilog=epilog(
             "mkdocs-sentifyd inject --help",
             "mkdocs-sentifyd check --help",

@@ -18,20 +18,20 @@ __all__ = ["add_parser"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of the program."""
+    """Add the command to the program."""
     command = add_command(
         commands,
         "check",
         summary="check a built site, and its token endpoint",
         description="Compare every page of a built site with the sentifyd section of mkdocs.yml,\n"
         "search every file for the API key, and call the token endpoint as a browser would.\n"
-        "It needs pip install 'mkdocs-sentifyd[check]'.",
+        "Install it with: pip install 'mkdocs-sentifyd[check]'",
         examples=(
             "mkdocs build && mkdocs-sentifyd check site --endpoint",
             "mkdocs-sentifyd check site --endpoint --origin https://docs.example.com",
             "AVATAR_API_KEY_FILE=key.txt mkdocs-sentifyd check site --json",
         ),
-        statuses={0: "nothing to mend, or warnings only", 1: "an error to mend"},
+        statuses={0: "no problems, or only warnings", 1: "at least one error"},
     )
     command.set_defaults(run=_run)
     command.add_argument(
@@ -39,16 +39,17 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         nargs="?",
         const="",
         metavar="URL",
-        help="also call this token endpoint; without a URL, those of the configuration",
+        help="also call this token endpoint; without a URL, the configured ones",
     )
     command.add_argument(
-        "--origin", metavar="URL", help="origin that the site is served from (that of site_url)"
+        "--origin", metavar="URL", help="origin of the site (default: the origin of site_url)"
     )
     command.add_argument(
         "--key-file",
         type=Path,
         metavar="FILE",
-        help="holds the API key to search for (AVATAR_API_KEY and AVATAR_API_KEY_FILE count too)",
+        help="file with the API key to search for, in addition to AVATAR_API_KEY and "
+        "AVATAR_API_KEY_FILE",
     )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
 
@@ -79,14 +80,14 @@ def _key_of(file: Path | None) -> Iterator[str]:
         try:
             key = file.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise SiteError(f"{file} cannot be read: name a file that holds the key") from None
+            raise SiteError(f"{file} cannot be read: name a text file with the key") from None
         if len(key) < MIN_KEY_LENGTH:
-            raise SiteError(f"{file} holds too little to be a key")
+            raise SiteError(f"{file} is too short to contain a key")
         yield key
 
 
 def _endpoints(options: argparse.Namespace, config: SiteConfig) -> list[str]:
-    """The endpoint that the command line names, or all that the configuration does."""
+    """The endpoint from the command line, or all endpoints of the configuration."""
     if options.endpoint is None or config.options is None:
         return []
     if options.endpoint:
@@ -106,6 +107,6 @@ def _origin(options: argparse.Namespace, config: SiteConfig) -> str:
         return origin_of(options.origin or config.site_url)
     except ValueError:
         raise SiteError(
-            "the endpoint is called from the site's origin: name it with --origin, such as "
+            "the site's origin is unknown: give it with --origin, such as "
             "https://docs.example.com, or set site_url in mkdocs.yml"
         ) from None

@@ -1,4 +1,4 @@
-"""What the commands share: lines for a person, a progress bar, a clean stop."""
+"""Shared by the commands: messages, a progress bar, and a clean stop."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def report(line: str) -> None:
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Handle other signals like Ctrl-C, so that no half-written file stays behind."""
+    """Handle SIGTERM and SIGHUP like Ctrl-C, so that no half-written file remains."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -34,7 +34,7 @@ def stoppable() -> Iterator[None]:
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
 
     def stop(*_: object) -> None:
-        # A second one would interrupt the writing of files.
+        # A second signal would interrupt the cleanup.
         for number in numbers:
             signal.signal(number, signal.SIG_IGN)
         raise KeyboardInterrupt
@@ -49,7 +49,7 @@ def stoppable() -> Iterator[None]:
 
 @contextmanager
 def progress_bar() -> Iterator[Progress]:
-    """Show a bar to a person who has to wait, and remove it at the end."""
+    """Show a progress bar on a terminal for large sites, and remove it at the end."""
     bar = None
 
     def show(done: int, total: int) -> None:

@@ -12,20 +12,20 @@ __all__ = ["add_parser"]
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """Add the command to those of the program."""
+    """Add the command to the program."""
     command = add_command(
         commands,
         "inject",
         summary="put the avatar into a built site",
-        description="Put the avatar into the pages of a site that is already built, by the\n"
+        description="Put the avatar into the pages of a site that is already built, with the\n"
         "options in the sentifyd section of mkdocs.yml. Running it again changes nothing.",
         examples=(
             "zensical build && mkdocs-sentifyd inject site",
             "mkdocs-sentifyd inject public --config-file docs/mkdocs.yml",
         ),
         statuses={
-            0: "every page is as it should be",
-            1: "a mistake in front matter kept a page as it was",
+            0: "every page is correct",
+            1: "a page was skipped because of a mistake in its front matter",
         },
     )
     command.set_defaults(run=_run)
@@ -34,7 +34,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _run(options: argparse.Namespace) -> int:
     with progress_bar() as progress:
         done = inject_site(options.site_dir, options.config_file, progress)
-    for line in (*done.advice, *done.left):
+    for line in (*done.warnings, *done.skipped):
         report(line)
     print(f"{done.changed} of {done.pages} pages changed in {options.site_dir}")  # noqa: T201
-    return 1 if done.left else 0
+    return 1 if done.skipped else 0

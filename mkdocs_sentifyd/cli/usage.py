@@ -1,4 +1,4 @@
-"""The form of a command's help."""
+"""The layout of a command's help."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from pathlib import Path
 __all__ = ["STOPPED", "add_command", "epilog"]
 
 STOPPED = {
-    2: "it could not go on: one line on standard error says why",
-    130: "a signal stopped it; running it again does the rest",
+    2: "it failed: one line on standard error gives the reason",
+    130: "a signal stopped it; run it again to finish",
 }
 
 
@@ -26,12 +26,12 @@ def add_command(
     """Add a command that works on a built site.
 
     Args:
-        commands: those of the program.
-        name: of the command.
+        commands: the program's commands.
+        name: name of the command.
         summary: one line for the list of commands.
-        description: for its own help.
+        description: text of the command's own help.
         examples: command lines.
-        statuses: what 0 and 1 mean as exit status.
+        statuses: the meanings of the exit statuses 0 and 1.
     """
     command = commands.add_parser(
         name,
@@ -52,7 +52,7 @@ def add_command(
 
 
 def epilog(*examples: str, statuses: Mapping[int, str]) -> str:
-    """Examples and exit statuses, as sections of a title and indented lines."""
+    """Format examples and exit statuses as sections with a title and indented lines."""
     lines = [f"{number:<3}  {text}" for number, text in statuses.items()]
     return "\n".join(["examples:", *_indented(examples), "", "exit status:", *_indented(lines)])
 

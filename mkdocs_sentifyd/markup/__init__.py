@@ -1,1 +1,1 @@
-"""Where tags are in a page's HTML, and where the plugin's own tags go."""
+"""Find tags in a page's HTML, and insert the plugin's own tags."""

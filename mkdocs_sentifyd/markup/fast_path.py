@@ -1,8 +1,8 @@
-"""The places of a page such as themes write, found without reading all of it.
+"""Find the ends of head and body in typical pages without tokenizing the whole page.
 
-Each of these finds what `tokenizer.tags` would find, or reports that it does not know. How seldom
-that is decides most of what the plugin costs a build. Case-insensitive search is slow, so patterns
-begin with each letter in both cases.
+Each function returns what `tokenizer.tags` would find, or reports that it cannot decide. Tokenizing
+is the plugin's largest cost in a build, so these functions should decide for most pages. Patterns
+spell out both cases of each letter, because case-insensitive search is slow.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _PLAIN_HEAD = re.compile(
     (?:
         \s++
     |   <(?:meta|link|base){_TAG_END}
-        # Nothing in there that could begin a comment or an end tag.
+        # Raw text without anything that could begin a comment or an end tag.
     |   <(?P<raw>title|script|style){_TAG_END} (?:[^<]++|<(?![!/]))*+ </(?P=raw)>
     )*+
     (?=</head>)
@@ -40,34 +40,34 @@ _LAST_TAGS = re.compile(r"</body\s*>\s*(?:</html\s*>\s*)?\Z", re.IGNORECASE)
 
 
 def may_have_avatar(html: str, hosts: re.Pattern[str]) -> bool:
-    """Whether a page may have a component's element, or a script from one of some hosts.
+    """Whether a page may have the element of a component, or a script from one of the hosts.
 
     Args:
         html: the page.
-        hosts: matches the names of the hosts.
+        hosts: pattern for the host names.
     """
     for candidate in _CANDIDATE.finditer(html):
         if candidate[1] is None:
             return True
         tag = TAG.match(html, candidate.start())
-        # A character reference may hide a host's name, and of tags within a tag each would reach
-        # over all that follow it.
+        # A character reference may hide a host name. A `<` inside a tag means malformed HTML, where
+        # matching tag by tag would take quadratic time.
         if tag is None or "&" in tag[0] or "<" in tag[0][1:] or hosts.search(tag[0]):
             return True
     return False
 
 
 def end_of_head(html: str) -> int | None:
-    """Offset of `</head>`, in a page whose head is without comments and the like."""
+    """Return the offset of `</head>`, or `None` if the head has comments or other unusual parts."""
     head = _PLAIN_HEAD.match(html)
     return head.end() if head else None
 
 
 def end_of_body(html: str) -> int | None:
-    """Offset of the `</body>` that nothing but `</html>` follows.
+    """Return the offset of a `</body>` at the end of the page, or `None` if there is none.
 
-    It is the real one, unless something before it was never closed. Such a page shows nothing from
-    there on, and the avatar shares the fate of all else.
+    This is the real end tag, unless something before it was never closed. Then the browser does not
+    show the rest of the page, so the avatar's position does not matter.
     """
     start = html.rfind("</body")
     if start < 0:

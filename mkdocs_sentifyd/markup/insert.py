@@ -1,7 +1,7 @@
-"""Tags into an HTML string: pure, idempotent, and nothing else of the page changes.
+"""Insert the avatar's tags into an HTML string. Doing it again changes nothing.
 
-Parsing and serialising every page would make a large build several times slower, so this looks
-only for the places where the tags go.
+Parsing and serialising every page would make a large build several times slower, so this only
+looks for the offsets where the tags go, and leaves the rest of the page unchanged.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.tags.embed import Embed
 from mkdocs_sentifyd.tags.runtime import core, script
 
-__all__ = ["Injected", "has_asset", "inject", "inject_script"]
+__all__ = ["Injected", "has_asset", "inject", "inject_runtime"]
 
 _HEAD_AND_BODY = frozenset({"head", "body"})
 _ELEMENTS = frozenset(component.element for component in COMPONENTS.values())
 _OUTLINE = _HEAD_AND_BODY | _ELEMENTS | {"html", "script"}
 _SETTINGS = re.compile(r"name=[\"']?sentifyd[\"'\s/>]")
 _ASSET = re.compile(r"assets/sentifyd/[0-9a-f]{12}/")
-# What stands in a template is neither shown nor upgraded: the runtime puts its own element there.
-_PLACE = "<span data-sentifyd-place><template>", "</template></span>"
+# Browsers ignore an element in a template, so the runtime can create its own element there.
+_PLACEHOLDER = "<span data-sentifyd-place><template>", "</template></span>"
 
 
 class Injected(NamedTuple):
@@ -36,12 +36,12 @@ class Injected(NamedTuple):
 
     Attributes:
         html: the page.
-        advice: what its author should fix, one line for each problem.
+        warnings: problems that its author should fix, one line each.
         has_scripts: whether it loads scripts of the browser runtime.
     """
 
     html: str
-    advice: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
     has_scripts: bool = False
 
 
@@ -53,63 +53,67 @@ def inject(html: str, embed: Embed) -> Injected:
         embed: the tags.
 
     Returns:
-        The page with one loader in the head and the element at the end of the body. A loader that
-        the author placed stays the only one; of an author's elements the first is completed. A
-        page with the element of another component stays as it is. Where the static tags are not
-        enough, the browser runtime and what it has to know take their place.
+        The page with one loader in the head and one element at the end of the body. If the author
+        placed a loader, no second one is added. If the author placed elements, the first one gets
+        its missing attributes. A page with the element of another component does not change. If
+        static tags are not enough, the page gets the browser runtime and its settings instead.
     """
     page = traits(html)
     needs_runtime = embed.behaviour.needs_runtime or page.is_instant
     if needs_runtime and _SETTINGS.search(html) and _has_settings(html):
         return Injected(html, has_scripts=True)
     keyboard = script(embed.root, "keyboard") if page.has_shortcuts else ""
-    if places := _quick_places(html, embed):
-        head, body = places
+    if offsets := _fast_offsets(html, embed):
+        head, body = offsets
         if needs_runtime:
-            head_tags = embed.runtime_tags(None, takes_keys=page.takes_keys, has_loader=False)
+            head_tags = embed.runtime_tags(
+                None, handles_typing=page.handles_typing, has_loader=False
+            )
             return Injected(f"{html[:head]}{head_tags}{html[head:]}", has_scripts=True)
         head_tags = embed.loader_tag + embed.style_tags + keyboard
         parts = (html[:head], head_tags, html[head:body], embed.element_tag, html[body:])
         return Injected("".join(parts), has_scripts=bool(keyboard))
     outline = _outline(html, embed)
-    advice = tuple(_advice(outline, embed))
-    if outline.others and not outline.elements:
-        return Injected(html, advice)
+    warnings = tuple(_warnings(outline, embed))
+    if outline.other_elements and not outline.elements:
+        return Injected(html, warnings)
     edits: list[tuple[int, str]] = []
     if needs_runtime:
         own = outline.elements[0].attributes() if outline.elements else None
         head_tags = embed.runtime_tags(
-            own, takes_keys=page.takes_keys, has_loader=outline.has_loader
+            own, handles_typing=page.handles_typing, has_loader=outline.has_loader
         )
         element = ""
         if outline.elements:
-            edits += _placing(outline.elements[0], outline.element_end)
+            edits += _placeholder(outline.elements[0], outline.element_end)
     else:
         head_tags = "" if outline.has_loader else embed.loader_tag
         head_tags += "" if has_asset(html) else embed.style_tags + keyboard
         element = "" if outline.elements else embed.element_tag
         if outline.elements:
-            edits += _completion(html, outline.elements[0], embed)
+            edits += _missing_parts(html, outline.elements[0], embed)
     if outline.head_end == outline.body_end:
         edits.append((outline.body_end, head_tags + element))
     else:
         edits += [(outline.head_end, head_tags), (outline.body_end, element)]
     pieces, position = [], 0
     for offset, text in sorted(edits, key=itemgetter(0)):
-        # Where something was never closed, our own tags of the last time are not seen as tags.
+        # After something that was never closed, the tokenizer does not find tags of an earlier run.
         if not html.endswith((text, text + embed.element_tag), 0, offset):
             pieces += [html[position:offset], text]
             position = offset
     page_html = "".join([*pieces, html[position:]])
-    return Injected(page_html, advice, needs_runtime or bool(keyboard))
+    return Injected(page_html, warnings, needs_runtime or bool(keyboard))
 
 
-def inject_script(html: str, root: str) -> str:
-    """Put the runtime into a page without an avatar, if a visit that begins there may get one.
+def inject_runtime(html: str, root: str) -> str:
+    """Put the runtime into a page without an avatar if the theme has instant navigation.
+
+    A visitor may go from there to a page with an avatar without loading a new document.
 
     Args:
         html: a whole page.
-        root: the way from the page to the root of the site, empty or with a `/` at its end.
+        root: relative path from the page to the root of the site: empty, or ending in `/`.
     """
     if not traits(html).is_instant or has_asset(html):
         return html
@@ -122,74 +126,74 @@ def inject_script(html: str, root: str) -> str:
 
 
 def _has_settings(html: str) -> bool:
-    """Whether the settings of the runtime stand there as a real tag."""
+    """Whether the settings of the runtime are there as a real tag."""
     metas = (tag.attributes() for tag in tags(html, {"meta"}))
     return any(attributes.get("name") == "sentifyd" for attributes in metas)
 
 
 def has_asset(html: str) -> bool:
-    """Whether a file of ours, of whatever version, is linked by a real tag."""
+    """Whether a page links a file of the runtime, of any version."""
     if not _ASSET.search(html):
         return False
     found = (tag.attributes() for tag in tags(html, {"link", "script"}))
     return any(_ASSET.search(tag.get("href") or tag.get("src") or "") for tag in found)
 
 
-def _placing(element: Tag, end: int | None) -> Iterator[tuple[int, str]]:
-    """Keep an author's element from the browser, for the runtime to put its own there."""
-    before, behind = _PLACE
+def _placeholder(element: Tag, end: int | None) -> Iterator[tuple[int, str]]:
+    """Wrap an author's element in a template, so that the runtime can create its own there."""
+    before, after = _PLACEHOLDER
     yield element.start, before
-    yield element.end if end is None else end, behind
+    yield element.end if end is None else end, after
 
 
-def _completion(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
+def _missing_parts(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int, str]]:
     yield element.name_end, embed.missing_text(element.attributes())
-    # HTML knows no self-closing element: the rest of the page would become its content.
+    # HTML has no self-closing custom elements: the rest of the page would become its content.
     end_tag = f"</{embed.element}>"
     if element.is_self_closing and not html.startswith(end_tag, element.end):
         yield element.end, end_tag
 
 
-def _advice(outline: _Outline, embed: Embed) -> Iterator[str]:
+def _warnings(outline: _Outline, embed: Embed) -> Iterator[str]:
     count = len(outline.elements)
-    if outline.has_loader and embed.behaviour.waits:
+    if outline.has_loader and embed.behaviour.delays_loader:
         yield (
-            "has a loader of its own, which waits neither for consent nor for anything else: take "
-            "the script tag out, and the plugin loads it in time"
+            "has its own loader, which does not wait for consent or for the option load: remove "
+            "the script tag, and the plugin loads the script when it may"
         )
     if count > 1:
         yield (
-            f"has {count} <{embed.element}>, and only the first gets the avatar: keep one; where "
-            "they are excerpts of other pages, move them below `<!-- more -->` there"
+            f"has {count} <{embed.element}>, and only the first gets the avatar: keep one; if the "
+            "others come from excerpts of other pages, move them below `<!-- more -->` there"
         )
-    for element in outline.others:
+    for element in outline.other_elements:
         yield (
             f"has a <{element.name}>, but its component is {embed.component}: write "
             f"<{embed.element}>, or set the option component for the page"
         )
-    for element in (*outline.elements, *outline.others):
+    for element in (*outline.elements, *outline.other_elements):
         values = element.attributes()
         if find_api_key({k: v for k, v in values.items() if v != embed.public_key}):
             yield (
-                f"its <{element.name}> carries what looks like the API key, and every reader gets "
-                "it: take it out, and give it to the token service as AVATAR_API_KEY"
+                f"its <{element.name}> has an attribute that looks like the API key, and every "
+                "reader gets it: remove it, and give it to the token service as AVATAR_API_KEY"
             )
 
 
 @dataclass(slots=True)
 class _Outline:
-    """Where things are in a page."""
+    """Offsets and tags of a page that matter for inserting."""
 
     head_end: int
     body_end: int
     has_loader: bool = False
     elements: list[Tag] = field(default_factory=list)
     element_end: int | None = None
-    others: list[Tag] = field(default_factory=list)
+    other_elements: list[Tag] = field(default_factory=list)
 
 
-def _quick_places(html: str, embed: Embed) -> tuple[int, int] | None:
-    """Where head and body end, for a page that has no avatar and ends as pages do."""
+def _fast_offsets(html: str, embed: Embed) -> tuple[int, int] | None:
+    """Return where head and body end, or `None` if the page is unusual or may have an avatar."""
     body_end = end_of_body(html)
     if body_end is None or may_have_avatar(html, embed.hosts):
         return None
@@ -214,7 +218,8 @@ def _outline(html: str, embed: Embed) -> _Outline:
             if tag.name == embed.element and len(outline.elements) == 1:
                 outline.element_end = outline.element_end or tag.end
         elif tag.name in _ELEMENTS:
-            (outline.elements if tag.name == embed.element else outline.others).append(tag)
+            is_ours = tag.name == embed.element
+            (outline.elements if is_ours else outline.other_elements).append(tag)
         elif tag.name == "script" and not outline.has_loader:
             outline.has_loader = embed.is_loader(tag.attributes())
     if ends[UNCLOSED] >= 0 and (last := end_of_body(html)) is not None:

@@ -1,4 +1,4 @@
-"""What a page shows of the theme that it was made with."""
+"""Detect features of a page's theme that matter for the avatar."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ from typing import NamedTuple
 
 __all__ = ["Traits", "traits"]
 
-# As Material and Zensical write it, and as a minifier leaves it.
+# Material and Zensical quote the attribute; a minifier may remove the quotes.
 _CONFIG = re.compile(r"<script id=\"?__config\"?[^>]*>([^<]*)")
 _SHORTCUTS = re.compile(r"<script[^>]*>[^<]*\bshortcuts\s*=\s*\{")
 
 
 class Traits(NamedTuple):
-    """What a theme does in the browser.
+    """Features of a theme.
 
     Attributes:
-        is_instant: it exchanges pages without loading them (`navigation.instant`).
-        has_features: it is Material or Zensical.
-        has_shortcuts: its script acts on single keys, wherever they are typed.
+        is_instant: whether it has instant navigation: links replace parts of the page without
+            loading a new document (`navigation.instant`).
+        has_features: whether it is Material or Zensical.
+        has_shortcuts: whether its script has single-key shortcuts.
     """
 
     is_instant: bool
@@ -26,16 +27,16 @@ class Traits(NamedTuple):
     has_shortcuts: bool
 
     @property
-    def takes_keys(self) -> bool:
-        """Whether a theme like this acts on keys that are typed into the avatar."""
+    def handles_typing(self) -> bool:
+        """Whether the theme reacts to keys that are typed into the avatar."""
         return self.has_features or self.has_shortcuts
 
 
 def traits(html: str) -> Traits:
-    """Find out what a page's theme does.
+    """Detect the features of a page's theme.
 
     Args:
-        html: a whole page, of which only the ASCII counts.
+        html: a whole page; only ASCII characters matter.
     """
     config = _theme_script(html, "__config", _CONFIG)
     return Traits(
@@ -46,11 +47,12 @@ def traits(html: str) -> Traits:
 
 
 def _theme_script(html: str, name: str, pattern: re.Pattern[str]) -> re.Match[str] | None:
-    """The last script that has a name in it and matches a pattern."""
-    # To search for a text is much faster than for a pattern. Themes have these near the end.
+    """Return the match of the last script that contains a name and matches a pattern."""
+    # Searching for a plain string is much faster than for a pattern, and these scripts are near the
+    # end of the page.
     start = len(html)
-    while (place := html.rfind(name, 0, start)) >= 0:
-        start = html.rfind("<script", 0, place)
+    while (position := html.rfind(name, 0, start)) >= 0:
+        start = html.rfind("<script", 0, position)
         if start < 0:
             return None
         if found := pattern.match(html, start):

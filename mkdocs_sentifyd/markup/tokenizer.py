@@ -1,7 +1,7 @@
-"""Reading HTML as a browser's tokenizer does, as far as finding real tags needs it.
+"""Find real tags in HTML as a browser does (HTML Standard, section 13.2.5, "Tokenization").
 
-Comments, scripts, text areas and templates may quote any tag, and so may attribute values: what
-stands there is not a tag (HTML Standard, section 13.2.5, "Tokenization").
+Comments, scripts, text areas, templates and attribute values may contain text that looks like a
+tag. The functions here skip such text.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ATTRIBUTE = r"""
 """
 _ANY_ATTRIBUTE = _ATTRIBUTE.replace("?P<name>", "?:").replace("?P<value>", "?:")
 _CONSTRUCT = re.compile(r"<(?=[a-zA-Z/!?])")
-# A real comment, or what a browser takes for one: `<!x>`, `<?x>`, `</ x>`.
+# A comment, or what a browser treats as one: `<!x>`, `<?x>`, `</ x>`.
 _COMMENT = re.compile(r"<!--(?:-?>|.*?--!?>)|<(?:!(?!--)|\?|/(?![a-zA-Z]))[^>]*+>", re.DOTALL)
 TAG = re.compile(
     rf"""<(/?)(?P<name>[a-zA-Z][^\t\n\f\r />]*+)
@@ -38,10 +38,10 @@ _RAW_NAMES = (
     "plaintext",
 )
 _RAW = {name: re.compile(rf"</{name}(?=[\t\n\f\r />])", re.IGNORECASE) for name in _RAW_NAMES}
-# Nothing ends this one (HTML Standard, section 13.2.5.5).
+# This element has no end tag (HTML Standard, section 13.2.5.5).
 _RAW["plaintext"] = re.compile(r"(?!)")
 UNCLOSED = "#unclosed"
-# A file without any of these is a fragment, or a proof of ownership for a search engine.
+# A file without any of these is a fragment, or a verification file for a search engine.
 _WHOLE_PAGE = re.compile(r"<(?:!doctype|html|head|body)[\s>]", re.IGNORECASE)
 
 
@@ -52,8 +52,8 @@ class Tag(NamedTuple):
         name: in lower case.
         is_end: whether it is an end tag.
         start: offset of its `<`.
-        name_end: offset behind its name.
-        source: its attributes as written.
+        name_end: offset after its name.
+        source: source text of its attributes.
     """
 
     name: str
@@ -64,16 +64,16 @@ class Tag(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Offset behind its `>`."""
+        """Offset after its `>`."""
         return self.name_end + len(self.source) + 1
 
     @property
     def is_self_closing(self) -> bool:
-        """Whether it ends in a slash that belongs to no attribute's value."""
+        """Whether it ends in a slash that is not part of an attribute's value."""
         return _is_self_closing(self.source)
 
     def attributes(self) -> dict[str, str]:
-        """Lower-case names and unescaped values; of a repeated name the first, as in browsers."""
+        """Return lower-case names and unescaped values; the first one wins, as in browsers."""
         found: dict[str, str] = {}
         for match in _EACH_ATTRIBUTE.finditer(self.source):
             value = match["value"] or ""
@@ -84,10 +84,10 @@ class Tag(NamedTuple):
 
 
 def tags(html: str, names: Container[str]) -> Iterator[Tag]:
-    """Every real tag outside `<template>` that has one of these names, in order.
+    """Yield every real tag outside of `<template>` that has one of the names, in order.
 
-    A construct that never ends swallows the rest of the page. If there is one it comes last, as a
-    tag with the name `UNCLOSED`, whatever names were asked for.
+    A comment, tag, template or raw text that is never closed hides the rest of the page. Then the
+    last tag has the name `UNCLOSED` and the offset of that construct, even if it is not in `names`.
     """
     position = templates = template_start = foreign = 0
     while construct := _CONSTRUCT.search(html, position):
@@ -110,7 +110,7 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
             yield Tag(name, bool(slash), start, match.end("name"), source)
         if name in ("svg", "math") and not _is_self_closing(source):
             foreign = max(0, foreign + (-1 if slash else 1))
-        # Only in SVG and MathML may such an element close itself.
+        # Raw text elements can only be self-closing inside of SVG and MathML.
         if name in _RAW and not slash and not (foreign and _is_self_closing(source)):
             end = _end_of_raw_text(html, name, position)
             if end is None:
@@ -123,12 +123,12 @@ def tags(html: str, names: Container[str]) -> Iterator[Tag]:
 
 
 def is_whole_page(html: str) -> bool:
-    """Whether a text is a page, and no fragment of one."""
+    """Whether a text is a whole page, and not a fragment."""
     return _WHOLE_PAGE.search(html) is not None
 
 
 def is_in_tag(html: str, offset: int) -> bool:
-    """Whether a construct that begins before an offset and has no `>` yet reaches over it."""
+    """Whether an offset is inside of a tag or comment that has no `>` before it."""
     return _CONSTRUCT.search(html, html.rfind(">", 0, offset) + 1, offset) is not None
 
 
@@ -140,7 +140,7 @@ def _is_self_closing(source: str) -> bool:
 
 
 def _end_of_raw_text(html: str, name: str, position: int) -> int | None:
-    """Where the text of an element ends in which tags are just text, or `None` if nowhere."""
+    """Return the offset of the end tag of a raw text element, or `None` if it has none."""
     if name == "script":
         return _end_of_script(html, position)
     end = _RAW[name].search(html, position)
@@ -148,12 +148,15 @@ def _end_of_raw_text(html: str, name: str, position: int) -> int | None:
 
 
 def _end_of_script(html: str, position: int) -> int | None:
-    """A script that quotes `<!-- <script>` goes on behind the next `</script>`."""
+    """Return the offset of a script's end tag, or `None` if it has none.
+
+    After `<!-- <script>` inside of a script, the next `</script>` does not end it.
+    """
     in_comment = in_script = False
     while part := _SCRIPT_PART.search(html, position):
         text = part[0]
         if text == "<!--":
-            # The two dashes count for `-->` as well: `<!-->` is over at once.
+            # The dashes of `<!--` also count for `-->`, so `<!-->` is a complete comment.
             position, in_comment = part.start() + 2, True
         elif text == "-->":
             position, in_comment, in_script = part.end(), False, False

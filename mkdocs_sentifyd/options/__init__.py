@@ -1,1 +1,1 @@
-"""What an author may write under `plugins: - sentifyd:`."""
+"""The options under `plugins: - sentifyd:` in mkdocs.yml."""

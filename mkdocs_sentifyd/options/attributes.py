@@ -1,4 +1,4 @@
-"""Attributes of the element that have no option of their own."""
+"""The option `attributes`: attributes of the element that have no option of their own."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from mkdocs_sentifyd.options.fields import is_one_line
 
 __all__ = ["Attributes"]
 
-# Attributes that the plugin writes, with the option for each: a browser ignores a second one.
-_WRITTEN = {
+# Maps each attribute that the plugin writes to its option: a browser ignores a second attribute.
+_OPTION_OF = {
     **{attribute: option for option, attribute in ATTRIBUTES.items()},
     **{attribute: "display" for attributes in DISPLAYS.values() for attribute in attributes},
     "style": "appearance, or a style sheet of the site",
@@ -28,7 +28,7 @@ class Attributes(BaseConfigOption["dict[str, str]"]):
         self.default = {}
 
     def run_validation(self, value: object) -> dict[str, str]:
-        """Return names and values as they stand in HTML."""
+        """Return names and values as strings for HTML."""
         if value is None:
             return {}
         if not isinstance(value, dict):
@@ -42,14 +42,14 @@ class Attributes(BaseConfigOption["dict[str, str]"]):
 
 def _attribute_name(name: object, others: Container[str]) -> str:
     if not isinstance(name, str) or not re.fullmatch(r"[A-Za-z][A-Za-z0-9_.-]*", name):
-        raise ValidationError("names must be of Latin letters, digits, - and _")
+        raise ValidationError("names must consist of Latin letters, digits, - and _")
     name = name.lower()
-    if option := _WRITTEN.get(name.replace("_", "-")):
+    if option := _OPTION_OF.get(name.replace("_", "-")):
         raise ValidationError(f"'{name}' is written by the plugin: use the option {option}")
     if name.startswith("on"):
-        raise ValidationError(f"'{name}' is an inline script: listen from a script of your own")
+        raise ValidationError(f"'{name}' is an inline script: add the listener in your own script")
     if name in others:
-        raise ValidationError(f"'{name}' stands there twice: a browser ignores the second")
+        raise ValidationError(f"'{name}' is given twice: a browser ignores the second")
     return name
 
 

@@ -1,4 +1,4 @@
-"""What a site wants in the browser beside the avatar itself."""
+"""The options that control when and how the browser loads the avatar."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ __all__ = ["Behaviour"]
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """The options that hold for every page of a site.
+    """Options that are the same on every page of a site.
 
     Attributes:
         load: when the loader is fetched: `eager`, `idle`, `interaction`.
-        consent: name of the consent that has to be given first.
+        consent: name of the consent that the visitor must give first.
         actions: whether the avatar may search, read and open pages.
-        shortcut: keys that open and close the avatar, as the runtime compares them.
+        shortcut: key combination that opens and closes the avatar, in the form that the runtime
+            compares; see `Shortcut`.
     """
 
     load: str = "eager"
@@ -25,10 +26,10 @@ class Behaviour:
 
     @property
     def needs_runtime(self) -> bool:
-        """Whether only the browser runtime can do it."""
+        """Whether the options need the browser runtime."""
         return self != Behaviour()
 
     @property
-    def waits(self) -> bool:
-        """Whether something must happen before the loader is fetched."""
+    def delays_loader(self) -> bool:
+        """Whether the loader is fetched later than the page."""
         return self.load != "eager" or self.consent is not None

@@ -1,7 +1,7 @@
-"""CSS values in options, checked so that nothing leaves the style attribute they are written to.
+"""Option types for CSS values, which must not break out of the style attribute.
 
-Only known functions and units pass, because a browser silently drops what it does not know. The
-order and the words of a function's arguments are not checked.
+Only known functions and units are accepted, because browsers silently ignore unknown ones. The
+order and the keywords of a function's arguments are not checked.
 
 Syntax: CSS Color Module Level 5, CSS Images Module Level 4 (gradients), CSS Values and Units Module
 Level 4.
@@ -44,12 +44,12 @@ _UNITS = {
     *("cqw", "cqh", "cqi", "cqb"),
 }
 _PLAIN = {"whitespace", "ident", "number", "percentage"}
-# What ends a value, hides what follows it, or gives it another meaning.
+# Characters that end a value, start a comment or a string, or escape something.
 _UNSAFE = re.compile(r"[\\\"'{}\[\];<>@!\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|/\*")
 
 
 class Pixels(BaseConfigOption[int]):
-    """A length in whole pixels, as the components take it."""
+    """A length in whole pixels, from 0 to 10,000."""
 
     def run_validation(self, value: object) -> int:
         """Return the number of pixels."""
@@ -57,7 +57,7 @@ class Pixels(BaseConfigOption[int]):
             value = int(match[1])
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MAX_PIXELS:
             raise ValidationError(
-                f"must be a number of whole pixels from 0 to {MAX_PIXELS}, such as 400 or 400px"
+                f"must be whole pixels from 0 to {MAX_PIXELS}, such as 400 or 400px"
             )
         return value
 
@@ -66,7 +66,7 @@ class Colour(BaseConfigOption[str]):
     """A CSS colour."""
 
     def run_validation(self, value: object) -> str:
-        """Return the colour as written."""
+        """Return the colour without surrounding spaces."""
         if not isinstance(value, str) or not _is_value(value, _COLOURS):
             raise ValidationError(
                 "must be a CSS colour, such as teal, '#00bfdb', rgb(0 191 219) or "
@@ -79,7 +79,7 @@ class Background(BaseConfigOption[str]):
     """A CSS colour or gradient."""
 
     def run_validation(self, value: object) -> str:
-        """Return the background as written."""
+        """Return the background without surrounding spaces."""
         if not isinstance(value, str) or not (_is_value(value, _COLOURS) or _is_gradient(value)):
             raise ValidationError(
                 "must be a CSS colour or gradient, such as '#f5f7f8' or "
@@ -89,10 +89,10 @@ class Background(BaseConfigOption[str]):
 
 
 def _is_value(text: str, functions: set[str]) -> bool:
-    """Whether a text is one colour, or one of these functions with plain arguments."""
+    """Whether a text is one colour, or one of these functions with safe arguments."""
     from tinycss2 import color5, parse_one_component_value
 
-    # The parser accepts an open bracket at the end; in a page it would take in what follows.
+    # The parser accepts a missing `)` at the end, but in a page the function would not end there.
     if len(text) > MAX_LENGTH or _UNSAFE.search(text) or text.count("(") != text.count(")"):
         return False
     node: Any = parse_one_component_value(text)
@@ -103,12 +103,12 @@ def _is_value(text: str, functions: set[str]) -> bool:
 
 
 def _is_gradient(text: str) -> bool:
-    # Only the newest browsers take a gradient of a single colour; a variable may hold several.
+    # Most browsers require two colours in a gradient; a variable may contain several.
     return ("," in text or "var(" in text.lower()) and _is_value(text, _GRADIENTS)
 
 
 def _are_plain(nodes: list[Any]) -> bool:
-    """Whether there is a value, and none that is an address, an unknown function or an error."""
+    """Whether there is a value, and no URL, unknown function or syntax error among them."""
     return all(map(_is_plain, nodes)) and any(node.type != "whitespace" for node in nodes)
 
 

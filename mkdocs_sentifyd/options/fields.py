@@ -1,4 +1,4 @@
-"""Option types for what MkDocs' own do not check; each error is one line with its fix."""
+"""Option types in addition to those of MkDocs. Each error is one line that says how to fix it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 
-from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, spoken
+from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, supported_language
 
 __all__ = [
     *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
@@ -22,14 +22,14 @@ __all__ = [
 SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
-# In no address, whatever some parser may make of it.
+# Characters that no URL may contain, although some parsers accept them.
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
 _MODIFIERS = ("ctrl", "alt", "shift", "meta")
 _FINAL_SLASH = re.compile(r"/request_tokens(?:/[^/]+)?/+\Z")
 
 
 class AvatarId(BaseConfigOption[str]):
-    """Text, or a number: old IDs are numbers, and YAML reads them as such."""
+    """Text or a number: old IDs consist of digits, which YAML reads as a number."""
 
     def run_validation(self, value: object) -> str:
         """Return the ID as text."""
@@ -40,7 +40,7 @@ class AvatarId(BaseConfigOption[str]):
         text = str(value).strip()
         if text.upper().replace("_", "-") == "YOUR-AVATAR-ID":
             raise ValidationError(
-                "still holds the placeholder: copy the avatar's ID from the Sentifyd dashboard"
+                "is still the placeholder: copy the avatar's ID from the Sentifyd dashboard"
             )
         if not re.fullmatch(r"[!-~]{1,128}", text):
             raise ValidationError("must be at most 128 visible ASCII characters without spaces")
@@ -51,23 +51,23 @@ class TokenEndpoint(BaseConfigOption[str | None]):
     """An absolute URL that the visitor's browser can call."""
 
     def run_validation(self, value: object) -> str | None:
-        """Return the URL as written."""
+        """Return the URL unchanged."""
         return None if value is None else _public_url(value, EXAMPLE_ENDPOINT)
 
     def post_validation(self, config: Config, key_name: str) -> None:
-        """See that there is one way to get in, and only one."""
+        """Require exactly one of `token_endpoint` and `public_api_key`."""
         if not config[key_name] and not config["public_api_key"]:
             raise ValidationError(
                 f"missing: write the token service's URL, such as {EXAMPLE_ENDPOINT}"
             )
         if config[key_name] and config["public_api_key"]:
             raise ValidationError(
-                "cannot stand beside public_api_key: keep this one, and the key stays off the site"
+                "cannot be combined with public_api_key: keep this one to keep the key off the site"
             )
 
 
 def ends_with_slash(token_endpoint: str) -> bool:
-    """Whether it is a route of the token service but for a slash, with which it is none.
+    """Whether a URL is a route of the token service with a trailing slash, which is not a route.
 
     Args:
         token_endpoint: an absolute URL.
@@ -76,10 +76,10 @@ def ends_with_slash(token_endpoint: str) -> bool:
 
 
 class PublicKey(BaseConfigOption[str | None]):
-    """Text: a key that its owner wants every reader to have."""
+    """An API key that every reader of the site may have."""
 
     def run_validation(self, value: object) -> str | None:
-        """Return the key as written."""
+        """Return the key unchanged."""
         if value is None:
             return None
         if not isinstance(value, str) or not re.fullmatch(r"[!-~]{1,512}", value):
@@ -91,7 +91,7 @@ class LoaderUrl(BaseConfigOption[str]):
     """An absolute URL of a script."""
 
     def run_validation(self, value: object) -> str:
-        """Return the URL as written."""
+        """Return the URL unchanged."""
         return _public_url(value, COMPONENTS["bot"].loader)
 
 
@@ -99,16 +99,16 @@ class Integrity(BaseConfigOption[str | None]):
     """`sha256-…`, `sha384-…` or `sha512-…`: Subresource Integrity metadata (W3C SRI, 3.1)."""
 
     def run_validation(self, value: object) -> str | None:
-        """Return the hashes as written."""
+        """Return the hashes unchanged."""
         if value is None:
             return None
         algorithm = r"sha(?:256-[A-Za-z0-9+/]{43}=|384-[A-Za-z0-9+/]{64}|512-[A-Za-z0-9+/]{86}==)"
         if not isinstance(value, str) or not re.fullmatch(rf"{algorithm}(?: {algorithm})*", value):
-            raise ValidationError("must be sha256-, sha384- or sha512- and the hash in base64")
+            raise ValidationError("must be sha256-, sha384- or sha512-, then the hash in base64")
         return value
 
     def post_validation(self, config: Config, key_name: str) -> None:
-        """Ask for the CORS mode without which no browser checks a hash across origins."""
+        """Set `crossorigin`, without which browsers block a hashed script from another origin."""
         if config[key_name] and not config["crossorigin"]:
             config["crossorigin"] = "anonymous"
 
@@ -131,19 +131,19 @@ class OneOf(BaseConfigOption[str]):
 
 
 class Display(OneOf):
-    """How the avatar stands on the page."""
+    """A display mode of the avatar."""
 
     def __init__(self) -> None:
         super().__init__(*DISPLAYS)
 
     def post_validation(self, config: Config, key_name: str) -> None:
-        """Refuse what only the realtime component can."""
+        """Reject modes that only the realtime component supports."""
         if config[key_name] in OVERLAYS and config["component"] != "realtime":
             raise ValidationError(f"{config[key_name]} is for component: realtime only")
 
 
 class Flag(BaseConfigOption[bool]):
-    """On or off."""
+    """True or false."""
 
     def __init__(self, *, default: bool | None = None) -> None:
         super().__init__()
@@ -157,7 +157,7 @@ class Flag(BaseConfigOption[bool]):
 
 
 class Group(c.SubConfig[SomeConfig], Generic[SomeConfig]):
-    """Options below an option; without any of them it is as if it were not there."""
+    """A group of options below an option; an empty group is like a missing one."""
 
     def run_validation(self, value: object) -> SomeConfig:
         """Return the options."""
@@ -165,13 +165,13 @@ class Group(c.SubConfig[SomeConfig], Generic[SomeConfig]):
             value = {}
         if not isinstance(value, dict):
             raise ValidationError(
-                "must be a mapping: write each of its options on a line of its own below it"
+                "must be a mapping: write each of its options on its own line below it"
             )
         return super().run_validation(value)
 
 
 class Language(BaseConfigOption[str]):
-    """A language that the component speaks, or `auto`."""
+    """A language that the component supports, or `auto`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -181,9 +181,9 @@ class Language(BaseConfigOption[str]):
         """Return `auto`, or the component's code for the language."""
         if value in (None, "auto"):
             return "auto"
-        code = spoken(value) if isinstance(value, str) else None
+        code = supported_language(value) if isinstance(value, str) else None
         if code is None:
-            quotes = "; quote it, or YAML reads a truth value" if isinstance(value, bool) else ""
+            quotes = "; quote it, or YAML reads a boolean" if isinstance(value, bool) else ""
             raise ValidationError(f"must be auto or one of {', '.join(LANGUAGES)}{quotes}")
         return code
 
@@ -206,17 +206,20 @@ class Shortcut(BaseConfigOption[str | None]):
     """Keys to press together, with `+` between them."""
 
     def run_validation(self, value: object) -> str | None:
-        """Return what the runtime compares: ctrl, alt, shift, meta as 1 or 0, and the key."""
+        """Return what the runtime compares: 1 or 0 for ctrl, alt, shift and meta, then the key.
+
+        `ctrl+alt+a` becomes `1,1,0,0,a`.
+        """
         if value is None:
             return None
         *modifiers, key = value.lower().split("+") if isinstance(value, str) else [""]
         if not re.fullmatch("[a-z0-9]", key) or not set(modifiers) <= set(_MODIFIERS):
             raise ValidationError(
-                f"must be a letter or digit behind {', '.join(_MODIFIERS)} and +, as in ctrl+alt+a"
+                f"must be a letter or digit after {', '.join(_MODIFIERS)}, as in ctrl+alt+a"
             )
-        # WCAG 2.2, success criterion 2.1.4: no key that somebody may just type.
+        # WCAG 2.2, success criterion 2.1.4: typing text must not trigger a shortcut.
         if not {"ctrl", "alt", "meta"} & set(modifiers):
-            raise ValidationError("needs ctrl, alt or meta, or it would take keys from writing")
+            raise ValidationError("needs ctrl, alt or meta: otherwise typing text would trigger it")
         return ",".join([*(str(int(name in modifiers)) for name in _MODIFIERS), key])
 
 
@@ -224,7 +227,7 @@ class Text(BaseConfigOption[str]):
     """A line of text."""
 
     def run_validation(self, value: object) -> str:
-        """Return the text without the space around it."""
+        """Return the text without surrounding spaces."""
         if not isinstance(value, str) or not (text := value.strip()) or not is_one_line(text):
             raise ValidationError("must be one line of text, without control characters")
         return text
@@ -234,7 +237,7 @@ class Address(BaseConfigOption[str]):
     """An absolute URL, or a path from the root of the site."""
 
     def run_validation(self, value: object) -> str:
-        """Return the address as written."""
+        """Return the address unchanged."""
         example = "https://www.example.com/legal or, from the root of the site, legal/terms/"
         if not isinstance(value, str) or not value or _UNSAFE.search(value):
             raise ValidationError(f"must be an address, such as {example}")
@@ -242,14 +245,14 @@ class Address(BaseConfigOption[str]):
             return _public_url(value, example, fragment=True)
         path = value.partition("#")[0].partition("?")[0]
         if path.endswith(".md"):
-            raise ValidationError("must be the page's address as readers see it, not its source")
+            raise ValidationError("must be the page's address on the site, not its source file")
         if ".." in path.split("/"):
-            raise ValidationError("must not lead out of the site: write it from the site's root")
+            raise ValidationError("must not leave the site: write the path from the site's root")
         return value
 
 
 def is_one_line(text: str) -> bool:
-    """Whether a text has neither line breaks nor what is no character for readers."""
+    """Whether a text has no line breaks, control characters or surrogates."""
     return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
 
 
@@ -258,11 +261,13 @@ def _public_url(value: object, example: str, *, fragment: bool = False) -> str:
         raise ValidationError(f"must be an absolute URL, such as {example}")
     url = _split(value, example)
     if url.username is not None or url.password is not None:
-        raise ValidationError("must not carry credentials: every reader of the site would get them")
+        raise ValidationError(
+            "must not contain credentials: every reader of the site would get them"
+        )
     if "#" in value and not fragment:
-        raise ValidationError("must not have a fragment: take away everything from the # on")
+        raise ValidationError("must not have a fragment: remove everything from the # on")
     if url.scheme == "http" and not _is_loopback(url.hostname or ""):
-        raise ValidationError("must be https: http is for a loopback host such as localhost only")
+        raise ValidationError("must be https: http is only for a loopback host such as localhost")
     return value
 
 
@@ -272,7 +277,7 @@ def _split(value: str, example: str) -> SplitResult:
         _ = url.port
     except ValueError:
         raise ValidationError(f"is malformed: check host and port, as in {example}") from None
-    # urlsplit drops tabs and line breaks, and a browser would not agree on what is left.
+    # urlsplit removes tabs and line breaks, so it may see another URL than the browser.
     if url.scheme not in ("http", "https") or not url.hostname or _UNSAFE.search(value):
         raise ValidationError(f"must be an absolute URL, such as {example}")
     return url

@@ -1,4 +1,4 @@
-"""Options for some pages only, laid over those of the site."""
+"""The option `overrides`: different options for some pages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Override:
     """Options for the pages that match.
 
     Attributes:
-        match: patterns over source paths.
-        options: what differs there, as written.
+        match: patterns for the pages' source paths.
+        options: the options that differ, before validation.
     """
 
     match: PathPatterns
@@ -38,25 +38,29 @@ class Overrides(BaseConfigOption[tuple[Override, ...]]):
         self.default = ()
 
     def run_validation(self, value: object) -> tuple[Override, ...]:
-        """Return the overrides in the order in which they count."""
+        """Return the overrides in their order; later ones win."""
         if value is None:
             return ()
         if isinstance(value, tuple):
             return value
         if not isinstance(value, list):
-            raise ValidationError("must be a list, each entry with 'match' and what differs there")
+            raise ValidationError("must be a list of entries with 'match' and other options")
         return tuple(_override(number, entry) for number, entry in enumerate(value, start=1))
 
 
 def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay a page's options over others; of groups, the options that the page names.
+    """Merge options; in groups such as `brand`, option by option.
 
     Args:
-        site: options as written.
-        page: options as written, which win; an empty one returns to its default.
+        site: options before validation.
+        page: options before validation, which win; `None` resets an option to its default.
+
+    Returns:
+        The merged options. Options of the site that do not fit the page's component or avatar, such
+        as `loader` or `public_api_key`, are removed.
     """
     result = dict(site)
-    # Loader and spelling belong to a component, a public key to one avatar and one way in.
+    # The loader and the spelling belong to a component, and a public key to one avatar.
     if "component" in page and (page["component"] or "bot") != (site.get("component") or "bot"):
         result.pop("loader", None)
         result.pop("attribute_names", None)
@@ -78,12 +82,12 @@ def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:
 
 def _override(number: int, entry: object) -> Override:
     if not isinstance(entry, dict):
-        raise ValidationError(f"entry {number} must be a mapping with 'match' and what differs")
+        raise ValidationError(f"entry {number} must be a mapping with 'match' and other options")
     options = dict(entry)
     try:
         match = Patterns().run_validation(options.pop("match", None))
     except ValidationError as error:
         raise ValidationError(f"entry {number}: 'match' {error}") from None
     if match is None or not match.lines:
-        raise ValidationError(f"entry {number} needs 'match': patterns of the pages that it is for")
+        raise ValidationError(f"entry {number} needs 'match': patterns for the pages it applies to")
     return Override(match, options)

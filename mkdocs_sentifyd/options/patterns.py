@@ -1,4 +1,4 @@
-"""Gitignore-style patterns over the paths of pages."""
+"""Options with gitignore-style patterns for the source paths of pages."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ __all__ = ["PathPatterns", "Patterns"]
 
 @dataclass(frozen=True, slots=True)
 class PathPatterns:
-    """Patterns of which the last that matches decides.
+    """Patterns; the last one that matches decides.
 
     Attributes:
-        spec: the patterns, compiled.
-        lines: each as written, in the same order.
+        spec: the compiled patterns.
+        lines: their source lines, in the same order.
     """
 
     spec: GitIgnoreSpec
     lines: tuple[str, ...]
 
     def match(self, paths: Iterable[str]) -> bool:
-        """Whether one of some paths is meant.
+        """Whether at least one path matches.
 
         Args:
-            paths: with `/` between their parts.
+            paths: paths with `/` as separator.
         """
         return any(map(self.spec.match_file, paths))
 
     def unused(self, paths: Collection[str]) -> Iterator[str]:
-        """The patterns that match none of some paths."""
+        """Yield the patterns that match none of the paths."""
         for line, pattern in zip(self.lines, self.spec.patterns, strict=True):
             is_pattern = pattern.include is not None
             if is_pattern and not any(pattern.match_file(path) for path in paths):
@@ -61,5 +61,5 @@ class Patterns(BaseConfigOption[PathPatterns | None]):
         except (re.error, RecursionError):
             raise ValidationError("has a pattern that cannot be used: check its brackets") from None
         if {pattern.include for pattern in patterns.spec.patterns} - {None} == {False}:
-            raise ValidationError("has exceptions (!) only: begin with what they except, such as *")
+            raise ValidationError("has only exceptions (!): put a pattern such as * before them")
         return patterns

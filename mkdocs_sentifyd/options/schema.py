@@ -22,56 +22,54 @@ __all__ = [
 ]
 
 _PUBLIC_KEY = (
-    "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: a token service keeps it "
-    "off the site (option token_endpoint)"
+    "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: run a token service to keep "
+    "it off the site (option token_endpoint)"
 )
-_FINAL_SLASH = (
-    "ends with a slash: the token service knows /request_tokens without one, and says 404 to this"
-)
+_FINAL_SLASH = "ends with a slash, so the token service answers 404: remove the slash"
 
 
 class PageOptionsError(ValueError):
-    """A page's options cannot be used; the text says how to fix it."""
+    """A page's options are invalid; the text says how to fix them."""
 
 
 class Options(Config):
-    """Options that suggest the right name for a wrong one."""
+    """Options that suggest the right name for a misspelt one."""
 
-    written: Mapping[str, Any] = {}
-    """What the author wrote, without the defaults."""
+    given: Mapping[str, Any] = {}
+    """The options that the author set, before validation and without the defaults."""
 
     reported: frozenset[tuple[str, str]] = frozenset()
     """Warnings of the last validation."""
 
     def load_dict(self, patch: dict[str, Any]) -> None:
-        """Take over what the author wrote."""
+        """Load the options that the author set."""
         super().load_dict(patch)
-        self.written = patch
+        self.given = patch
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Return errors and warnings, each with the option's name."""
         known = dict(self._schema)
         errors, warnings = super().validate()
         found = [(name, text) for name, text in warnings if name in known]
-        others = [str(name) for name in self.written if name not in known]
+        others = [str(name) for name in self.given if name not in known]
         found += [(name, self.unknown(name, known)) for name in others]
         self.reported = frozenset(found)
         return errors, found
 
     def unknown(self, name: str, known: Iterable[str]) -> str:
-        """The warning for a name that is no option."""
+        """Return the warning for an unknown option."""
         import difflib
 
         close = difflib.get_close_matches(name, known := list(known), n=1)
-        cure = f"did you mean {close[0]}?" if close else f"there are {', '.join(known)}"
-        return f"no such option: {cure}"
+        fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}"
+        return f"no such option: {fix}"
 
 
 class LoaderConfig(Options):
     """The script that defines the element."""
 
     url = c.Optional(fields.LoaderUrl())
-    """Address of the script. Default: the component's documented loader."""
+    """URL of the script. Default: the component's documented loader."""
 
     type = c.Optional(fields.OneOf("classic", "module"))
     """How the browser runs it: `classic` with `defer`, or `module`. Default: `classic` for `bot`,
@@ -85,23 +83,23 @@ class LoaderConfig(Options):
 
 
 class BrandConfig(Options):
-    """Whose avatar it is."""
+    """Name, logo and legal pages that the avatar shows."""
 
     name = c.Optional(fields.Text())
     """Name that the avatar shows."""
 
     logo = c.Optional(fields.Address())
-    """Address of a picture: a URL, or a path from the root of the site."""
+    """Address of an image: a URL, or a path from the root of the site."""
 
     terms_url = c.Optional(fields.Address())
-    """Address of the terms of use, in the same form."""
+    """Address of the terms of use: a URL, or a path from the root of the site."""
 
     privacy_url = c.Optional(fields.Address())
-    """Address of the privacy policy, in the same form."""
+    """Address of the privacy policy: a URL, or a path from the root of the site."""
 
 
 class AppearanceConfig(Options):
-    """What it looks like."""
+    """Colours and sizes of the avatar."""
 
     background = c.Optional(css.Background())
     """CSS colour or gradient behind the avatar."""
@@ -110,10 +108,10 @@ class AppearanceConfig(Options):
     """Radius of the corners, in pixels."""
 
     canvas_width = c.Optional(css.Pixels())
-    """Width of the avatar's picture, in pixels; of an overlay also the element's own."""
+    """Width of the avatar's picture, in pixels. With an overlay also the width of the element."""
 
     canvas_height = c.Optional(css.Pixels())
-    """Height of the avatar's picture, in pixels; of an overlay also the element's own."""
+    """Height of the avatar's picture, in pixels. With an overlay also the height of the element."""
 
     widget_height = c.Optional(css.Pixels())
     """Height of the whole widget, in pixels."""
@@ -132,11 +130,12 @@ class AppearanceConfig(Options):
 
     follow_palette = c.Optional(fields.Flag())
     """Whether colours that are not set follow the site's palette, also when the visitor switches
-    between light and dark: in Material, Zensical and MkDocs' own themes. Default: `false`."""
+    between light and dark. Works with Material, Zensical and MkDocs' own themes. Default:
+    `false`."""
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
-        """Refuse a colour that YAML took for a comment: it would silently be missing."""
-        for name, value in self.written.items():
+        """Reject an empty colour: YAML reads an unquoted `#...` as a comment."""
+        for name, value in self.given.items():
             if value is None and name in ("background", *COLOURS):
                 comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
                 return [(name, comment)], []
@@ -144,13 +143,13 @@ class AppearanceConfig(Options):
 
 
 class PageConfig(Options):
-    """What one page's avatar is: an override or front matter may set any of it."""
+    """Options of a page's avatar, which overrides and front matter can set too."""
 
     avatar_id = fields.AvatarId()
     """Required. The avatar's ID, from the Sentifyd dashboard. Not the API key."""
 
     token_endpoint = fields.TokenEndpoint()
-    """Required. Address of the token service's `/request_tokens`; `https`, or `http` for a loopback
+    """Required. URL of the token service's `/request_tokens`: `https`, or `http` for a loopback
     host."""
 
     component = fields.OneOf(*COMPONENTS, default="bot")
@@ -160,7 +159,7 @@ class PageConfig(Options):
     """The script that defines the element."""
 
     attribute_names = c.Optional(fields.OneOf("documented", "kebab"))
-    """How the attributes with the credentials are spelt: `documented` (`token_endpoint`,
+    """Spelling of the attributes with the credentials: `documented` (`token_endpoint`,
     `avatar_id`) or `kebab` (`token-endpoint`, `avatar-id`). Default: `documented` for `bot`,
     `kebab` for `realtime`."""
 
@@ -170,83 +169,83 @@ class PageConfig(Options):
     component's own."""
 
     captions = c.Optional(fields.Flag())
-    """Whether what the avatar says is also written. Default: the component's own."""
+    """Whether the avatar shows captions of what it says. Default: the component's own."""
 
     barge_in = c.Optional(fields.Flag())
     """Whether visitors may interrupt the avatar. Default: the component's own."""
 
     ui_language = fields.Language()
-    """Language of the controls: `en`, `fr`, `de`, `es`, `ar`, `zh`, or `auto`: the site's, where
-    the component speaks it."""
+    """Language of the controls: `en`, `fr`, `de`, `es`, `ar`, `zh`, or `auto` for the site's
+    language if the component supports it."""
 
     brand = fields.Group[BrandConfig]()
-    """Whose avatar it is."""
+    """Name, logo and legal pages that the avatar shows."""
 
     appearance = fields.Group[AppearanceConfig]()
-    """What it looks like."""
+    """Colours and sizes of the avatar."""
 
     attributes = Attributes()
-    """Further attributes of the element, by their names. Default: none."""
+    """Further attributes of the element: a mapping of names to values. Default: none."""
 
     public_api_key = fields.PublicKey()
-    """The key of an integration without a token service, in place of `token_endpoint`. Every
+    """The key of an integration without a token service, instead of `token_endpoint`. Every
     reader of the site gets it, and a strict build fails. Default: none."""
 
     def unknown(self, name: str, known: Iterable[str]) -> str:
-        """The warning for a name that is no option, or none of a page."""
-        if name in dict(SentifydConfig._schema):  # noqa: SLF001 - MkDocs has no other way to ask
+        """Return the warning for an unknown option, or for one that only a site can have."""
+        if name in dict(SentifydConfig._schema):  # noqa: SLF001 - MkDocs has no public access
             return (
-                "no such option of a page: it is for the whole site, and belongs beside avatar_id "
-                "in mkdocs.yml"
+                "not an option of a page: set it for the whole site, next to avatar_id in "
+                "mkdocs.yml"
             )
         return super().unknown(name, known)
 
 
 class SentifydConfig(PageConfig):
-    """Where avatars stand, and what they are."""
+    """All options of the plugin."""
 
     include = Patterns()
-    """Pages that get the avatar: gitignore-style patterns over the source path, as a list or as a
+    """Pages that get the avatar: gitignore-style patterns for the source path, as a list or as a
     multi-line string. Default: every page."""
 
     exclude = Patterns()
-    """Pages that do not, in the same form. Default: none."""
+    """Pages that do not get the avatar: patterns like those of `include`. Default: none."""
 
     overrides = Overrides()
-    """Other options for some pages: a list of `match`, patterns in the same form, with any of the
-    options above. Later entries win. Default: none."""
+    """Different options for some pages: a list of entries with `match` (patterns like those of
+    `include`) and any of the options above. Later entries win. Default: none."""
 
     not_found_page = fields.Flag(default=True)
     """Whether 404.html and the theme's other static HTML templates get the avatar."""
 
     load = fields.OneOf("eager", "idle", "interaction", default="eager")
     """When the loader is fetched from Sentifyd: `eager` (with the page), `idle` (when the page is
-    loaded and the browser idle), `interaction` (when the visitor uses a button that stands there in
-    place of the avatar)."""
+    loaded and the browser is idle), `interaction` (when the visitor uses the button that is shown
+    instead of the avatar)."""
 
     consent = fields.ConsentName()
-    """Name of a consent, such as `sentifyd`, before which nothing third-party is fetched. It is
-    asked for in Material's form; other sites tell it in the event `sentifyd:consent`. Default:
+    """Name of a consent, such as `sentifyd`. Nothing third-party is fetched before the visitor
+    gives it: in Material's form, or, on other sites, by the event `sentifyd:consent`. Default:
     none."""
 
     actions = fields.Flag(default=False)
     """Whether the avatar may search, read and open the site's pages in the visitor's browser."""
 
     shortcut = fields.Shortcut()
-    """Keys that open and close the avatar, such as `ctrl+alt+a`. Default: none."""
+    """Key combination that opens and closes the avatar, such as `ctrl+alt+a`. Default: none."""
 
     preview = fields.OneOf("live", "sandbox", "off", default="live")
     """What `mkdocs serve` shows: `live` (the avatar, if its endpoint allows the local origin),
-    `sandbox` (a stand-in that this machine runs meanwhile), `off` (none)."""
+    `sandbox` (a local stand-in for Sentifyd), `off` (no avatar)."""
 
     @property
     def behaviour(self) -> Behaviour:
-        """What the site wants in the browser."""
+        """The options for the browser."""
         return Behaviour(self.load, self.consent, self.actions, self.shortcut)
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
-        """Refuse a secret first: no other message may come before it is off the site."""
-        if name := find_api_key(self.written):
+        """Look for an API key first: its message is the most urgent one."""
+        if name := find_api_key(self.given):
             return [(name, ValidationError(KEY_ON_THE_SITE))], []
         errors, warnings = super().validate()
         if errors:
@@ -264,22 +263,23 @@ class SentifydConfig(PageConfig):
         return errors, warnings
 
     def page(self, *layers: Mapping[str, Any]) -> PageConfig:
-        """The options of a page.
+        """Return the options of a page.
 
         Args:
-            layers: options as written, each laid over those before it, and all over the site's.
+            layers: options before validation; each layer wins over those before it and over the
+                site's options.
 
         Raises:
-            PageOptionsError: an option is wrong.
+            PageOptionsError: an option is invalid.
         """
-        names = dict(PageConfig._schema)  # noqa: SLF001 - MkDocs has no other way to ask
-        written = {name: value for name, value in self.written.items() if name in names}
+        names = dict(PageConfig._schema)  # noqa: SLF001 - MkDocs has no public access
+        given = {name: value for name, value in self.given.items() if name in names}
         for layer in layers:
-            written = merged(written, layer)
+            given = merged(given, layer)
         page = PageConfig(self.config_file_path)
-        page.load_dict(written)
+        page.load_dict(given)
         errors, warnings = page.validate()
-        # Problems of the site's own options have been reported already.
+        # Warnings about the site's own options have already been reported.
         for name, problem in [*errors, *(line for line in warnings if line not in self.reported)]:
             raise PageOptionsError(f"option '{name}': {problem}")
         return page

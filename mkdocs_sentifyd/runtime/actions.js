@@ -1,6 +1,6 @@
 // Page actions.
 const root = new URL("../../../", import.meta.url).href;
-const served = new WeakSet();
+const registered = new WeakSet();
 const text = (maxLength = 2000) => ({
   type: "string",
   minLength: 1,
@@ -30,7 +30,7 @@ const actions = [
     const link = document.createElement("a");
     link.href = locate(input.url).href;
     await request(link.href, "HEAD");
-    // A click, for instant navigation; later, for the answer.
+    // A click works with instant navigation. The answer must reach the avatar first.
     setTimeout(() => {
       document.body.append(link);
       link.click();
@@ -49,7 +49,7 @@ function action(name, description, properties, required, run) {
     inputSchema: { type: "object", properties, required, additionalProperties: false },
     async execute(input = {}) {
       try {
-        demand(input?.constructor === Object, "input must be an object");
+        assert(input?.constructor === Object, "input must be an object");
         for (const key of [...required, ...Object.keys(input)]) check(key, input[key], properties[key]);
         return await run(input);
       } catch (/** @type {any} */ error) {
@@ -59,18 +59,18 @@ function action(name, description, properties, required, run) {
   };
 }
 
-/** @type {Demand} */
-function demand(fits, message) {
-  if (!fits) throw new Error(message);
+/** @type {Assert} */
+function assert(isTrue, message) {
+  if (!isTrue) throw new Error(message);
 }
 
 /** @type {Check} */
 function check(key, value, { maxLength, maximum = maxLength ?? 0, description = "left out" } = {}) {
   const size = maxLength ? typeof value === "string" && value.length : value;
-  demand(Number.isInteger(size) && size > 0 && size <= maximum, `${key} must be ${description}`);
+  assert(Number.isInteger(size) && size > 0 && size <= maximum, `${key} must be ${description}`);
 }
 
-// A server may take an encoded slash for one.
+// Some servers decode slashes, and could leave the site's folder.
 /** @param {string} url */
 function locate(url, isPage = true) {
   const found = URL.parse(url, root);
@@ -90,8 +90,8 @@ async function request(url, method) {
 
 /** @type {Offer} */
 async function offer(sdk, method, adapt) {
-  if (!sdk?.[method] || served.has(sdk)) return;
-  served.add(sdk);
+  if (!sdk?.[method] || registered.has(sdk)) return;
+  registered.add(sdk);
   try {
     await Promise.all(actions.map((action) => sdk[method](adapt?.(action) ?? action)));
   } catch (/** @type {any} */ error) {

@@ -1,17 +1,17 @@
-// Nothing before the visitor agrees.
+// Loads nothing before the visitor agrees.
 import { discard, holds, update } from "./core.js";
 import { wipe } from "./opening.js";
 
 let name = "";
 /** @type {Choices} */
-let told = {};
+let decisions = {};
 
 /** @type {Part} */
 export default (settings) => {
   name = settings?.consent ?? name;
   try {
-    // Material and Zensical know; other sites tell.
-    if (told[name] ?? window.__md_get?.("__consent")?.[name]) {
+    // Material and Zensical store the decision; other sites dispatch the event.
+    if (decisions[name] ?? window.__md_get?.("__consent")?.[name]) {
       holds.delete("consent");
       return;
     }
@@ -22,10 +22,10 @@ export default (settings) => {
 };
 
 document.addEventListener("sentifyd:consent", ({ detail }) => {
-  told = { ...told, ...detail };
+  decisions = { ...decisions, ...detail };
   update();
 });
-// Withdrawn elsewhere.
+// Consent may have changed in another tab, or before a return to this page.
 addEventListener("storage", update);
 addEventListener("pageshow", update);
 document.dispatchEvent(new Event("sentifyd:consent-wanted"));

@@ -1,40 +1,40 @@
-// One avatar for a whole visit: instant navigation leaves the end of the body as it is.
+// Keeps one avatar for a whole visit, because instant navigation does not replace the end of the body.
 import * as opening from "./opening.js";
 
 /** @type {Settings | null} */
 export let settings = null;
-// Whether the avatar has to open as soon as it is there.
-export let isAsked = false;
+// Whether the avatar must open as soon as it has loaded.
+export let isOpenRequested = false;
 export let isClosed = false;
-// Why it may not come yet.
+// Reasons why the avatar must not load yet.
 export const holds = new Set();
 
 const parts = new Map();
 const loaders = new Map();
-// Elements from here are upgraded in the page, as those of HTML are.
-const workshop = document.implementation.createHTMLDocument("");
+// Its elements start only when they are inserted into the page, as in static HTML.
+const inertDocument = document.implementation.createHTMLDocument("");
 const early = window.sentifydDocs;
 /** @type {HTMLElement | null} */
 let element = null;
 let isShown = false;
-// Whether the endpoint gave this element its tokens, once that is known.
+// Whether this element received tokens, or null.
 /** @type {boolean | null} */
-let isServed = null;
+let hasTokens = null;
 /** @type {Attributes} */
-let written = {};
+let currentAttributes = {};
 let identity = "";
 
-/** @type {Tell} */
-function tell(what, detail) {
-  document.dispatchEvent(new CustomEvent(`sentifyd:${what}`, { detail }));
-  document.documentElement.dataset.sentifyd = what;
+/** @type {Dispatch} */
+function dispatch(name, detail) {
+  document.dispatchEvent(new CustomEvent(`sentifyd:${name}`, { detail }));
+  document.documentElement.dataset.sentifyd = name;
 }
 
 /** @type {Fail} */
 export function fail(reason, message) {
-  isAsked = false;
+  isOpenRequested = false;
   console.error(`sentifyd: ${message}`);
-  tell("error", { reason, message });
+  dispatch("error", { reason, message });
 }
 
 export function update() {
@@ -66,29 +66,29 @@ function add(name) {
 function show(settings) {
   const { attributes, element: name } = settings;
   const place = (settings.place && document.querySelector("[data-sentifyd-place]")) || document.body;
-  // A living element that is moved or put back may never connect again, and a theme removes what
-  // stands in the text of the last page. Another place gets a new one, for one request of tokens.
+  // A moved element may never connect again, and themes remove elements in the last page's text. So
+  // another place gets a new element.
   if (settings.identity !== identity || element?.parentNode !== place) discard();
   identity = settings.identity;
   if (!loaders.get(name)) return load(settings);
-  element ??= workshop.createElement(name);
-  for (const key in { ...written, ...attributes }) {
+  element ??= inertDocument.createElement(name);
+  for (const key in { ...currentAttributes, ...attributes }) {
     const value = attributes[key];
-    if (value === written[key]) continue;
+    if (value === currentAttributes[key]) continue;
     // A Content-Security-Policy may forbid the attribute.
     if (key === "style") element.style.cssText = value ?? "";
     else if (value === undefined) element.removeAttribute(key);
     else element.setAttribute(key, value);
   }
-  written = attributes;
-  const isOpening = isAsked && isFloating();
+  currentAttributes = attributes;
+  const isOpening = isOpenRequested && isFloating();
   if (!element.isConnected) {
     if (isOpening) opening.setOpen(null, true);
     place.append(element);
   }
   if (isOpening) opening.setOpen(element, true);
   setShown(true);
-  isAsked = false;
+  isOpenRequested = false;
 }
 
 /** @param {Settings} settings */
@@ -99,15 +99,15 @@ function load({ element: name, loader }) {
     setTimeout(() => customElements.get(name) || onerror(), 5000);
     customElements.whenDefined(name).then(() => {
       loaders.set(name, true);
-      tell("loaded");
+      dispatch("loaded");
       update();
     });
   };
   const onerror = () => {
     loaders.delete(name);
-    if (settings?.element === name) fail("loader", `${loader?.src} brings no <${name}>`);
+    if (settings?.element === name) fail("loader", `${loader?.src} does not define <${name}>`);
   };
-  // The page's author has one.
+  // The page already has a loader.
   if (!loader || customElements.get(name)) onload();
   else document.body.append(Object.assign(document.createElement("script"), loader, { onload, onerror }));
 }
@@ -117,15 +117,15 @@ function setShown(wanted) {
   if (element) element.hidden = !wanted;
   if (isShown === wanted) return;
   isShown = wanted;
-  tell(wanted ? "shown" : "hidden", { element });
+  dispatch(wanted ? "shown" : "hidden", { element });
 }
 
 export function discard() {
   setShown(false);
   element?.remove();
   element = null;
-  written = {};
-  isServed = null;
+  currentAttributes = {};
+  hasTokens = null;
   opening.forget();
 }
 
@@ -136,12 +136,12 @@ export const isOpen = () => isShown && (!isFloating() || opening.isOpen());
 /** @param {boolean} wanted */
 function setOpen(wanted) {
   if (!settings) return;
-  // A component that was refused its tokens may never connect again.
-  if (wanted && isServed === false && !isOpen()) discard();
+  // A component without tokens may never request them again.
+  if (wanted && hasTokens === false && !isOpen()) discard();
   if (isFloating() && opening.setOpen(element, wanted)) discard();
   if (wanted || !isFloating()) isClosed = !wanted;
   if (wanted) holds.delete("load");
-  isAsked = wanted;
+  isOpenRequested = wanted;
   update();
 }
 
@@ -151,7 +151,7 @@ window.sentifydDocs = {
   toggle: () => setOpen(!isOpen()),
   destroy() {
     isClosed = true;
-    isAsked = false;
+    isOpenRequested = false;
     discard();
     opening.wipe();
     update();
@@ -159,17 +159,17 @@ window.sentifydDocs = {
   push: (name) => window.sentifydDocs[name]?.(),
 };
 
-// The component hides failures.
+// The component does not report failed token requests.
 new PerformanceObserver((list) => {
   for (const { name, responseStatus: status } of list.getEntries()) {
-    // Later there is a conversation, and a token in the address.
-    if (name !== settings?.endpoint || isServed !== null || !element) continue;
-    isServed = status > 199 && status < 300;
-    if (!isServed) fail("endpoint", `${name} answers ${status || "nothing"}`);
+    // Later requests refresh the tokens of a conversation.
+    if (name !== settings?.endpoint || hasTokens !== null || !element) continue;
+    hasTokens = status > 199 && status < 300;
+    if (!hasTokens) fail("endpoint", `${name} answers ${status || "nothing"}`);
   }
 }).observe({ type: "resource" });
 
 update();
-// Material and Zensical announce every page.
+// Material and Zensical report every page change here.
 window.document$?.subscribe(update);
 early?.forEach?.(window.sentifydDocs.push);

@@ -1,5 +1,5 @@
-// Waits until the browser is idle.
-import { holds, isAsked, update } from "./core.js";
+// Delays the avatar until the browser is idle.
+import { holds, isOpenRequested, update } from "./core.js";
 
 const release = () => {
   holds.delete("load");
@@ -7,7 +7,7 @@ const release = () => {
 };
 const wait = () => (window.requestIdleCallback ?? setTimeout)(release);
 
-if (!isAsked) {
+if (!isOpenRequested) {
   holds.add("load");
   if (document.readyState === "complete") wait();
   else addEventListener("load", wait);

@@ -1,10 +1,10 @@
-// What is typed into the avatar is not for the theme.
+// Hides keys that are typed into the avatar from the theme.
 let shortcut = "";
 
 /** @param {KeyboardEvent} event */
 function listen(event) {
   const { altKey, code, ctrlKey, key, metaKey, repeat, shiftKey, target, type } = event;
-  // With Alt, keys write something else.
+  // With Alt, `key` may be a special character.
   const pressed = String(altKey ? code.replace(/^Key|^Digit/, "") : key).toLowerCase();
   if ([+ctrlKey, +altKey, +shiftKey, +metaKey, pressed].join() === shortcut) {
     event.preventDefault();
@@ -14,7 +14,7 @@ function listen(event) {
   }
 }
 
-// Themes listen further out.
+// Runs before the listeners of themes, on `document` and `window`.
 for (const type of ["keydown", "keypress", "keyup"]) document.documentElement.addEventListener(type, listen);
 
 /** @type {Part} */

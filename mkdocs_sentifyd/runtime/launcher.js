@@ -1,5 +1,5 @@
-// A button in place of the avatar.
-import { discard, fail, holds, isAsked, isClosed, isOpen } from "./core.js";
+// Shows a button instead of the avatar.
+import { discard, fail, holds, isClosed, isOpen, isOpenRequested } from "./core.js";
 import * as opening from "./opening.js";
 
 const host = document.createElement("div");
@@ -8,25 +8,25 @@ host.innerHTML = "<p role=status dir=auto></p><button></button>";
 const [status, button] = host.children;
 /** @type {Settings | null} */
 let settings = null;
-let isKnown = false;
-let isBusy = false;
+let isInitialised = false;
+let isLoading = false;
 
 /** @type {Draw} */
-function draw(busy, message) {
-  isBusy = busy;
-  host.hidden = !settings || isClosed || !(busy || (holds.has("load") && holds.size < 2));
-  button.ariaExpanded = `${busy}`;
+function draw(loading, message) {
+  isLoading = loading;
+  host.hidden = !settings || isClosed || !(loading || (holds.has("load") && holds.size < 2));
+  button.ariaExpanded = `${loading}`;
   status.textContent = message;
 }
 
 button.onclick = () => {
-  if (!isBusy) window.sentifydDocs.open();
+  if (!isLoading) window.sentifydDocs.open();
 };
 
-// The button stays until the avatar is open and in sight.
+// Keeps the button until the avatar is open and visible.
 /** @type {Finish} */
 function finish(element, tries = 50) {
-  if (!isBusy) return;
+  if (!isLoading) return;
   if (!isOpen() || !element.getClientRects().length) {
     if (tries) setTimeout(finish, 100, element, tries - 1);
     else fail("open", `<${element.localName}> does not open`);
@@ -35,15 +35,15 @@ function finish(element, tries = 50) {
   const hadFocus = document.activeElement === button;
   draw(false, "");
   if (!hadFocus) return;
-  // The button is gone.
+  // The button is hidden now.
   element.tabIndex = -1;
-  // Keys pass by all that is in such an element.
+  // Otherwise the Tab key skips everything inside the element.
   element.onblur = () => element.removeAttribute("tabindex");
   element.focus();
 }
 
 document.addEventListener("sentifyd:shown", ({ detail: { element } }) => {
-  if (isBusy) finish(element);
+  if (isLoading) finish(element);
   else draw(false, "");
 });
 
@@ -66,12 +66,12 @@ export default (current) => {
     host.lang = lang;
     host.style.cssText = style;
     if (!host.isConnected) document.body.append(host);
-    // An open conversation goes on after a page load.
-    if (!isKnown && !isAsked && !opening.isOpen()) holds.add("load");
-    isKnown = true;
+    // An open conversation continues after a page load.
+    if (!isInitialised && !isOpenRequested && !opening.isOpen()) holds.add("load");
+    isInitialised = true;
   }
-  // A shortcut or a script may have asked as well.
-  const isLoading = current && (isAsked ? !isOpen() : isBusy && isOpen());
-  if (isLoading && !holds.has("consent")) draw(true, current.launcher.loading);
+  // A shortcut or a script can also request the avatar.
+  const isPending = current && (isOpenRequested ? !isOpen() : isLoading && isOpen());
+  if (isPending && !holds.has("consent")) draw(true, current.launcher.loading);
   else draw(false, status.textContent);
 };

@@ -1,7 +1,8 @@
-// Opens and closes the component.
+// Opens and closes the component. components.py describes how.
 /** @type {Settings} */
 let page;
 let key = "";
+// The last requested state: the storage may be blocked or full.
 /** @type {Asked} */
 let last = {};
 
@@ -35,6 +36,7 @@ export function isOpen() {
   return last.key === key && last.text === text ? last.isOpen : isOpenIn(text);
 }
 
+// Returns whether a new element must replace this one, which reads the storage only once.
 /** @type {SetOpen} */
 export function setOpen(element, wanted) {
   const { field, toggle } = page.opening;
@@ -43,7 +45,7 @@ export function setOpen(element, wanted) {
   const canToggle = typeof element?.[toggle] === "function";
   if (canToggle) {
     element[toggle]();
-    // The storage was wrong if the component has now written the opposite.
+    // The stored state was wrong if the component has now stored the opposite.
     if (read() !== before && isOpenIn(read()) !== wanted) element[toggle]();
   } else {
     try {
@@ -54,7 +56,7 @@ export function setOpen(element, wanted) {
   return !canToggle && isOpenIn(read()) === wanted;
 }
 
-// A new element starts as the storage has it.
+// A new element starts with the stored state.
 export function forget() {
   last = {};
 }

@@ -17,7 +17,7 @@ export function read({ href, hash }, html) {
   });
   edit("li", (node) => node.prepend("- "));
   edit(HEADINGS, (node) => node.prepend(`${"#".repeat(+node.localName[1])} `));
-  // A minified page has no lines.
+  // A minified page has no line breaks.
   edit(`p,pre,tr,li,${HEADINGS}`, (node) => node.prepend("\n"));
   page.getElementById(decodeURIComponent(hash.slice(1)))?.prepend("\0");
   const text = main.textContent.split("\0").slice(-1)[0].replace(/\n\s*\n/g, "\n\n").trim();

@@ -13,7 +13,7 @@ async function load(root) {
     if (!answer.ok) continue;
     /** @type {SearchIndex} */
     const { config, docs, items } = await answer.json();
-    // MkDocs writes text, and first sections twice.
+    // MkDocs stores plain text, and first sections twice.
     const read = config.indexing ? String : plain;
     /** @type {Titles} */
     const titles = {};
@@ -32,7 +32,7 @@ async function load(root) {
   throw new Error("this site has no search index");
 }
 
-// BM25, where long words tell more.
+// BM25, but longer words count more.
 /** @type {Search} */
 export async function search(root, { query, limit = 5 }) {
   index ??= load(root);

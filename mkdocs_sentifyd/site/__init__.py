@@ -1,1 +1,1 @@
-"""Which page gets which avatar, and a site that is already built."""
+"""Choose the avatar of each page, and work on a site that is already built."""

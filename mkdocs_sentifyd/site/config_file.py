@@ -1,4 +1,4 @@
-"""Reading mkdocs.yml without MkDocs: what belongs to other plugins is neither run nor missed."""
+"""Read mkdocs.yml without MkDocs and without the other plugins that it names."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from mkdocs_sentifyd.options.schema import SentifydConfig
 
 __all__ = ["SiteConfig", "SiteError", "read_config"]
 
-# Of all that fails a strict build only these may be as the author wants them.
-_MAY_BE_MEANT = {"public_api_key", "token_endpoint"}
+# Options whose warnings may be intended by the author; every other warning is a mistake.
+_MAY_BE_INTENDED = {"public_api_key", "token_endpoint"}
 
 
 class SiteError(Exception):
-    """The site or its configuration cannot be used; the text says how to fix it."""
+    """The site or its configuration is unusable; the text says how to fix it."""
 
 
 @dataclass(frozen=True, slots=True)
 class SiteConfig:
-    """What is needed of an mkdocs.yml.
+    """The parts of an mkdocs.yml that `inject` and `check` use.
 
     Attributes:
-        docs_dir: where the sources are.
-        site_url: where the site will be; empty if unknown.
-        meta_file: name of the files that hold front matter for a folder, if Material's plugin for
-            them is on.
-        options: the plugin's; `None` when it is switched off.
-        warnings: what its author should fix, one line for each problem.
+        docs_dir: folder of the sources.
+        site_url: URL of the published site; empty if unknown.
+        meta_file: name of the files with front matter for a folder, or `None` if Material's meta
+            plugin is off.
+        options: the plugin's options, or `None` if the plugin is off.
+        warnings: problems that the author should fix, one line each.
     """
 
     docs_dir: Path
@@ -47,7 +47,7 @@ def read_config(file: Path) -> SiteConfig:
     """Read an mkdocs.yml with a `plugins: - sentifyd:` section.
 
     Raises:
-        SiteError: the file or an option is missing or wrong.
+        SiteError: the file or an option is missing or invalid.
     """
     settings = _read_yaml(file)
     plugins = dict(_plugins(settings.get("plugins") or []))
@@ -55,9 +55,9 @@ def read_config(file: Path) -> SiteConfig:
         raise SiteError(f"{file} has no sentifyd section under plugins")
     options = plugins["sentifyd"]
     if not isinstance(options, dict):
-        raise SiteError(f"{file}: what stands below sentifyd must be a mapping of options")
+        raise SiteError(f"{file}: the sentifyd section must be a mapping of options")
     options = dict(options)
-    # MkDocs' own switch for a plugin, which then leaves the other options unread.
+    # MkDocs has this option for every plugin. If it is false, the other options are not read.
     enabled = options.pop("enabled", True)
     if not isinstance(enabled, bool):
         raise SiteError(f"{file}: option 'enabled' must be true or false")
@@ -65,8 +65,8 @@ def read_config(file: Path) -> SiteConfig:
     docs_dir = file.parent / str(settings.get("docs_dir") or "docs")
     if config and not docs_dir.is_dir():
         if settings.get("docs_dir"):
-            raise SiteError(f"{file}: docs_dir {docs_dir} is not there: correct it")
-        warnings = (*warnings, f"{docs_dir} is not there: no page has front matter")
+            raise SiteError(f"{file}: docs_dir {docs_dir} does not exist: correct it")
+        warnings = (*warnings, f"{docs_dir} does not exist: front matter is ignored")
     meta = plugins.get("material/meta", plugins.get("meta"))
     return SiteConfig(
         docs_dir=docs_dir,
@@ -87,26 +87,26 @@ def _site_url(value: object, file: Path) -> str:
 
 def _read_yaml(file: Path) -> dict[str, Any]:
     if file.suffix == ".toml":
-        raise SiteError(f"{file}: write the sentifyd section into an mkdocs.yml, and name that")
+        raise SiteError(f"{file}: put the sentifyd section into an mkdocs.yml, and name that file")
     try:
         with file.open("rb") as stream:
             settings = yaml_load(stream, _yaml_loader())
     except FileNotFoundError:
-        raise SiteError(f"{file} is not there: name it with --config-file") from None
+        raise SiteError(f"{file} does not exist: give its path with --config-file") from None
     except OSError as error:
         raise SiteError(f"{file}: {error.strerror}") from None
     except Exception as error:  # noqa: BLE001 - the YAML library raises many kinds
         if isinstance(error, ConfigurationError) and str(error).startswith("Inherited"):
-            raise SiteError(f"{file}: its INHERIT names a file that is not there") from None
-        # Its texts quote the file, which may hold a secret.
+            raise SiteError(f"{file}: its INHERIT names a file that does not exist") from None
+        # The error's text quotes the file, which may contain a secret.
         mark = getattr(error.__context__, "problem_mark", None)
         place = f" at line {mark.line + 1}" if mark else ""
-        raise SiteError(f"{file} cannot be read{place}: mend its YAML") from None
+        raise SiteError(f"{file} cannot be read{place}: fix its YAML") from None
     return settings if isinstance(settings, dict) else {}
 
 
 def _yaml_loader() -> type[Any]:
-    """MkDocs' own, but what belongs to other plugins and extensions is neither run nor missed."""
+    """Return MkDocs' YAML loader, but ignore the tags of other plugins and extensions."""
     loader: type[Any] = get_yaml_loader()
     loader.yaml_multi_constructors = {}
     loader.add_multi_constructor("!", _ignore)
@@ -118,9 +118,9 @@ def _ignore(*_: object) -> None:
     return None
 
 
-def _plugins(written: object) -> Iterator[tuple[str, Any]]:
-    """Names and options, from a mapping or from a list of names and mappings."""
-    entries = written if isinstance(written, list) else [written]
+def _plugins(section: object) -> Iterator[tuple[str, Any]]:
+    """Yield names and options, from a mapping or from a list of names and mappings."""
+    entries = section if isinstance(section, list) else [section]
     for entry in entries:
         if isinstance(entry, dict):
             yield from ((str(name), options or {}) for name, options in entry.items())
@@ -133,8 +133,8 @@ def _validated(options: dict[str, Any], file: Path) -> tuple[SentifydConfig, tup
     config.load_dict(options)
     errors, warnings = config.validate()
     lines = [f"{file}: option '{name}': {problem}" for name, problem in warnings]
-    # Without a strict mode, a misspelt `exclude` would put the avatar where it must not be.
-    wrong = [line for line in warnings if line[0] not in _MAY_BE_MEANT]
+    # There is no strict mode here, and a misspelt `exclude` would put avatars on the wrong pages.
+    wrong = [line for line in warnings if line[0] not in _MAY_BE_INTENDED]
     for name, problem in [*errors, *wrong]:
         raise SiteError(f"{file}: option '{name}': {problem}")
     return config, tuple(lines)

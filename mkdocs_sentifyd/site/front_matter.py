@@ -1,4 +1,4 @@
-"""Front matter of a page's source, as MkDocs reads it (YAML) and as Hugo may have it (TOML)."""
+"""Read the front matter of a page's source: YAML as in MkDocs, or TOML as in Hugo."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from mkdocs.utils import meta
 
-__all__ = ["LOST", "PageError", "is_lost", "read_front_matter"]
+__all__ = ["UNREADABLE", "PageError", "has_unreadable_options", "read_front_matter"]
 
 _BLOCK = re.compile(
     r"\A(?P<fence>---|\+\+\+)[ \t]*\n(?![ \t]*\n)(?P<text>.*?\n)"
@@ -15,21 +15,24 @@ _BLOCK = re.compile(
     re.DOTALL,
 )
 _OURS = re.compile(r"^[\"']?sentifyd[\"']?[ \t]*[:=]|^\[sentifyd\]", re.MULTILINE)
-LOST = "its front matter cannot be read, and it has a `sentifyd` in it: mend its {}"
+UNREADABLE = "its front matter has options for `sentifyd`, but it cannot be read: fix its {}"
 
 
 class PageError(ValueError):
-    """The options for a page's avatar cannot be used; the text says how to fix it."""
+    """The options for a page's avatar are invalid; the text says how to fix them."""
 
 
 def read_front_matter(text: str) -> dict[str, Any]:
-    """The front matter of a source.
+    """Return the front matter of a source.
 
     Args:
-        text: the source, with any line ends.
+        text: the source, with any kind of line ends.
+
+    Returns:
+        The front matter; `{}` if there is none, or if it is unreadable but not about the avatar.
 
     Raises:
-        PageError: it has something about the avatar, and cannot be read.
+        PageError: the front matter has options for the avatar, but it cannot be read.
     """
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     block = _BLOCK.match(text)
@@ -42,16 +45,16 @@ def read_front_matter(text: str) -> dict[str, Any]:
             data: dict[str, Any] = {}
     else:
         _, data = meta.get_data(text)
-    if not data and is_lost(text):
-        raise PageError(LOST.format("TOML" if block and block["fence"] == "+++" else "YAML"))
+    if not data and has_unreadable_options(text):
+        raise PageError(UNREADABLE.format("TOML" if block and block["fence"] == "+++" else "YAML"))
     return dict(data)
 
 
-def is_lost(text: str) -> bool:
-    """Whether a text still begins with front matter that is about the avatar.
+def has_unreadable_options(text: str) -> bool:
+    """Whether a text still begins with front matter that has options for the avatar.
 
-    MkDocs takes front matter away when it has read it, and leaves it there in silence when it is
-    not YAML.
+    MkDocs removes front matter when it reads it. If the YAML is invalid, MkDocs reports nothing and
+    leaves it in the text.
     """
     block = _BLOCK.match(text)
     if block is None or "```" in block["text"]:

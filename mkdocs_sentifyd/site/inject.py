@@ -1,4 +1,4 @@
-"""Tags into a site that is already built."""
+"""Put avatars into the pages of a site that is already built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mkdocs_sentifyd.markup.insert import has_asset, inject, inject_script
+from mkdocs_sentifyd.markup.insert import has_asset, inject, inject_runtime
 from mkdocs_sentifyd.site.config_file import SiteError, read_config
 from mkdocs_sentifyd.site.front_matter import PageError
 from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files, read_file
@@ -17,55 +17,54 @@ from mkdocs_sentifyd.tags.assets import install
 __all__ = ["Report", "inject_site"]
 
 WRITERS = 2
-# What waits to be written is in memory.
+# Limits the number of pages that wait in memory to be written.
 MAX_PENDING = 64
 
 
 @dataclass(slots=True)
 class Report:
-    """What was done to a site.
+    """The result of `inject_site`.
 
     Attributes:
-        pages: how many HTML files it has.
-        changed: how many of them were changed.
-        advice: what authors should fix, one line for each problem.
-        left: pages that a mistake kept as they are, a line each.
-        has_avatars: whether a page has one.
-        has_scripts: whether a page loads scripts of the browser runtime.
+        pages: number of HTML files.
+        changed: number of changed files.
+        warnings: problems that authors should fix, one line each.
+        skipped: pages that were not changed because of a mistake, one line each.
+        has_avatars: whether any page has an avatar.
+        has_scripts: whether any page loads scripts of the browser runtime.
     """
 
     pages: int = 0
     changed: int = 0
-    advice: list[str] = field(default_factory=list)
-    left: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    skipped: list[str] = field(default_factory=list)
     has_avatars: bool = False
     has_scripts: bool = False
 
 
 def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *_: None) -> Report:
-    """Give the chosen pages of a built site their avatar; run again, it changes nothing.
+    """Put avatars into the chosen pages of a built site. Running it again changes nothing.
 
-    Redirects, fragments, links and files that are not text in an ASCII-compatible encoding stay as
-    they are.
+    It does not change redirects, fragments, symbolic links, and files in UTF-16.
 
     Args:
-        site_dir: the folder of the built site.
-        config_file: an mkdocs.yml with a `plugins: - sentifyd:` section; its `docs_dir` is where
-            front matter is looked for.
+        site_dir: folder of the built site.
+        config_file: an mkdocs.yml with a `plugins: - sentifyd:` section. Front matter is read from
+            the sources in its `docs_dir`.
         progress: called after each page.
 
     Raises:
-        SiteError: a folder, a file or an option is missing or wrong.
+        SiteError: a folder, a file or an option is missing or invalid.
     """
     if not site_dir.is_dir():
         raise SiteError(f"{site_dir} is not a folder: build the site first")
     config = read_config(config_file)
     files = page_files(site_dir)
-    report = Report(pages=len(files), advice=list(config.warnings))
+    report = Report(pages=len(files), warnings=list(config.warnings))
     if config.options is None:
         return report
     site = BuiltSite(config, config.options)
-    # The file system does its part meanwhile, which takes as long as all the rest.
+    # Writing takes as long as everything else, so threads write while the next pages are read.
     with ThreadPoolExecutor(WRITERS) as pool:
         writes: deque[Future[None]] = deque()
         for number, path in enumerate(files):
@@ -86,48 +85,47 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
             install(site_dir, with_scripts=report.has_scripts)
         except OSError as error:
             raise SiteError(f"{error.filename}: {error.strerror}") from None
-    report.advice += site.unused()
+    report.warnings += site.unused()
     return report
 
 
 def _injected(file: str, path: str, site: BuiltSite, report: Report) -> bytes | None:
-    """What a page is to become, or `None` if it stays as it is."""
-    # What matters in a page is ASCII, whatever its encoding, and so are the tags; all else comes
-    # back as it was.
+    """Return the new content of a page, or `None` if it does not change."""
+    # Everything that matters here is ASCII in most encodings; surrogateescape keeps other bytes.
     before = read_file(file).decode("utf-8", "surrogateescape")
     if not is_page(before):
         return None
     try:
         embed = site.embed(path, before)
     except PageError as error:
-        report.left.append(f"{path}: {error}")
+        report.skipped.append(f"{path}: {error}")
         return None
     if embed is None:
-        after = inject_script(before, site.root(path))
+        after = inject_runtime(before, site.root(path))
         report.has_scripts |= after != before or has_asset(before)
     else:
         page = inject(before, embed)
         after = page.html
         report.has_avatars = True
-        report.advice += [f"{path}: {advice}" for advice in page.advice]
+        report.warnings += [f"{path}: {warning}" for warning in page.warnings]
         report.has_scripts |= page.has_scripts
     return None if after == before else after.encode("utf-8", "surrogateescape")
 
 
 def _replace(file: str, content: bytes) -> None:
-    """Write beside the file and rename, so that no reader ever sees half a page."""
+    """Write a temporary file and rename it, so that nobody reads a half-written page."""
     folder, name = os.path.split(file)
-    # Hidden, and not a page: another run leaves it alone, whatever becomes of this one.
-    beside = f"{folder}/.{name}.{os.getpid()}"
+    # The name does not end in .html, so another run ignores it if this run is killed.
+    temporary = f"{folder}/.{name}.{os.getpid()}"
     try:
-        stream = open(beside, "xb")  # noqa: SIM115 - closed before it is renamed
+        stream = open(temporary, "xb")  # noqa: SIM115 - closed before it is renamed
         try:
             with stream:
                 stream.write(content)
-            os.chmod(beside, os.stat(file).st_mode)
-            os.replace(beside, file)
+            os.chmod(temporary, os.stat(file).st_mode)
+            os.replace(temporary, file)
         except BaseException:
-            os.unlink(beside)
+            os.unlink(temporary)
             raise
     except OSError as error:
         raise SiteError(f"{file}: {error.strerror}") from None

@@ -1,4 +1,4 @@
-"""Searching a built site for the API key."""
+"""Search a built site for the API key."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from typing import Protocol
 __all__ = ["leaking_files", "site_files"]
 
 CHUNK_SIZE = 1 << 20
-# The longest form of a character is a reference such as `&#x000000e9;`.
-LONGEST_FORM = 16
-_PACKED = (".gz", ".svgz", ".tgz")
+# In bytes. The longest encoding of a character is a reference such as `&#x000000e9;`.
+LONGEST_ENCODING = 16
+_GZIP_SUFFIXES = (".gz", ".svgz", ".tgz")
 
 
 class _Readable(Protocol):
@@ -24,43 +24,43 @@ class _Readable(Protocol):
 
 
 def leaking_files(site_dir: Path, keys: Sequence[str]) -> list[str]:
-    """The files of a site that hold a key, in their text or in their name.
+    """Return the files of a site that contain a key in their content or in their name.
 
-    The key is found as it is; with what is neither letter nor digit escaped for HTML, JSON or a
-    URL; in UTF-16; and in files that gzip has packed.
+    A key is found in plain text, in UTF-16, in gzip files, and with its special characters escaped
+    for HTML, JSON or a URL.
 
     Args:
         site_dir: folder of the built site.
-        keys: what must not be there.
+        keys: the keys that must not be there.
 
     Returns:
-        Paths below the folder, sorted; keys in names are masked.
+        Sorted paths below the folder. Keys in file names are masked with `***`.
 
     Raises:
         OSError: a file cannot be read.
     """
     if not keys:
         return []
-    pattern = re.compile(b"|".join(form for key in keys for form in _forms(key)))
-    overlap = max(map(len, keys)) * LONGEST_FORM
+    pattern = re.compile(b"|".join(encoded for key in keys for encoded in _encodings(key)))
+    overlap = max(map(len, keys)) * LONGEST_ENCODING
     found = []
     for file in site_files(site_dir):
         path = os.fsencode(file.relative_to(site_dir).as_posix())
-        if pattern.search(path) or _holds(file, pattern, overlap):
+        if pattern.search(path) or _contains(file, pattern, overlap):
             found.append(pattern.sub(b"***", path).decode("utf-8", "replace"))
     return found
 
 
 def site_files(site_dir: Path) -> Iterator[Path]:
-    """The files of a site, sorted; links are followed, as servers do."""
-    seen: set[str] = set()
+    """Return the sorted files of a site. It follows symbolic links, because servers do too."""
+    visited: set[str] = set()
     found: list[Path] = []
     for folder, folders, names in os.walk(site_dir, followlinks=True, onerror=_raise):
-        place = os.path.realpath(folder)
-        if place in seen:
+        real_folder = os.path.realpath(folder)
+        if real_folder in visited:
             folders.clear()
             continue
-        seen.add(place)
+        visited.add(real_folder)
         found += [file for name in names if (file := Path(folder, name)).is_file()]
     return iter(sorted(found))
 
@@ -69,15 +69,15 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _forms(key: str) -> Iterator[bytes]:
-    """Patterns for a key in the ways in which it may be written."""
+def _encodings(key: str) -> Iterator[bytes]:
+    """Yield patterns that match a key in different encodings."""
     yield b"".join(map(_character, key))
     for encoding in ("utf-16-le", "utf-16-be"):
         yield re.escape(key.encode(encoding))
 
 
 def _character(character: str) -> bytes:
-    """A pattern for a character as it is, and as HTML, JSON and URLs may have it."""
+    """Return a pattern for a character, plain or escaped for HTML, JSON or a URL."""
     plain = re.escape(character.encode())
     if character.isalnum() and character.isascii():
         return plain
@@ -89,22 +89,22 @@ def _character(character: str) -> bytes:
     return b"(?:%b|(?i:%b))" % (plain, "|".join(forms).encode())
 
 
-def _holds(file: Path, pattern: re.Pattern[bytes], overlap: int) -> bool:
+def _contains(file: Path, pattern: re.Pattern[bytes], overlap: int) -> bool:
     with file.open("rb") as stream:
         if _is_in(stream, pattern, overlap):
             return True
-    if file.suffix.lower() not in _PACKED:
+    if file.suffix.lower() not in _GZIP_SUFFIXES:
         return False
     try:
         with gzip.open(file) as stream:
             return _is_in(stream, pattern, overlap)
     except (OSError, EOFError, zlib.error):
-        # Not gzip after all: its bytes have been searched as they are.
+        # The file is not valid gzip; its raw bytes have already been searched.
         return False
 
 
 def _is_in(stream: _Readable, pattern: re.Pattern[bytes], overlap: int) -> bool:
-    """Whether a pattern is found, also across the border of two chunks."""
+    """Whether a pattern matches, also across two chunks."""
     tail = b""
     while chunk := stream.read(CHUNK_SIZE):
         if pattern.search(tail + chunk):

@@ -1,4 +1,4 @@
-"""The pages of a site that is already built, by whatever generator, and the avatars they want."""
+"""Find the pages of a site that any generator has built, and the avatar for each of them."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from mkdocs_sentifyd.tags.embed import Embed
 __all__ = ["BuiltSite", "Progress", "is_page", "page_files", "read_file"]
 
 Progress = Callable[[int, int], object]
-"""Called with the number of pages that are done, and of all pages."""
+"""Called with the number of processed pages and the number of all pages."""
 _SUFFIXES = (".html", ".htm")
-# Where generators keep the source of a page: MkDocs and Hugo, Sphinx.
+# File names of sources in MkDocs, Hugo and Sphinx.
 _SOURCE_SUFFIXES = (".md", ".rst", ".markdown", ".mdown", ".mkdn", ".mkd")
-# Pages that themes make without a source.
+# Pages that themes create without a source.
 _TEMPLATES = {"404.html", "search.html"}
 _MAY_REDIRECT = re.compile(r"http-equiv\s*=\s*[\"']?refresh", re.IGNORECASE)
 _TOP = frozenset({"html", "head", "body"})
-# What is looked for in a head stands near its beginning.
+# In characters. Redirects have their tag near the beginning of the page.
 HEAD_SIZE = 4096
 
 
 def page_files(site_dir: Path) -> list[str]:
-    """Paths of the HTML files below a folder, with `/` between their parts, sorted.
+    """Return the sorted paths of the HTML files below a folder, with `/` as separator.
 
-    Links are left out: what they lead to is a page of its own, or none of the site.
+    Symbolic links are skipped: their target is another page, or it is outside of the site.
     """
     return sorted(_html_files(str(site_dir), ""))
 
@@ -53,13 +53,13 @@ def _html_files(folder: str, prefix: str) -> Iterator[str]:
 
 
 def read_file(path: str) -> bytes:
-    """The content of a file."""
+    """Return the content of a file."""
     with open(path, "rb", buffering=0) as stream:
         return stream.readall()
 
 
 def is_page(html: str) -> bool:
-    """Whether a file is a page for readers: no fragment, no redirect, nothing in UTF-16."""
+    """Whether a text is a page for readers: not a fragment, not a redirect, not UTF-16."""
     if not is_whole_page(html) or "\0" in html[:HEAD_SIZE]:
         return False
     return not (_MAY_REDIRECT.search(html, 0, HEAD_SIZE) and _redirects(html))
@@ -71,14 +71,14 @@ def _redirects(html: str) -> bool:
             return False
         attributes = tag.attributes()
         is_refresh = attributes.get("http-equiv", "").strip().lower() == "refresh"
-        # Without an address it is the same page that is loaded again.
+        # Without a URL, the refresh reloads the same page.
         if is_refresh and "url" in attributes.get("content", "").lower():
             return True
     return False
 
 
 def _language(html: str) -> str:
-    """The language that a page declares."""
+    """Return the language that a page declares, or ""."""
     top = next(tags(html, _TOP), None)
     if top is None or top.name != "html":
         return ""
@@ -89,11 +89,11 @@ class BuiltSite:
     """The avatars of a built site.
 
     Args:
-        config: what is needed of mkdocs.yml.
+        config: the configuration that `read_config` returns.
         options: the plugin's options in it.
 
     Attributes:
-        without_source: paths of pages that were asked for, and of which no source is known.
+        pages_of_unknown_source: paths given to `embed` for which no source was found.
     """
 
     def __init__(self, config: SiteConfig, options: SentifydConfig) -> None:
@@ -101,111 +101,115 @@ class BuiltSite:
         self._sources = set(_files(config.docs_dir))
         self._root = urlsplit(config.site_url or "/").path.rstrip("/") + "/"
         self._selection = Selection(options)
-        self._matter: dict[str, dict[str, Any]] = {}
+        self._folder_files: dict[str, dict[str, Any]] = {}
         self._paths: set[str] = set()
-        self.without_source: set[str] = set()
+        self.pages_of_unknown_source: set[str] = set()
 
     def embed(self, path: str, html: str) -> Embed | None:
-        """What a page ought to carry.
+        """Return what a page should have.
 
         Args:
-            path: of the page below the site's folder, with `/` between its parts.
-            html: its text, of which only the ASCII counts.
+            path: path of the page below the site's folder, with `/` as separator.
+            html: text of the page; only ASCII characters matter.
 
         Returns:
             The tags, or `None` for a page without an avatar.
 
         Raises:
-            PageError: what its source or its folders say cannot be used.
+            PageError: the options in its front matter are invalid.
         """
         language = _language(html)
         names = _with_suffixes(chain(_names(path), _translations(path, language)))
         source = next((name for name in names if name in self._sources), None)
         if source is not None:
             self._paths.add(source)
-            avatar = self._selection.page([source], self._fronts(source))
+            avatar = self._selection.page([source], self._front_matter(source))
         elif path.rpartition("/")[2] in _TEMPLATES:
             self._paths.add(path)
             avatar = self._selection.template(path)
         else:
-            # A pattern may mean any of the names that its source may have, or its own.
-            self.without_source.add(path)
+            # Match the patterns against every possible name of its source, and its own path.
+            self.pages_of_unknown_source.add(path)
             sources = [*_with_suffixes(_names(path)), path]
             self._paths.update(sources)
             avatar = self._selection.page(sources, [])
         return avatar.embed(language, self.root(path)) if avatar else None
 
     def root(self, path: str) -> str:
-        """The way from a page to the root of the site, empty or with a `/` at its end."""
-        # It is shown at any address, so its links begin at the root of the host.
+        """Return the relative path from a page to the root of the site: empty, or ending in `/`."""
+        # A server shows 404.html at any URL, so its links must begin at the root of the host.
         return self._root if path.rpartition("/")[2] == "404.html" else "../" * path.count("/")
 
     def unused(self) -> list[str]:
-        """Warnings about pages that do not exist; call it after `embed` for every page."""
-        without_page = self._without_page()
-        lines = list(self._selection.unused(self._paths.union(without_page)))
+        """Return warnings about settings without a page; call it after `embed` for every page."""
+        unmatched = self._unmatched_sources()
+        lines = list(self._selection.unused(self._paths.union(unmatched)))
         lines += [
-            f"{source}: no page was found for it, so its front matter counts for nothing: name its "
-            "page in include or exclude"
-            for source, fronts in without_page.items()
-            if fronts is None or fronts
+            f"{source}: its page was not found, so its front matter is ignored: name the page in "
+            "include or exclude"
+            for source, front_matter in unmatched.items()
+            if front_matter is None or front_matter
         ]
         return lines
 
-    def choices_without_page(self) -> set[bool]:
-        """`True` if a source without a page wants an avatar, `False` if one does not, or both."""
+    def choices_of_unmatched_sources(self) -> set[bool]:
+        """Return what the sources without a known page want.
+
+        Returns:
+            `True` is in the set if one of them wants an avatar, `False` if one wants none.
+        """
         found: set[bool] = set()
-        for source, fronts in self._without_page().items():
+        for source, front_matter in self._unmatched_sources().items():
             try:
-                if fronts is None:
+                if front_matter is None:
                     raise PageError
-                found.add(self._selection.page([source], fronts) is not None)
+                found.add(self._selection.page([source], front_matter) is not None)
             except PageError:
-                # A source that cannot be read may want either.
+                # Unreadable front matter may ask for an avatar or for none.
                 found |= {True, False}
         return found
 
-    def _without_page(self) -> dict[str, list[object] | None]:
-        """Sources that no page was found for, with what they say if it can be read."""
+    def _unmatched_sources(self) -> dict[str, list[object] | None]:
+        """Map sources without a known page to their front matter, or `None` if it is unreadable."""
         found: dict[str, list[object] | None] = {}
         for source in sorted(self._sources - self._paths):
             if source.endswith(_SOURCE_SUFFIXES):
                 try:
-                    found[source] = self._fronts(source)
+                    found[source] = self._front_matter(source)
                 except PageError:
                     found[source] = None
         return found
 
-    def _fronts(self, source: str) -> list[object]:
-        """What the page's folders and its source say of the avatar, the outermost first."""
+    def _front_matter(self, source: str) -> list[object]:
+        """Return the `sentifyd` values of the folders, outermost first, and of the page."""
         own: dict[str, Any] = {}
         content = read_file(f"{self._config.docs_dir}/{source}")
         if b"sentifyd" in content:
             own = read_front_matter(content.decode("utf-8-sig", "replace"))
-        every = (*self._folder_matter(source), own)
+        every = (*self._folder_front_matter(source), own)
         return [data["sentifyd"] for data in every if "sentifyd" in data]
 
-    def _folder_matter(self, source: str) -> Iterator[dict[str, Any]]:
-        """What Material's meta plugin gives to all pages of a folder, the outermost first."""
+    def _folder_front_matter(self, source: str) -> Iterator[dict[str, Any]]:
+        """Yield the files of Material's meta plugin that apply to a source, outermost first."""
         if not self._config.meta_file:
             return
         parts = source.split("/")[:-1]
         for depth in range(len(parts) + 1):
             name = "/".join([*parts[:depth], self._config.meta_file])
             if name in self._sources:
-                if name not in self._matter:
-                    self._matter[name] = self._read_matter(name)
-                yield self._matter[name]
+                if name not in self._folder_files:
+                    self._folder_files[name] = self._read_folder_file(name)
+                yield self._folder_files[name]
 
-    def _read_matter(self, name: str) -> dict[str, Any]:
+    def _read_folder_file(self, name: str) -> dict[str, Any]:
         file = self._config.docs_dir / name
         try:
             with file.open("rb") as stream:
                 data = yaml_load(stream)
         except Exception:  # noqa: BLE001 - the YAML library raises many kinds
-            raise PageError(f"{name} cannot be read: mend its YAML") from None
+            raise PageError(f"{name} cannot be read: fix its YAML") from None
         if not isinstance(data or {}, dict):
-            raise PageError(f"{name} must hold a mapping")
+            raise PageError(f"{name} must contain a mapping")
         return dict(data or {})
 
 
@@ -217,7 +221,7 @@ def _files(folder: Path) -> Iterator[str]:
 
 
 def _names(path: str) -> Iterator[str]:
-    """Names that the source of a page may have, the likeliest first."""
+    """Yield the possible names of a page's source, without suffix and the most likely first."""
     stem = path.rpartition(".")[0]
     yield stem
     folder, _, name = stem.rpartition("/")
@@ -230,9 +234,9 @@ def _names(path: str) -> Iterator[str]:
 
 
 def _translations(path: str, language: str) -> Iterator[str]:
-    """Names that it may have beside other languages: below a folder, or with a suffix.
+    """Yield the possible names of a translated source: in a folder, or with a language suffix.
 
-    The site's own language may be without either in what was built.
+    The path of a page in the site's main language may have neither.
     """
     if not language:
         return

@@ -1,4 +1,4 @@
-"""Which page gets an avatar, and with which options."""
+"""Decide which pages get an avatar, and with which options."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Selection"]
 
-FRONT = "`sentifyd` in the front matter"
+IN_FRONT_MATTER = "`sentifyd` in the front matter"
 
 
 class Selection:
     """The avatars of a site's pages; pages with the same options share one.
 
     Args:
-        config: the plugin's options, valid.
-        preview: a stand-in that takes the place of endpoint and loader.
+        config: the plugin's options, validated.
+        preview: a running preview that replaces token endpoint and loader.
     """
 
     def __init__(self, config: SentifydConfig, preview: Preview | None = None) -> None:
@@ -32,46 +32,47 @@ class Selection:
         self._preview = preview
         self._avatars: dict[tuple[tuple[int, ...], str], Avatar] = {}
 
-    def page(self, sources: Sequence[str], fronts: Sequence[object]) -> Avatar | None:
-        """The avatar of a page.
+    def page(self, sources: Sequence[str], front_matter: Sequence[object]) -> Avatar | None:
+        """Return the avatar of a page.
 
-        `true` or `false` in front matter decides, else `exclude`, else `include`; a mapping in
-        front matter changes what the avatar is, not whether there is one.
+        `true` or `false` in front matter decides first, then `exclude`, then `include`. A mapping
+        in front matter sets options of the avatar, but does not choose the page.
 
         Args:
-            sources: path of the page's source below `docs_dir`, with `/` between its parts;
-                several, where it is not known which of them it is.
-            fronts: `sentifyd` in the front matter of the page's folders and in its own, the
-                outermost first; `None` where there is none.
+            sources: path of the page's source below `docs_dir`, with `/` as separator; all
+                possible paths if the source is unknown.
+            front_matter: `sentifyd` in the front matter of the page's folders, outermost first,
+                and of the page; `None` for a missing one.
 
         Returns:
             The avatar, or `None` for a page without one.
 
         Raises:
-            PageError: `sentifyd` in the front matter cannot be used, or overrides do not agree.
+            PageError: `sentifyd` in the front matter is invalid, or overrides contradict each
+                other.
         """
         wanted: bool | None = None
         layers: list[Mapping[str, Any]] = []
-        for front in fronts:
-            if isinstance(front, bool):
-                wanted, layers = front, []
-            elif isinstance(front, Mapping):
+        for value in front_matter:
+            if isinstance(value, bool):
+                wanted, layers = value, []
+            elif isinstance(value, Mapping):
                 wanted = None
-                layers.append(front)
-            elif front is not None:
-                raise PageError(f"{FRONT} must be true, false or a mapping of options")
-        # An error on a page that is left out is reported too.
+                layers.append(value)
+            elif value is not None:
+                raise PageError(f"{IN_FRONT_MATTER} must be true, false or a mapping of options")
+        # Checked even on excluded pages, so that mistakes there are reported too.
         avatar = self._avatar(sources, layers) if layers else None
         is_chosen = self._is_chosen(sources) if wanted is None else wanted
         return (avatar or self._avatar(sources)) if is_chosen else None
 
     def template(self, name: str) -> Avatar | None:
-        """The avatar of a page that the theme makes without a source, such as 404.html.
+        """Return the avatar of a page that the theme creates without a source, such as 404.html.
 
-        `not_found_page` decides, and `exclude`; `include` is for pages that have a source.
+        `not_found_page` and `exclude` decide; `include` applies only to pages with a source.
 
         Raises:
-            PageError: overrides do not agree.
+            PageError: overrides contradict each other.
         """
         exclude = self._config.exclude
         if not self._config.not_found_page or (exclude is not None and exclude.match([name])):
@@ -79,16 +80,16 @@ class Selection:
         return self._avatar([name])
 
     def unused(self, paths: Collection[str]) -> Iterator[str]:
-        """What is written for pages that are not there, a line each.
+        """Yield a warning for each pattern that matches no page.
 
         Args:
-            paths: source paths of all pages, and names of the theme's own.
+            paths: source paths of all pages, and names of the theme's own pages.
         """
         patterns = {"include": self._config.include, "exclude": self._config.exclude}
         for number, override in enumerate(self._config.overrides, start=1):
             patterns[f"overrides, entry {number}"] = override.match
-        for option, written in patterns.items():
-            for line in written.unused(paths) if written else ():
+        for option, option_patterns in patterns.items():
+            for line in option_patterns.unused(paths) if option_patterns else ():
                 yield f"{option}: '{line}' matches no page"
 
     def _is_chosen(self, sources: Sequence[str]) -> bool:
@@ -97,41 +98,41 @@ class Selection:
             return False
         return include is None or include.match(sources)
 
-    def _avatar(self, sources: Sequence[str], fronts: Sequence[Mapping[str, Any]] = ()) -> Avatar:
+    def _avatar(self, sources: Sequence[str], layers: Sequence[Mapping[str, Any]] = ()) -> Avatar:
         overrides = self._config.overrides
         matching = tuple(
             index for index, override in enumerate(overrides) if override.match.match(sources)
         )
-        key = (matching, repr(fronts) if fronts else "")
+        key = (matching, repr(layers) if layers else "")
         avatar = self._avatars.get(key)
         if avatar is None:
-            avatar = self._avatars[key] = self._make(matching, fronts)
+            avatar = self._avatars[key] = self._make(matching, layers)
         return avatar
 
-    def _make(self, matching: tuple[int, ...], fronts: Sequence[Mapping[str, Any]]) -> Avatar:
-        layers = [self._config.overrides[index].options for index in matching]
+    def _make(self, matching: tuple[int, ...], layers: Sequence[Mapping[str, Any]]) -> Avatar:
+        overrides = [self._config.overrides[index].options for index in matching]
         try:
-            settings = self._config.page(*layers)
+            settings = self._config.page(*overrides)
         except PageOptionsError as error:
             entries = " and ".join(str(index + 1) for index in matching)
             raise PageError(f"overrides, entries {entries} together: {error}") from None
-        for front in fronts:
-            if name := find_api_key(front):
-                raise PageError(f"{FRONT}: '{name}': {KEY_ON_THE_SITE}")
-        if fronts:
+        for layer in layers:
+            if name := find_api_key(layer):
+                raise PageError(f"{IN_FRONT_MATTER}: '{name}': {KEY_ON_THE_SITE}")
+        if layers:
             try:
-                settings = self._config.page(*layers, *fronts)
+                settings = self._config.page(*overrides, *layers)
             except PageOptionsError as error:
-                raise PageError(f"{FRONT}: {error}") from None
+                raise PageError(f"{IN_FRONT_MATTER}: {error}") from None
         if self._preview:
-            _use(self._preview, settings)
+            _apply_preview(self._preview, settings)
         return Avatar(settings, self._config.behaviour)
 
 
-def _use(preview: Preview, settings: PageConfig) -> None:
-    """Let a stand-in take the place of Sentifyd and of the token service."""
+def _apply_preview(preview: Preview, settings: PageConfig) -> None:
+    """Use the local sandbox instead of Sentifyd and of the token service."""
     settings["token_endpoint"] = preview.token_endpoint
     settings["public_api_key"] = None
     settings.loader["url"] = preview.loaders[settings.component]
-    # They were those of the script that is not loaded now.
+    # They belong to the script that the sandbox's loader replaces.
     settings.loader["integrity"] = settings.loader["crossorigin"] = None

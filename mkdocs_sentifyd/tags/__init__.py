@@ -1,1 +1,1 @@
-"""What a page gets: the loader, the element, and the browser runtime."""
+"""The tags of a page: the loader, the element, and the browser runtime."""

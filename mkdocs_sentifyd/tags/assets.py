@@ -1,4 +1,4 @@
-"""The files of the browser runtime, and where a site has them."""
+"""The files of the browser runtime, and their folder in a site."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _SOURCES = Path(__file__).parents[1] / "runtime"
 
 @functools.cache
 def folder() -> str:
-    """Where the runtime is in a site, named after its content so that no cache mixes versions."""
+    """Return the runtime's folder in a site, ending in `/`.
+
+    Its name contains a hash of all files, so that caches never mix versions.
+    """
     digest = hashlib.sha256()
     for file in _files():
         digest.update(file.read_bytes())
@@ -21,14 +24,14 @@ def folder() -> str:
 
 
 def install(site_dir: Path, *, with_scripts: bool) -> None:
-    """Put style sheets and runtime into a built site.
+    """Copy the style sheets, and optionally the scripts, into a built site.
 
     Args:
         site_dir: folder of the site.
-        with_scripts: whether some page needs more than style sheets.
+        with_scripts: whether a page needs the scripts.
 
     Raises:
-        OSError: the site cannot be written to.
+        OSError: a file cannot be written.
     """
     target = site_dir / folder()
     target.mkdir(parents=True, exist_ok=True)

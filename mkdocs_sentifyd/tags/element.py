@@ -1,4 +1,4 @@
-"""The element's attributes that a page's options ask for."""
+"""Turn a page's options into the attributes of its element."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from mkdocs_sentifyd.components import (
     COMPONENTS,
     DISPLAYS,
     OVERLAYS,
-    credential,
-    spoken,
+    canonical_name,
+    supported_language,
 )
 from mkdocs_sentifyd.options.schema import PageConfig
 
 __all__ = ["colours", "element_attributes"]
 
-# An overlay fills its host, which has no size of its own.
+# In pixels. An overlay fills its host element, which has no size by default.
 OVERLAY_WIDTH, OVERLAY_HEIGHT = 360, 480
 
 
 def element_attributes(settings: PageConfig, language: str, root: str) -> dict[str, str]:
-    """The attributes that the options ask for, in the order in which they stand.
+    """Return the attributes for a page's options, in the order of the HTML.
 
     Args:
         settings: the page's options.
         language: the page's language, which `ui_language: auto` follows.
-        root: the way from the page to the root of the site, empty or with a `/` at its end.
+        root: relative path from the page to the root of the site: empty, or ending in `/`.
     """
     brand, look = settings.brand, settings.appearance
     names = settings.attribute_names or COMPONENTS[settings.component].attribute_names
-    spelt = credential if names == "documented" else str
+    spelling = canonical_name if names == "documented" else str
     values: dict[str, str | int | bool | None] = {
-        spelt(ATTRIBUTES["token_endpoint"]): settings.token_endpoint,
-        spelt(ATTRIBUTES["avatar_id"]): settings.avatar_id,
+        spelling(ATTRIBUTES["token_endpoint"]): settings.token_endpoint,
+        spelling(ATTRIBUTES["avatar_id"]): settings.avatar_id,
         ATTRIBUTES["public_api_key"]: settings.public_api_key,
         **DISPLAYS.get(settings.display or "", {}),
         ATTRIBUTES["captions"]: settings.captions,
@@ -63,7 +63,7 @@ def _text(value: str | int | bool) -> str:
 def _ui_language(wanted: str, language: str) -> str | None:
     if wanted != "auto":
         return wanted
-    code = spoken(language)
+    code = supported_language(language)
     return None if code == "en" else code
 
 
@@ -85,7 +85,7 @@ def _style(settings: PageConfig) -> Iterator[tuple[str, str]]:
 
 
 def colours(settings: PageConfig) -> Iterator[tuple[str, str]]:
-    """Custom properties, with the colours that the author chose."""
+    """Yield the custom properties for the colours that the author set, with their values."""
     for option, name in COLOURS.items():
         if colour := settings.appearance[option]:
             yield name, colour

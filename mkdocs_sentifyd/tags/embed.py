@@ -1,4 +1,4 @@
-"""What a page gets, as data; the tags that say it are rendered last, and once a build."""
+"""The avatar of a page as data, and its tags, which are rendered only once per build."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from mkdocs_sentifyd.components import COMPONENTS, STORED, credential
+from mkdocs_sentifyd.components import COMPONENTS, STORAGE_PREFIXES, canonical_name
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags import runtime
@@ -18,9 +18,9 @@ from mkdocs_sentifyd.tags.templates import render
 
 __all__ = ["Avatar", "Embed", "Loader", "address", "host_pattern"]
 
-# A browser runs no script of any other type (HTML Standard, "prepare the script element").
+# Browsers do not run scripts of other types (HTML Standard, "prepare the script element").
 _SCRIPT_TYPES = {"", "module", "text/javascript", "application/javascript"}
-# The runtime has its own rules for printing.
+# The style sheet of the runtime contains these rules too.
 _STATIC_ONLY = "print"
 
 
@@ -29,10 +29,10 @@ class Loader:
     """The script that defines an element.
 
     Attributes:
-        url: its address.
+        url: URL of the script.
         type: `classic` or `module`.
-        integrity: Subresource Integrity metadata, if it has to match.
-        crossorigin: CORS mode of the request, if there is one.
+        integrity: Subresource Integrity metadata, or `None`.
+        crossorigin: CORS mode of the request, or `None`.
     """
 
     url: str
@@ -41,29 +41,29 @@ class Loader:
     crossorigin: str | None = None
 
     def attributes(self) -> dict[str, str]:
-        """Those of its tag, in the order in which they are written."""
+        """Return the attributes of its tag, in the order of the HTML."""
         kind = {"type": "module"} if self.type == "module" else {"defer": ""}
         return _set(src=self.url, integrity=self.integrity, crossorigin=self.crossorigin) | kind
 
     def properties(self) -> dict[str, str]:
-        """Those of a script in the DOM, for a browser to make it."""
+        """Return the DOM properties with which the runtime creates the script."""
         kind = "module" if self.type == "module" else None
         return _set(src=self.url, integrity=self.integrity, crossOrigin=self.crossorigin, type=kind)
 
 
 @dataclass(frozen=True)
 class Embed:
-    """What a page gets. The methods that return tags render each of them only once.
+    """The avatar of a page. Each tag is rendered only once.
 
     Attributes:
-        component: name of the component, as the option has it.
-        attributes: those of the element, in the order in which they are written.
+        component: `bot` or `realtime`.
+        attributes: attributes of the element, in the order of the HTML.
         loader: the script that defines the element.
-        style_sheets: names of those that go with static tags.
-        behaviour: what the site wants in the browser.
-        page: what the runtime has to know of the page beside element and loader.
-        root: the way from the page to the root of the site, empty or with a `/` at its end.
-        public_key: a key that may be in the page.
+        style_sheets: names of the style sheets for static tags.
+        behaviour: the options for the browser.
+        page: settings for the runtime other than element and loader.
+        root: relative path from the page to the root of the site: empty, or ending in `/`.
+        public_key: an API key that is allowed in the page.
     """
 
     component: str
@@ -85,21 +85,21 @@ class Embed:
 
     @functools.cached_property
     def loaders(self) -> frozenset[tuple[str, str]]:
-        """Addresses of scripts that define the element; a page that has one needs no other."""
+        """Host and path of every script that defines the element; see `address`."""
         component = COMPONENTS[self.component]
         urls = (self.loader.url, component.loader, *component.other_loaders)
         return frozenset(map(address, urls))
 
     @functools.cached_property
     def hosts(self) -> re.Pattern[str]:
-        """Matches the names of the hosts that the loaders come from."""
+        """Pattern for the hosts of the loaders."""
         return host_pattern(self.loaders)
 
     def is_loader(self, script: Mapping[str, str]) -> bool:
-        """Whether a script defines the element, fetched from its host or from a copy on the site.
+        """Whether a script defines the element, also if it is a local copy by the privacy plugin.
 
         Args:
-            script: its attributes.
+            script: attributes of the script tag.
         """
         kind = script.get("type", "").strip().lower()
         if kind not in _SCRIPT_TYPES or "nomodule" in script:
@@ -111,95 +111,96 @@ class Embed:
         )
 
     def missing(self, present: Iterable[str]) -> dict[str, str]:
-        """The attributes that an author's element lacks; credentials have two spellings.
+        """Return the attributes that an author's element lacks.
 
         Args:
-            present: names of the attributes that it has, in lower case.
+            present: lower-case names of the attributes that it has, in either spelling.
         """
-        spelt = set(map(credential, present))
-        return {k: v for k, v in self.attributes.items() if credential(k) not in spelt}
+        names = set(map(canonical_name, present))
+        return {k: v for k, v in self.attributes.items() if canonical_name(k) not in names}
 
     def runtime_settings(
         self,
         attributes: Mapping[str, str] | None = None,
         *,
-        takes_keys: bool,
+        handles_typing: bool,
         has_loader: bool = False,
         has_place: bool = False,
     ) -> dict[str, Any]:
-        """What the runtime reads on a page.
+        """Return the settings that the runtime reads on a page.
 
         Args:
-            attributes: of the element, where they are not those of the configuration.
-            takes_keys: whether the theme acts on keys that are typed into the avatar.
-            has_loader: whether the page's author wrote the loader.
+            attributes: attributes of the element; by default those of the configuration.
+            handles_typing: whether the theme reacts to keys that are typed into the avatar.
+            has_loader: whether the page's author added the loader.
             has_place: whether the page's author placed the element.
         """
-        written = self.attributes if attributes is None else attributes
-        spelt = {credential(name): value for name, value in written.items()}
-        avatar, endpoint = spelt["avatar_id"], spelt.get("token_endpoint")
+        if attributes is None:
+            attributes = self.attributes
+        by_name = {canonical_name(name): value for name, value in attributes.items()}
+        avatar, endpoint = by_name["avatar_id"], by_name.get("token_endpoint")
         component = COMPONENTS[self.component]
-        fixed = [written.get(name) for name in component.fixed]
+        read_on_connect = [attributes.get(name) for name in component.read_on_connect]
         return {
             **self.page,
             "avatar": avatar,
-            # As browsers write it in their records of requests.
+            # The runtime compares it with URLs from the browser's performance entries.
             "endpoint": endpoint and runtime.serialised(endpoint),
             "element": component.element,
-            # Another value of any of these needs a new element.
-            "identity": " ".join(map(str, [component.element, avatar, endpoint, *fixed])),
+            # If it changes, the runtime creates a new element.
+            "identity": " ".join(map(str, [component.element, avatar, endpoint, *read_on_connect])),
             "opening": asdict(component.opening),
-            "stored": list(STORED),
+            "stored": list(STORAGE_PREFIXES),
             "loader": None if has_loader else self.loader.properties(),
             "place": has_place,
-            "attributes": written,
-            "parts": runtime.parts(self.behaviour, takes_keys=takes_keys),
+            "attributes": attributes,
+            "parts": runtime.parts(self.behaviour, handles_typing=handles_typing),
         }
 
     @functools.cached_property
     def loader_tag(self) -> str:
-        """The script tag, with a line end."""
+        """The loader's script tag, with a line end."""
         return render("loader.html", loader=self.loader) + "\n"
 
     @functools.cached_property
     def element_tag(self) -> str:
-        """The whole element, with a line end."""
+        """The element's start and end tag, with a line end."""
         return f"<{self.element}{''.join(self._attribute_texts.values())}></{self.element}>\n"
 
     @functools.cached_property
     def style_tags(self) -> str:
-        """Links to the style sheets that go with static tags."""
+        """The links to the style sheets for static tags."""
         return "".join(runtime.style_sheet(self.root, name) for name in self.style_sheets)
 
     def runtime_tags(
-        self, own: Mapping[str, str] | None, *, takes_keys: bool, has_loader: bool
+        self, own: Mapping[str, str] | None, *, handles_typing: bool, has_loader: bool
     ) -> str:
-        """What stands in the head of a page that has the runtime.
+        """Return the tags for the head of a page with the runtime.
 
         Args:
-            own: attributes of the element that its author placed, if there is one.
-            takes_keys: whether the theme acts on keys that are typed into the avatar.
-            has_loader: whether its author wrote the loader.
+            own: attributes of the element that the page's author placed, or `None`.
+            handles_typing: whether the theme reacts to keys that are typed into the avatar.
+            has_loader: whether the page's author added the loader.
         """
         if own is not None:
             settings = self.runtime_settings(
                 {**own, **self.missing(own)},
-                takes_keys=takes_keys,
+                handles_typing=handles_typing,
                 has_loader=has_loader,
                 has_place=True,
             )
             return self._with_settings(settings)
-        key = (takes_keys, has_loader)
+        key = (handles_typing, has_loader)
         if key not in self._runtime_tags:
-            settings = self.runtime_settings(takes_keys=takes_keys, has_loader=has_loader)
+            settings = self.runtime_settings(handles_typing=handles_typing, has_loader=has_loader)
             self._runtime_tags[key] = self._with_settings(settings)
         return self._runtime_tags[key]
 
     def missing_text(self, present: Iterable[str]) -> str:
-        """The attributes that an author's element lacks, each with a space before it.
+        """Return the attributes that an author's element lacks as HTML, each after a space.
 
         Args:
-            present: names of the attributes that it has, in lower case.
+            present: lower-case names of the attributes that it has, in either spelling.
         """
         return "".join(self._attribute_texts[name] for name in self.missing(present))
 
@@ -217,11 +218,11 @@ class Embed:
 
 
 class Avatar:
-    """An avatar that any number of pages have.
+    """An avatar that is the same on any number of pages.
 
     Args:
         settings: the options of these pages.
-        behaviour: what the site wants in the browser.
+        behaviour: the options for the browser.
     """
 
     def __init__(self, settings: PageConfig, behaviour: Behaviour) -> None:
@@ -230,11 +231,11 @@ class Avatar:
         self._embeds: dict[tuple[str, str], Embed] = {}
 
     def embed(self, language: str, root: str) -> Embed:
-        """What a page gets.
+        """Return the tags for a page; pages with the same language and root share them.
 
         Args:
             language: the page's language, a code such as `de` or `pt-BR`.
-            root: the way from the page to the root of the site, empty or with a `/` at its end.
+            root: relative path from the page to the root of the site: empty, or ending in `/`.
         """
         key = (language, root)
         embed = self._embeds.get(key)
@@ -264,10 +265,10 @@ class Avatar:
 
 
 def address(url: str) -> tuple[str, str]:
-    """Host and path of a URL, without scheme, default port, query and fragment.
+    """Return host and path of a URL, without scheme, default port, query and fragment.
 
     Args:
-        url: absolute, with or without its scheme; of anything else the host is empty.
+        url: an absolute URL, with or without scheme. For other texts the host is empty.
     """
     try:
         parts = urlsplit(url)
@@ -281,7 +282,7 @@ def address(url: str) -> tuple[str, str]:
 
 @functools.cache
 def host_pattern(loaders: frozenset[tuple[str, str]]) -> re.Pattern[str]:
-    """A pattern for the names of the hosts that loaders come from."""
+    """Return a pattern for the hosts of loaders, given as host and path."""
     return re.compile("|".join(sorted({re.escape(host) for host, _ in loaders})), re.IGNORECASE)
 
 

@@ -1,6 +1,6 @@
-"""The browser runtime: which of its parts a page needs, what they have to know, and their tags.
+"""The browser runtime: which parts a page needs, their settings, and their tags.
 
-Most pages need none of it: static tags are enough, with a style sheet for printing.
+Most pages do not need the runtime: static tags and a style sheet for printing are enough.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
-from mkdocs_sentifyd.components import spoken
+from mkdocs_sentifyd.components import supported_language
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags.assets import folder
@@ -25,7 +25,7 @@ __all__ = [
 
 
 def serialised(url: str) -> str:
-    """A URL as browsers write it (URL Standard, section 4.5); any other text stays as it is."""
+    """Return a URL as browsers serialise it (URL Standard, section 4.5); other texts unchanged."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -39,29 +39,29 @@ def serialised(url: str) -> str:
     return urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
 
 
-def parts(behaviour: Behaviour, *, takes_keys: bool) -> list[str]:
-    """Names of the runtime's parts that a page loads beside the core, in the order of loading.
+def parts(behaviour: Behaviour, *, handles_typing: bool) -> list[str]:
+    """Return the names of the runtime's parts that a page needs besides the core, in load order.
 
     Args:
-        behaviour: what the site wants.
-        takes_keys: whether the theme acts on keys that are typed into the avatar.
+        behaviour: the options for the browser.
+        handles_typing: whether the theme reacts to keys that are typed into the avatar.
     """
     wanted = {
         "consent": behaviour.consent is not None,
         "idle": behaviour.load == "idle",
         "launcher": behaviour.load == "interaction",
-        "keyboard": takes_keys or behaviour.shortcut is not None,
+        "keyboard": handles_typing or behaviour.shortcut is not None,
         "actions": behaviour.actions,
     }
     return [part for part, is_wanted in wanted.items() if is_wanted]
 
 
 def page_settings(settings: PageConfig, behaviour: Behaviour, language: str) -> dict[str, Any]:
-    """What the runtime has to know of a page beside the element's attributes and its loader.
+    """Return the runtime's settings for a page other than the element and its loader.
 
     Args:
         settings: the page's options.
-        behaviour: what the site wants.
+        behaviour: the options for the browser.
         language: the page's language.
     """
     found: dict[str, Any] = {}
@@ -70,7 +70,9 @@ def page_settings(settings: PageConfig, behaviour: Behaviour, language: str) -> 
     if behaviour.shortcut is not None:
         found["shortcut"] = behaviour.shortcut
     if behaviour.load == "interaction":
-        code = settings.ui_language if settings.ui_language != "auto" else spoken(language)
+        code = (
+            settings.ui_language if settings.ui_language != "auto" else supported_language(language)
+        )
         code = code or "en"
         words, brand = WORDS[code], settings.brand.name
         found["launcher"] = {
@@ -85,38 +87,38 @@ def page_settings(settings: PageConfig, behaviour: Behaviour, language: str) -> 
 
 @functools.cache
 def script(root: str, part: str) -> str:
-    """The tag that brings a part of the runtime.
+    """Return the script tag of a part of the runtime.
 
     Args:
-        root: the way from the page to the root of the site, empty or with a `/` at its end.
-        part: its name, such as `core`.
+        root: relative path from the page to the root of the site: empty, or ending in `/`.
+        part: name of the part, such as `core`.
     """
     return render("script.html", folder=root + folder(), part=part) + "\n"
 
 
 def core(root: str) -> str:
-    """The tags that every page of an instant visit has; the argument is that of `script`."""
+    """Return the tags that every page needs with instant navigation; for `root` see `script`."""
     return script(root, "core") + style_sheet(root, "launcher")
 
 
 @functools.cache
 def style_sheet(root: str, name: str) -> str:
-    """The tag that links a style sheet; the arguments are those of `script`."""
+    """Return the link to a style sheet; for `root` see `script`."""
     return render("style_sheet.html", folder=root + folder(), name=name) + "\n"
 
 
 def settings_tags(root: str, settings: Mapping[str, Any]) -> str:
-    """The tags that start the runtime on a page with an avatar.
+    """Return the tags that start the runtime on a page with an avatar.
 
     Args:
-        root: the way from the page to the root of the site, empty or with a `/` at its end.
-        settings: what the runtime reads on the page.
+        root: relative path from the page to the root of the site: empty, or ending in `/`.
+        settings: the settings that the runtime reads.
     """
     text = json.dumps(settings, separators=(",", ":"))
     preloads = render(
         "runtime.html",
         settings=text,
-        # The core imports the first one itself.
+        # The core always imports `opening`.
         parts=["opening", *settings["parts"]],
         folder=root + folder(),
     )

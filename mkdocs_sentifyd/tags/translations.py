@@ -1,5 +1,5 @@
-"""The launcher's texts, in the languages of the component's controls."""
-# ruff: noqa: RUF001 - other languages have other signs
+"""The texts of the launcher, in the languages that the component supports."""
+# ruff: noqa: RUF001 - other languages have other characters
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ class Words(NamedTuple):
     """Texts in one language.
 
     Attributes:
-        label: of the button, for an avatar without a name.
-        named: the same for one with a `{name}`.
-        loading: while the avatar is on its way.
-        failed: when it cannot come.
+        label: label of the button for an avatar without a name.
+        named: label of the button for an avatar with a `{name}`.
+        loading: shown while the avatar loads.
+        failed: shown when the avatar cannot load.
     """
 
     label: str

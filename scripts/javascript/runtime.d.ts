@@ -27,7 +27,7 @@ type Part = (settings: Settings | null) => void;
 /** What visitors agreed to, by the names of the questions. */
 type Choices = { [name: string]: boolean };
 
-type Tell = (event: string, detail?: object) => void;
+type Dispatch = (event: string, detail?: object) => void;
 
 type Fail = (reason: string, message: string) => void;
 
@@ -86,7 +86,7 @@ type MakeAction = (
   run: (input: any) => unknown,
 ) => Action;
 
-type Demand = (fits: boolean, message: string) => void;
+type Assert = (fits: boolean, message: string) => void;
 
 type Check = (key: string, value: any, property?: Partial<Property>) => void;
 

@@ -272,8 +272,8 @@ def runtime_names(root: Path) -> set[str]:
     folder = root / "mkdocs_sentifyd" / "runtime"
     sources = {file.name: file.read_text() for file in folder.iterdir()}
     text = "\n".join(sources.values())
-    told = "".join(re.findall(r"\btell\(([^,)]+)", text))
-    found = {f"sentifyd:{event}" for event in re.findall(r'"([a-z-]+)"', told)}
+    dispatched = "".join(re.findall(r"\bdispatch\(([^,)]+)", text))
+    found = {f"sentifyd:{event}" for event in re.findall(r'"([a-z-]+)"', dispatched)}
     assert found >= {"sentifyd:shown", "sentifyd:hidden", "sentifyd:error", "sentifyd:loaded"}
     found |= set(re.findall(r'"(sentifyd:[a-z-]+)"', text))
     found |= {

@@ -21,7 +21,7 @@ def _environment(name: str, *, with_project: bool) -> Environment:
 
 @pytest.fixture(scope="session", params=["mkdocs", "properdocs"])
 def generator(request: pytest.FixtureRequest) -> Environment:
-    """Each generator that runs MkDocs plugins, with the working tree installed."""
+    """Each generator that supports MkDocs plugins, with the working tree installed."""
     return _environment(request.param, with_project=True)
 
 

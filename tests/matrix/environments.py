@@ -1,4 +1,4 @@
-"""A virtual environment for each generator, made once and kept until its pins change."""
+"""A virtual environment for each generator, which is kept until its pinned versions change."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ HERE = Path(__file__).parent
 
 
 class InstallError(Exception):
-    """pip could not install what an environment needs; the text is its last line."""
+    """pip could not install the packages of an environment; the text is pip's last line."""
 
 
 @dataclass(frozen=True, slots=True)
 class Environment:
-    """Where a generator is installed."""
+    """The virtual environment of a generator."""
 
     name: str
     folder: Path
@@ -32,7 +32,7 @@ class Environment:
         return self.folder / "bin"
 
     def variables(self) -> dict[str, str]:
-        """Its own commands first, and little of the process that runs the tests."""
+        """Environment variables: its own commands first, and few from the test process."""
         kept = {
             name: value
             for name, value in os.environ.items()
@@ -40,13 +40,13 @@ class Environment:
         }
         path = f"{self.scripts}{os.pathsep}{os.environ.get('PATH', '')}"
         own = {"PATH": path, "NO_MKDOCS_2_WARNING": "1", "NO_COLOR": "1"}
-        # Somebody's own git may sign commits or run hooks.
+        # The user's git configuration may sign commits or run hooks.
         return {**kept, **own, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull}
 
     def run(
         self, *command: str, folder: Path, **variables: str
     ) -> subprocess.CompletedProcess[str]:
-        """A command of the environment, with both its streams in `stdout`."""
+        """Run a command of the environment, with stdout and stderr in `stdout`."""
         return subprocess.run(
             [str(self.scripts / command[0]), *command[1:]],
             cwd=folder,
@@ -61,7 +61,7 @@ class Environment:
 
 
 def make_environment(name: str, *, with_project: bool) -> Environment:
-    """The environment of a generator, as its requirements pin it.
+    """Return the environment of a generator with its pinned requirements.
 
     Args:
         name: of the file in `requirements/`.
@@ -88,7 +88,7 @@ def make_environment(name: str, *, with_project: bool) -> Environment:
 
 
 def _fingerprint(requirements: Path, *, with_project: bool) -> str:
-    # Scripts and the editable project name folders; entry points stand in pyproject.toml.
+    # Scripts and the editable project name folders; entry points are in pyproject.toml.
     parts = [sys.version, str(ROOT), requirements.read_text(encoding="utf-8")]
     if with_project:
         parts.append((ROOT / "pyproject.toml").read_text(encoding="utf-8"))

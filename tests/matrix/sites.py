@@ -1,4 +1,4 @@
-"""Sites that a generator builds in a process of its own, and what became of their pages."""
+"""Sites that a generator builds in its own process, and checks of their pages."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.support.sites import OPTIONS, Page, write_files, write_site
 MATERIAL: Mapping[str, object] = {"name": "material", "font": False}
 OFF = "---\nsentifyd: false\n---\n\n"
 INLINE = "Before.\n\n<sentifyd-bot></sentifyd-bot>\n\nAfter.\n"
-# No build may depend on what is out there: nothing listens here, so every download fails at once.
+# Builds must not depend on the network: nothing listens here, so every download fails at once.
 NO_NETWORK = dict.fromkeys(("HTTP_PROXY", "HTTPS_PROXY"), "http://127.0.0.1:9") | {"NO_PROXY": ""}
 
 Attributes = Mapping[str, str]
@@ -36,7 +36,7 @@ class Site:
         options: Mapping[str, object] | None = None,
         **settings: object,
     ) -> None:
-        """Write mkdocs.yml; our plugin stands first, where its events come before all others'."""
+        """Write mkdocs.yml; our plugin comes first, so its events run before all others'."""
         config = {
             "site_name": "Test",
             "site_url": "https://docs.example.com/",
@@ -47,25 +47,25 @@ class Site:
         write_site(self.folder, config, {})
 
     def build(self, *arguments: str) -> str:
-        """What a strict build says, which has to succeed."""
-        status, said = self.try_build("--strict", *arguments)
-        assert status == 0, said
-        return said
+        """Run a strict build that must succeed, and return its output."""
+        status, output = self.try_build("--strict", *arguments)
+        assert status == 0, output
+        return output
 
     def try_build(self, *arguments: str) -> tuple[int, str]:
-        """The exit status of a build, and what it said."""
-        # ProperDocs would rather have a file of its own name, unless it is told.
+        """Run a build, and return its exit status and output."""
+        # Without --config-file, ProperDocs looks for a file of its own name first.
         command = [self.environment.name, "build", "--config-file=mkdocs.yml", *arguments]
         result = self.environment.run(*command, folder=self.folder, **NO_NETWORK)
         return result.returncode, result.stdout
 
     def run(self, *command: str) -> None:
-        """A command of the environment, which has to succeed."""
+        """Run a command of the environment that must succeed."""
         result = self.environment.run(*command, folder=self.folder, **NO_NETWORK)
         assert result.returncode == 0, result.stdout
 
     def inject(self) -> None:
-        """`mkdocs-sentifyd inject`, out of the environment that the tests run in."""
+        """Run `mkdocs-sentifyd inject` in the process of the tests."""
         config_file = str(self.folder / "mkdocs.yml")
         assert main(["inject", str(self.output), "--config-file", config_file]) == 0
 
@@ -89,7 +89,7 @@ class Site:
 
 
 def pages_with_avatar(folder: Path, attributes: Mapping[str, Attributes] | None = None) -> set[str]:
-    """Which rendered pages have the avatar, after a look that each has all of it or nothing.
+    """Return the pages with an avatar, and check that each page has all of it or nothing.
 
     Args:
         folder: of the built site.

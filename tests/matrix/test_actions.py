@@ -1,4 +1,4 @@
-"""Page actions on a site that Zensical has built, whose search index is of another form."""
+"""Test page actions on a site built by Zensical, whose search index has another format."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mkdocs-sentifyd inject` on what generators without MkDocs plugins have built."""
+"""Test `mkdocs-sentifyd inject` on sites of generators without MkDocs plugins."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_zensical_site(zensical: Environment, tmp_path: Path, directory_urls: 
 
     site.run("zensical", "build", "--strict", "--config-file=mkdocs.yml")
 
-    # It passes over plugins that it does not know without a word.
+    # Zensical silently ignores plugins that it does not know.
     own = "own/index.html" if directory_urls else "own.html"
     assert _mentions(site.output) == {own}
     assert "<sentifyd-bot></sentifyd-bot>" in site.page(own).html

@@ -1,4 +1,4 @@
-"""Beside other plugins, each in a site of its own, so that a failure names it."""
+"""Test with other plugins, each in its own site, so that a failure names the plugin."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def test_a_warning_of_ours_fails_a_strict_build(site: Site) -> None:
     site.write({"docs/index.md": "---\nsentifyd: perhaps\n---\n\n# Home\n"})
     site.configure()
 
-    status, said = site.try_build("--strict")
+    status, output = site.try_build("--strict")
 
     assert status == 1
-    assert "WARNING -  sentifyd: index.md: " in said
+    assert "WARNING -  sentifyd: index.md: " in output
 
 
 MINIFY = {
@@ -262,8 +262,8 @@ def test_every_language_has_its_avatar_once(
 
     site.build()
 
-    # French has no page of its own, so all of them are the default language's. What is written
-    # to 404.html is that of the language which is built last.
+    # French has no translated page, so its pages are in the default language. 404.html is written
+    # for each language, and the last one remains.
     spoken = {
         "404.html": "fr",
         "de/index.html": "de",
@@ -310,11 +310,11 @@ def test_a_dirty_build_renews_the_pages_that_changed(site: Site) -> None:
     later = time.time() + 60
     for name in ("a", "off", "index"):
         os.utime(site.folder / "docs" / f"{name}.md", (later, later))
-    # MkDocs itself warns of such builds, so a strict one never succeeds.
-    status, said = site.try_build("--dirty")
+    # MkDocs itself warns about dirty builds, so a strict one never succeeds.
+    status, output = site.try_build("--dirty")
 
-    assert status == 0, said
-    assert said.count("WARNING") == 1
+    assert status == 0, output
+    assert output.count("WARNING") == 1
     assert untouched.stat().st_mtime_ns == before
     assert "New" in site.page("index.html").soup.get_text()
     assert site.pages_with_avatar() == {

@@ -1,4 +1,4 @@
-"""Beside Material's privacy plugin, which downloads what it finds and fails where it cannot.
+"""Test with Material's privacy plugin, which fails if it cannot download an external file.
 
 It does its work before ours, so it never finds our tags; it does find what authors write.
 """
@@ -10,7 +10,7 @@ import pytest
 from tests.matrix.sites import Site
 from tests.support.sites import ENDPOINT, LOADER, OPTIONS
 
-# Material's own script names this one.
+# Material's own script contains this URL.
 THEIRS = "unpkg.com/*"
 COPY = "assets/external/frontend.sentifyd.io/sentifyd-bot/main.js"
 
@@ -22,7 +22,7 @@ SOURCES = {
 
 @pytest.fixture(params=SOURCES)
 def own_loader(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
-    """A home page and an `extra_javascript`, one of which has an author's own loader."""
+    """Text of the home page, and `extra_javascript`; one of them has the author's own loader."""
     return SOURCES[request.param]
 
 
@@ -40,9 +40,9 @@ def test_our_tags_need_no_setting_of_privacy(site: Site) -> None:
     site.write({"docs/index.md": "# Home\n", "docs/inline.md": f"# Inline\n\n{element}\n"})
     site.configure([{"privacy": {"assets_exclude": [THEIRS]}}])
 
-    said = site.build()
+    output = site.build()
 
-    assert "Downloading" not in said
+    assert "Downloading" not in output
     inline = {**OPTIONS, "brand-logo": logo, "terms-href": terms}
     assert site.pages_with_avatar({"inline/index.html": inline}) == {
         *("index.html", "inline/index.html", "404.html")
@@ -52,11 +52,11 @@ def test_our_tags_need_no_setting_of_privacy(site: Site) -> None:
 def test_an_authors_own_loader_is_downloaded(site: Site, own_loader: tuple[str, list[str]]) -> None:
     _configure(site, own_loader)
 
-    status, said = site.try_build("--strict")
+    status, output = site.try_build("--strict")
 
     assert status == 1
-    assert said.count("WARNING") == 1
-    assert f"Couldn't retrieve {LOADER}" in said
+    assert output.count("WARNING") == 1
+    assert f"Couldn't retrieve {LOADER}" in output
 
 
 def test_assets_exclude_leaves_an_authors_own_loader_alone(
@@ -64,9 +64,9 @@ def test_assets_exclude_leaves_an_authors_own_loader_alone(
 ) -> None:
     _configure(site, own_loader, "frontend.sentifyd.io/*")
 
-    said = site.build()
+    output = site.build()
 
-    assert "Downloading" not in said
+    assert "Downloading" not in output
     page = site.page("index.html")
     assert len(page.loaders()) == len(page.elements()) == 1
 

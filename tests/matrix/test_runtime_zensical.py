@@ -1,4 +1,4 @@
-"""The browser runtime on pages that other generators and plugins have made."""
+"""Test the browser runtime on pages of other generators and plugins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def visitor(browser: Browser, stage: Stage) -> Iterator[Visitor]:
 
 
 def _site(stage: Stage, environment: Environment, name: str) -> tuple[Site, str]:
-    """A site where the stage serves it, and its address."""
+    """A site in the stage's folder, and its URL."""
     folder = Path("served", name)
     return Site(environment, stage.folder / folder), f"{stage.origin}/{name}/site/"
 
@@ -97,7 +97,7 @@ def test_the_language_follows_from_one_to_another(
         {"locale": "en", "name": "English", "default": True, "build": True},
         {"locale": "de", "name": "Deutsch", "build": True, "theme": {"language": "de"}},
     ]
-    # With the plugin's links in its header, Material would load the other language's pages anew.
+    # With the plugin's links in its header, Material reloads the document for another language.
     settings = {"docs_structure": "suffix", "languages": languages, "reconfigure_material": False}
     theme = {"name": "material", **INSTANT}
     options = _options(stage, load="interaction")

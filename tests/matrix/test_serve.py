@@ -1,4 +1,4 @@
-"""A live server, which adds a script of its own to every page."""
+"""Test live servers, which add their own script to every page."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_live_server_renews_a_page_without_a_second_avatar(site: Site) -> None
         assert reload
 
         site.write({"docs/index.md": "# Home\n\nChanged.\n"})
-        # Answers as soon as the new pages are there.
+        # Answers as soon as the new pages are built.
         _get(port, f"/livereload/{reload[1]}/{reload[2]}")
         after = _get(port, "/")
         off = _get(port, "/off/")
@@ -65,7 +65,7 @@ def test_a_live_server_renews_a_page_without_a_second_avatar(site: Site) -> None
 
 @contextmanager
 def _served(folder: Path, preview: str) -> Iterator[tuple[Command, str]]:
-    """A live server of the environment that the tests run in, which has the token service."""
+    """A live server in the environment of the tests, which includes the token service."""
     (folder / "docs").mkdir()
     (folder / "docs" / "index.md").write_text("# Home\n", encoding="utf-8")
     config = {
@@ -92,7 +92,7 @@ def test_a_preview_in_the_sandbox(tmp_path: Path, visit: Visit) -> None:
 
         assert visit.page.locator("sentifyd-bot").get_attribute("token_endpoint") == endpoint
         assert "the avatar is a sandbox, not Sentifyd" in line
-        # The machine's own names, and nobody else.
+        # Only the names of this machine.
         hosts = {urlsplit(origin).hostname for origin in visit.origins()}
         assert hosts == {"127.0.0.1", "localhost"}
         assert visit.errors() == []
@@ -126,7 +126,7 @@ def test_a_live_preview_says_once_whom_to_allow(tmp_path: Path) -> None:
 
 
 def test_a_preview_without_the_token_service(site: Site) -> None:
-    """The generators' environments have the plugin without its extra."""
+    """The generators' environments have the plugin without the extra `service`."""
     site.write({"docs/index.md": "# Home\n"})
     site.configure(options={"preview": "sandbox"})
     command = [site.environment.name, "serve", "--config-file=mkdocs.yml"]

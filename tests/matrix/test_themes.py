@@ -1,4 +1,4 @@
-"""Every page of a site, whatever theme it has."""
+"""Test every page of a site with each theme."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pytest
 from tests.matrix.sites import INLINE, OFF, Site
 
 SEARCH_PAGE = {"search.html"}
-# What a theme renders beside the pages and 404.html.
+# Pages that a theme renders in addition to the sources and 404.html.
 THEMES: dict[str, set[str]] = {
     "mkdocs": set(),
     "readthedocs": SEARCH_PAGE,
@@ -17,7 +17,7 @@ THEMES: dict[str, set[str]] = {
     "dracula": SEARCH_PAGE,
     "ivory": SEARCH_PAGE,
     "shadcn": set(),
-    # Its theme_version.html is a piece of a page.
+    # Its theme_version.html is a fragment of a page.
     "terminal": set(),
 }
 
@@ -34,7 +34,7 @@ def test_every_page_of_a_theme(site: Site, theme: str) -> None:
         }
     )
     site.configure(["search"], {"exclude": ["private/"]}, theme={"name": theme})
-    # One of the themes reads the history.
+    # One of the themes reads the git history.
     site.commit()
 
     site.build()

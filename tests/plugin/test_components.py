@@ -1,4 +1,4 @@
-"""What is known of a component has one place, `components.py`; all else reads it from there."""
+"""Test that only `components.py` contains facts about the components."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mkdocs_sentifyd.components import (
     COLOURS,
     COMPONENTS,
     DISPLAYS,
-    STORED,
+    STORAGE_PREFIXES,
 )
 
 ELEMENTS = {component.element for component in COMPONENTS.values()}
@@ -24,9 +24,9 @@ HOSTS = {
     for component in COMPONENTS.values()
     for url in (component.loader, *component.other_loaders)
 }
-# Other names are ordinary words, or those of options.
+# Other names are ordinary words or options.
 SPELLINGS = {name for name in (*ATTRIBUTES.values(), *COLOURS.values()) if "-" in name}
-SPELLINGS |= {*STORED, *(component.opening.toggle for component in COMPONENTS.values())}
+SPELLINGS |= {*STORAGE_PREFIXES, *(component.opening.toggle for component in COMPONENTS.values())}
 ELEMENT = re.compile(r"(?<![\w-])sentifyd-[a-z]+(?![\w-])")
 # Modules on the same layer as `components.py` do not import it.
 COPIES = {"api_keys.py": set(ADDRESSES)}
@@ -46,7 +46,7 @@ def test_the_runtime_names_the_elements_that_there_are(root: Path) -> None:
     }
 
     assert named["print.css"] == ELEMENTS
-    # A rule for one element would leave the other as it is.
+    # A rule for only one of the elements would be a mistake.
     assert {file: names for file, names in named.items() if names not in (set(), ELEMENTS)} == {}
 
 
@@ -64,7 +64,7 @@ def test_no_other_module_repeats_a_fact(root: Path) -> None:
 
 
 def _facts(file: Path) -> Iterator[str]:
-    """Names of components in the texts of a module, but for its docstrings."""
+    """Names of components in the strings of a module, except docstrings."""
     tree = ast.parse(file.read_text())
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

@@ -206,7 +206,7 @@ def test_an_authors_own_loader_stays_the_only_one(build: BuildSite) -> None:
     assert page.loaders() == []
 
 
-def test_two_elements_on_a_page_are_told(build: BuildSite) -> None:
+def test_two_elements_on_a_page_are_reported(build: BuildSite) -> None:
     twice = "<sentifyd-bot></sentifyd-bot>\n\n<sentifyd-bot></sentifyd-bot>\n"
     built = build({"index.md": f"# Home\n\n{twice}"})
 
@@ -258,7 +258,7 @@ def test_an_authors_copy_of_a_loader_of_our_own(build: BuildSite) -> None:
 
 
 def test_other_plugins_have_done_their_work_before(build: BuildSite, tmp_path: Path) -> None:
-    """What rewrites whole pages neither sees nor spoils our tags."""
+    """Plugins that rewrite whole pages neither see nor change our tags."""
     (tmp_path / "hook.py").write_text(
         "from mkdocs.plugins import event_priority\n"
         "@event_priority(-50)\n"
@@ -318,7 +318,10 @@ def test_a_key_on_an_element_fails_a_strict_build(
     for attribute in ('api-key="anything"', 'title="canary-77aa"'):
         built = build({"index.md": f"# Home\n\n<sentifyd-bot {attribute}></sentifyd-bot>\n"})
         assert built.status == 1
-        assert "index.md: its <sentifyd-bot> carries what looks like the API key" in built.output
+        assert (
+            "index.md: its <sentifyd-bot> has an attribute that looks like the API key"
+            in built.output
+        )
         assert "canary" not in built.output
 
 

@@ -1,4 +1,4 @@
-"""The sandbox beside `mkdocs serve`: it answers, and never outlives what started it."""
+"""Test the sandbox of `mkdocs serve`: it answers, and it ends with the process that started it."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_the_loaders_answer(running: Preview, component: str) -> None:
 def test_it_is_never_blocked_by_what_it_writes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In place of Python: it writes more than a pipe holds."""
+    """A substitute for Python that writes more than a pipe can buffer."""
     talkative = tmp_path / "talkative"
     addresses = json.dumps({"token_endpoint": "http://x", "loaders": {}})
     talkative.write_text(
@@ -120,7 +120,7 @@ def test_it_ends_with_a_parent_that_forgets_it(tmp_path: Path) -> None:
 
 def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
-    # The signal may come as soon as the line is out.
+    # The signal may arrive as soon as the line is printed.
     script.write_text(
         "import subprocess, time\ntry:\n"
         + textwrap.indent(f"{STARTED}time.sleep(600)\n", "    ")
@@ -177,7 +177,7 @@ def test_a_process_that_fails_at_once() -> None:
 
 
 def test_a_process_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In place of Python: it waits until its input is closed."""
+    """A substitute for Python that waits until its input is closed."""
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\necho $$ > $(dirname $0)/pid\nread _\n")
     silent.chmod(0o755)

@@ -1,4 +1,4 @@
-"""Import paths that other files and other people's code may rely on."""
+"""Test the import paths that other files and users' code rely on."""
 
 from __future__ import annotations
 

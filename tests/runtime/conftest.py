@@ -11,7 +11,7 @@ from tests.runtime.stage import Stage, Visitor
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """Sites on demand; each is built once."""
+    """Sites that are built on demand, each only once."""
     with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_MKDOCS_2_WARNING", "1")
         yield Stage(stack, tmp_path_factory.mktemp("stage"))
@@ -19,6 +19,6 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture
 def visitor(browser: Browser, stage: Stage) -> Iterator[Visitor]:
-    """A new visitor, with nothing stored."""
+    """A new visitor with an empty storage."""
     with browser.new_context(viewport={"width": 1280, "height": 800}) as context:
         yield Visitor(context.new_page(), stage.loaders)

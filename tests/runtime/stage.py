@@ -1,4 +1,4 @@
-"""Sites that MkDocs builds once for each set of options, all on one origin, and who visits them."""
+"""Sites that MkDocs builds once for each set of options, on one origin, and their visitors."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ READTHEDOCS: Theme = {"name": "readthedocs", "highlightjs": False}
 
 FRONT = "---\nsentifyd: {}\n---\n\n"
 OWN = 'Before.\n\n<sentifyd-bot id="mine" toggler="false"></sentifyd-bot>\n\nAfter.\n'
-# Title, what the front matter says, text.
+# Title, front matter, text.
 _PAGES = {
     "index.md": ("Home", "", "[To the part](#part)\n\n## Part\n\nText.\n"),
     "plain.md": ("Plain", "", "A word: xylophone.\n"),
@@ -46,8 +46,7 @@ _PAGES = {
     "realtime.md": ("Realtime", "{component: realtime, loader: {url: REALTIME}}", ""),
 }
 
-# Counts how often components are connected, and how often a living one is connected once more;
-# keeps the events of the runtime.
+# Counts how often components are connected, counts reconnections, and records the runtime's events.
 _WATCH = """
 window.seen = { connects: 0, moves: 0, events: [], violations: [] };
 const known = new WeakSet();
@@ -95,7 +94,7 @@ class Stage:
         headers: by site, what its server sends beside the pages.
         failure: how the endpoint at `broken` answers: a status; 200 comes without CORS.
         has_loader: whether the loader at `late_loader` can be fetched.
-        said: what the build of a site said, by its address.
+        outputs: output of each build, by the site's URL.
     """
 
     def __init__(self, stack: ExitStack, folder: Path) -> None:
@@ -103,7 +102,7 @@ class Stage:
         self.headers: dict[str, dict[str, str]] = {}
         self.failure = 500
         self.has_loader = True
-        self.said: dict[str, str] = {}
+        self.outputs: dict[str, str] = {}
         self._built: dict[str, str] = {}
         (folder / "served").mkdir()
         icon = Route("/favicon.ico", lambda _: Response(status_code=204))
@@ -133,7 +132,7 @@ class Stage:
         with_avatar: bool = True,
         **config: object,
     ) -> str:
-        """The address of a site with these settings."""
+        """Build a site with these settings, and return its URL."""
         asked = json.dumps([options, theme, plugins, files, with_avatar, config], sort_keys=True)
         if asked not in self._built:
             name = f"site{len(self._built)}"
@@ -154,8 +153,8 @@ class Stage:
                 "plugins": ["search", *([ours] if with_avatar else []), *plugins],
                 **config,
             }
-            said = self._make(self.folder / name, settings, files)
-            self.said[self._built[asked]] = said
+            output = self._make(self.folder / name, settings, files)
+            self.outputs[self._built[asked]] = output
         return self._built[asked]
 
     def _make(
@@ -176,7 +175,7 @@ class Stage:
 
 
 class _Headers:
-    """Adds to an answer what the stage keeps for its site."""
+    """Add the headers of a site to its answers."""
 
     def __init__(self, app: ASGIApp, stage: Stage) -> None:
         self.app = app
@@ -198,7 +197,7 @@ class _Headers:
 
 
 class Visitor(Visit):
-    """A visitor who follows links, and can say what became of the avatar."""
+    """A visitor who follows links and can inspect the avatar."""
 
     def __init__(self, page: Page, loaders: Sequence[str]) -> None:
         super().__init__(page)
@@ -211,7 +210,7 @@ class Visitor(Visit):
         self.page.wait_for_load_state("load")
 
     def follow(self, title: str) -> None:
-        """Use the link to a page of the site, and wait until it is there."""
+        """Click the link to a page of the site, and wait for the page."""
         self.page.get_by_role("link", name=f"To {title}", exact=True).click()
         self.wait_for_page(title)
 
@@ -219,7 +218,7 @@ class Visitor(Visit):
         self.page.locator("h1", has_text=title).first.wait_for()
 
     def start(self, url: str) -> None:
-        """Open a page with an avatar that comes by itself."""
+        """Open a page with an avatar that loads without an action."""
         self.open(url)
         self.wait_until_connected()
 
@@ -227,7 +226,7 @@ class Visitor(Visit):
         return self.page.locator(name)
 
     def attributes(self) -> dict[str, str]:
-        """Those of the only avatar, without what the component notes itself."""
+        """Return the attributes of the only avatar, except those that the component sets."""
         found: dict[str, str] = self.page.evaluate(
             """() => {
               const all = document.querySelectorAll("sentifyd-bot, sentifyd-realtime");
@@ -242,7 +241,7 @@ class Visitor(Visit):
         return count
 
     def moves(self) -> int:
-        """How often an element was put back, or moved."""
+        """Return how often an element was moved or reinserted."""
         count: int = self.page.evaluate("seen.moves")
         return count
 
@@ -262,7 +261,7 @@ class Visitor(Visit):
         self.page.evaluate("window.marked = document.querySelector('sentifyd-bot')")
 
     def is_same(self) -> bool:
-        """Whether both are still there."""
+        """Whether element and document are still the same."""
         same: bool = self.page.evaluate(
             "() => !!window.marked && window.marked === document.querySelector('sentifyd-bot')"
         )
@@ -278,14 +277,14 @@ class Visitor(Visit):
         self.log().get_by_text(f"You wrote: “{text}”").wait_for()
 
     def launcher(self) -> Locator:
-        """The button that stands for an avatar which is not there yet."""
+        """The launcher, which is shown instead of the avatar."""
         return self.page.locator("[data-sentifyd-launcher]").get_by_role("button")
 
     def launcher_says(self) -> Locator:
         return self.page.locator("[data-sentifyd-launcher] [role=status]")
 
-    def errors_told(self) -> list[str]:
-        """Reasons in the runtime's error events."""
+    def reported_errors(self) -> list[str]:
+        """The reasons of the runtime's error events."""
         reasons: list[str] = self.page.evaluate(
             "seen.events.filter(([name]) => name === 'error').map(([, reason]) => reason)"
         )

@@ -1,4 +1,4 @@
-"""Launcher, message and avatar for everybody, on any screen."""
+"""Test the accessibility of launcher, message and avatar."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ def test_the_launcher(
     visitor.launcher().wait_for()
 
     assert _violations(visitor, OURS) == []
-    # Axe looks at text alone; an icon needs 3:1 (WCAG 2.2, 1.4.11).
+    # Axe only checks text; an icon needs 3:1 (WCAG 2.2, 1.4.11).
     assert _contrast(visitor) >= 3
 
 
 def _contrast(visitor: Visitor) -> float:
-    """Between the launcher and its icon."""
+    """Return the contrast between the launcher and its icon."""
     ratio: float = visitor.launcher().evaluate(
         """(button) => {
           const luminance = (colour) => {
@@ -125,7 +125,7 @@ def test_a_narrow_screen(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     assert box["y"] + box["height"] <= PHONE["height"]
     assert page.evaluate(OVERFLOW) == width
 
-    # A click would fail if anything lay over it.
+    # A click fails if another element covers it.
     visitor.launcher().click()
     visitor.wait_until_connected()
 

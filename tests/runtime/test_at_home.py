@@ -1,4 +1,4 @@
-"""The avatar as a part of the page: colours, keys, printing, and what scripts can ask of it."""
+"""Test the avatar as a part of the page: colours, keyboard, printing, and the script interface."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ PALETTE = [
     {"scheme": "default", "primary": "teal", "toggle": {"icon": "material/eye", "name": "Dark"}},
     {"scheme": "slate", "primary": "red", "toggle": {"icon": "material/eye", "name": "Light"}},
 ]
-# Of the sandbox's button, or of our own in its place.
+# The style of the sandbox's button, or of our launcher.
 FACE = """() => {
   const host = document.querySelector("sentifyd-bot, [data-sentifyd-launcher]");
   return getComputedStyle((host.shadowRoot ?? host).lastElementChild).backgroundColor;
@@ -53,7 +53,7 @@ def test_colours_follow_materials_switch(
 
 
 def test_colours_follow_the_color_mode_of_mkdocs(stage: Stage, visitor: Visitor) -> None:
-    # Its switch fails without the style sheets of highlight.js, which come from elsewhere.
+    # Its palette switch fails without the style sheets of highlight.js from a CDN.
     theme = {"name": "mkdocs", "color_mode": "auto", "user_color_mode_toggle": True}
     visitor.page.route("https://**", lambda route: route.abort())
     visitor.page.emulate_media(color_scheme="light")
@@ -95,7 +95,7 @@ def test_without_the_option_the_component_keeps_its_colours(stage: Stage, visito
     assert visitor.page.evaluate(FACE) == "rgb(0, 191, 219)"
 
 
-# What nobody can look into; `typed` is for the test alone.
+# A closed shadow root; `typed` is only for the test.
 CLOSED = """
 customElements.define("sentifyd-bot", class extends HTMLElement {
   connectedCallback() {
@@ -200,7 +200,7 @@ def test_escape_still_closes_the_avatar(stage: Stage, visitor: Visitor) -> None:
 )
 @pytest.mark.parametrize("load", ["eager", "interaction"])
 def test_printing_hides_the_avatar(stage: Stage, visitor: Visitor, theme: Theme, load: str) -> None:
-    # The sandbox's component hides itself when it is printed; this one does not.
+    # The sandbox's component hides itself in print; this element does not.
     _load_closed(stage, visitor)
     visitor.open(stage.build({"load": load}, theme=theme))
     if load == "interaction":

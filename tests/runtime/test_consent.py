@@ -1,4 +1,4 @@
-"""Nothing third-party before a visitor agrees, and nothing of it left when they no longer do."""
+"""Test that nothing third-party loads before consent, and that nothing is left after withdrawal."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ FORM = {
     }
 }
 FORMS = pytest.mark.parametrize("theme", [INSTANT, MATERIAL], ids=["instant", "material"])
-TELL = "agreed => document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: agreed}))"
+DISPATCH_CONSENT = (
+    "agreed => document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: agreed}))"
+)
 STORED = "() => Object.keys(sessionStorage).filter((key) => /^[a-z]+[A-Z]\\w*_/.test(key)).sort()"
 
 
@@ -30,17 +32,17 @@ def _with_form(stage: Stage, theme: Theme, **options: object) -> str:
 
 
 def _choose(visitor: Visitor) -> None:
-    """In the form: tick the avatar's cookie, or take its tick away, and accept."""
+    """Tick or untick the avatar's cookie in the form, and accept."""
     page = visitor.page
     page.locator("label", has_text="Manage settings").click()
     page.locator("form[name=consent] label", has_text="Sentifyd").click()
-    # Material loads the page again.
+    # Material then reloads the page.
     with page.expect_event("domcontentloaded"):
         page.get_by_role("button", name="Accept").click()
 
 
 def _change(visitor: Visitor, url: str) -> None:
-    """What Material documents for a link that lets visitors change their mind."""
+    """Open the form with the link that Material documents for changing consent."""
     visitor.page.goto(f"{url}#__consent")
     _choose(visitor)
 
@@ -128,7 +130,7 @@ def test_withdrawing_in_another_tab(stage: Stage, visitor: Visitor) -> None:
 
 @pytest.fixture
 def keeping(browser: Browser, stage: Stage) -> Iterator[Visitor]:
-    """A visitor whose browser keeps pages for the way back, which Playwright's does not."""
+    """A visitor with a back/forward cache, which Playwright switches off by default."""
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = next(filter(None, map(shutil.which, names)))
     with browser.browser_type.launch(
@@ -180,7 +182,7 @@ def test_open_before_consent_is_remembered(stage: Stage, visitor: Visitor) -> No
     visitor.page.evaluate("sentifydDocs.open()")
     assert visitor.origins() == {stage.origin}
 
-    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.wait_until_connected()
 
     visitor.page.get_by_role("region", name="Sandbox avatar").wait_for()
@@ -190,23 +192,23 @@ def test_open_before_consent_is_remembered(stage: Stage, visitor: Visitor) -> No
 def test_other_themes_tell_it_in_an_event(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     visitor.open(stage.build(CONSENT, theme=theme))
     visitor.wait_for_event("consent-wanted")
-    visitor.page.evaluate(TELL, {"sentifyd": False})
-    visitor.page.evaluate(TELL, {"analytics": True})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": False})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"analytics": True})
     assert visitor.origins() == {stage.origin}
 
-    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.wait_until_connected()
     assert "authData_avtr_1" in visitor.page.evaluate(STORED)
 
-    visitor.page.evaluate(TELL, {"sentifyd": False})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": False})
     _assert_gone(visitor)
-    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.wait_until_connected()
     assert visitor.loader_requests() == 1
 
 
 def _cookies(visitor: Visitor) -> dict[str, bool]:
-    """Which cookies the form lists, and whether they are ticked."""
+    """Return the cookies in the form, and whether they are ticked."""
     soup = BeautifulSoup(visitor.page.content(), "html5lib")
     inputs = soup.select("form[name=consent] input[type=checkbox]")
     return {str(box["name"]): box.has_attr("checked") for box in inputs if box.has_attr("name")}
@@ -234,16 +236,16 @@ def test_a_form_in_which_its_author_describes_the_avatar(stage: Stage, visitor: 
 def test_a_site_without_a_form_says_what_to_do(stage: Stage) -> None:
     url = stage.build(CONSENT, theme=MKDOCS)
 
-    said = stage.said[url]
-    assert "a script dispatches the event sentifyd:consent with {sentifyd: true}" in said
+    output = stage.outputs[url]
+    assert "a script dispatches the event sentifyd:consent with {sentifyd: true}" in output
 
 
-def test_the_author_is_told_of_a_list_that_is_folded_away(stage: Stage) -> None:
-    said = stage.said[stage.build(CONSENT, theme=MATERIAL, extra=FORM)]
-    assert "set extra.consent.actions to [accept, reject]" in said
+def test_the_author_is_reported_of_a_list_that_is_folded_away(stage: Stage) -> None:
+    output = stage.outputs[stage.build(CONSENT, theme=MATERIAL, extra=FORM)]
+    assert "set extra.consent.actions to [accept, reject]" in output
 
     extra = {"consent": {**FORM["consent"], "actions": ["accept", "reject"]}}
-    assert "consent:" not in stage.said[stage.build(CONSENT, theme=MATERIAL, extra=extra)]
+    assert "consent:" not in stage.outputs[stage.build(CONSENT, theme=MATERIAL, extra=extra)]
 
 
 def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visitor) -> None:
@@ -252,18 +254,18 @@ def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visit
     page.route(stage.loader, lambda route: held.append(route))
     visitor.open(stage.build({**CONSENT, "load": "interaction"}, theme=MKDOCS))
     visitor.wait_for_event("consent-wanted")
-    page.evaluate(TELL, {"sentifyd": True})
+    page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.launcher().click()
     visitor.launcher_says().get_by_text("Loading").wait_for()
 
-    page.evaluate(TELL, {"sentifyd": False})
+    page.evaluate(DISPATCH_CONSENT, {"sentifyd": False})
     assert not visitor.launcher().is_visible()
     assert not visitor.launcher_says().is_visible()
     held[0].continue_()
     visitor.wait_for_event("loaded")
     assert visitor.element().count() == 0
 
-    page.evaluate(TELL, {"sentifyd": True})
+    page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.wait_until_connected()
     page.get_by_role("region", name="Sandbox avatar").wait_for()
 
@@ -271,16 +273,16 @@ def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visit
 def test_what_is_said_of_others_changes_nothing(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(CONSENT, theme=MKDOCS))
     visitor.wait_for_event("consent-wanted")
-    said: list[dict[str, bool] | None] = [{"analytics": True}, None]
-    for detail in said:
-        visitor.page.evaluate(TELL, detail)
+    output: list[dict[str, bool] | None] = [{"analytics": True}, None]
+    for detail in output:
+        visitor.page.evaluate(DISPATCH_CONSENT, detail)
     assert visitor.element().count() == 0
-    visitor.page.evaluate(TELL, {"sentifyd": True})
+    visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.wait_until_connected()
     visitor.mark()
 
-    for detail in said:
-        visitor.page.evaluate(TELL, detail)
+    for detail in output:
+        visitor.page.evaluate(DISPATCH_CONSENT, detail)
 
     assert visitor.is_same()
     assert visitor.connects() == 1

@@ -1,4 +1,4 @@
-"""One avatar for a whole visit, while pages are exchanged without being loaded."""
+"""Test that instant navigation keeps one avatar for a whole visit."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, T
 BASE = {"avatar_id": "avtr_1"}
 LANGUAGES = {"Branded": "fr", "German": "de"}
 ROUND = ["Plain", "Off", "Deep", "Branded", "Home", "German", "Off", "Branded", "Plain", "Home"]
-STANDS = "() => document.querySelector('sentifyd-bot').parentElement.localName"
+PARENT = "() => document.querySelector('sentifyd-bot').parentElement.localName"
 
 
 def _heap(visitor: Visitor) -> dict[str, float]:
-    """Listeners and nodes that are left after all garbage has been collected."""
+    """Return the numbers of listeners and nodes after a garbage collection."""
     session = visitor.page.context.new_cdp_session(visitor.page)
     session.send("HeapProfiler.collectGarbage")
     session.send("Performance.enable")
@@ -25,7 +25,7 @@ def _heap(visitor: Visitor) -> dict[str, float]:
 
 
 def _elements_alive(visitor: Visitor) -> int:
-    """How many avatars are in memory, attached to the page or not."""
+    """Return the number of avatars in memory, attached to the page or not."""
     session = visitor.page.context.new_cdp_session(visitor.page)
     session.send("HeapProfiler.collectGarbage")
     kind = "customElements.get('sentifyd-bot').prototype"
@@ -42,7 +42,7 @@ def _elements_alive(visitor: Visitor) -> int:
 
 
 def _growth(visitor: Visitor) -> dict[str, float]:
-    """What twenty navigations leave in memory, after ten that fill caches."""
+    """Return the growth of memory in twenty navigations, after ten that fill caches."""
     for title in ROUND:
         visitor.follow(title)
     before = _heap(visitor)
@@ -86,7 +86,7 @@ def test_navigations_leave_no_more_in_memory_than_the_theme_does(
     grown = _growth(visitor)
 
     for name, count in grown.items():
-        # Ten nodes in twenty navigations are no leak, but the theme's own ups and downs.
+        # The theme itself varies by about ten nodes in twenty navigations, which is not a leak.
         assert count <= max(without[name], 0) + 10, (name, grown, without)
 
 
@@ -185,7 +185,7 @@ def test_the_avatar_is_where_an_author_wants_it(stage: Stage, visitor: Visitor) 
     visitor.wait_until_connected()
 
     assert visitor.attributes().keys() == {"avatar_id", "token_endpoint"}
-    assert visitor.page.evaluate(STANDS) == "body"
+    assert visitor.page.evaluate(PARENT) == "body"
     visitor.log().get_by_text("You wrote: “Hello”").wait_for()
     assert (visitor.connects(), visitor.loader_requests()) == (3, 1)
     assert visitor.moves() == 0
@@ -203,7 +203,7 @@ def test_a_visit_that_begins_where_an_author_placed_it(stage: Stage, visitor: Vi
     visitor.wait_until_connected()
 
     assert visitor.element().is_visible()
-    assert visitor.page.evaluate(STANDS) != "body"
+    assert visitor.page.evaluate(PARENT) != "body"
 
 
 def test_another_avatar_takes_the_place_of_the_first_once(stage: Stage, visitor: Visitor) -> None:
@@ -252,7 +252,7 @@ def test_without_instant_navigation_static_tags_do_it(
     assert visitor.element().count() == 0
     assert visitor.page.evaluate("window.sentifydDocs") is None
     scripts = {r.url.rpartition("/")[2] for r in visitor.requests if "/assets/sentifyd/" in r.url}
-    # MkDocs' own theme takes single keys, which are kept from it.
+    # MkDocs' own theme has single-key shortcuts, which must not see these keys.
     assert {name for name in scripts if name.endswith(".js")} == (
         {"keyboard.js"} if theme == MKDOCS else set()
     )
@@ -266,7 +266,7 @@ def test_a_site_that_wants_no_avatar_anywhere_gets_no_file(stage: Stage, visitor
 
 
 def test_instant_navigation_keeps_the_document(stage: Stage, visitor: Visitor) -> None:
-    """The tests above are worth nothing on a site whose pages are loaded one by one."""
+    """The tests above only make sense on a site that really has instant navigation."""
     visitor.open(stage.build(theme=INSTANT))
     visitor.page.evaluate("window.kept = true")
 
@@ -307,7 +307,7 @@ def test_a_loader_that_fails_late_leaves_the_other_component_alone(
     held[0].abort()
     page.wait_for_function("window.hasFailed")
 
-    assert visitor.errors_told() == []
+    assert visitor.reported_errors() == []
     assert visitor.element("sentifyd-realtime").is_visible()
     assert not visitor.launcher().is_visible()
 
@@ -331,7 +331,7 @@ def test_a_preview_of_a_page_does_not_get_the_avatar(stage: Stage, visitor: Visi
     visitor.wait_until_connected()
 
     assert page.locator("[data-sentifyd-place]").count() == 1
-    assert page.evaluate(STANDS) == "body"
+    assert page.evaluate(PARENT) == "body"
 
 
 def test_a_page_that_shows_the_avatar_otherwise(stage: Stage, visitor: Visitor) -> None:

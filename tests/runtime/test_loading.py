@@ -1,4 +1,4 @@
-"""When the third party is asked for anything, and what a visitor sees until then."""
+"""Test when third-party requests happen, and what a visitor sees before."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ IDLE = {"load": "idle"}
 ASKED = {"load": "interaction"}
 # The sandbox's own name for its panel.
 OPEN = "Sandbox avatar"
-# What moves within an avatar that opens is its own matter.
+# Shifts inside of the avatar are excluded, because the component causes them.
 SHIFTS = """
 window.shift = 0;
 const isPage = ({ node }) => node?.getRootNode() === document && node.localName !== "sentifyd-bot";
@@ -38,12 +38,12 @@ def _use(visitor: Visitor) -> None:
 def test_idle_waits_for_the_page(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     page = visitor.page
     late: list[Route] = []
-    # As long as an image is on its way, the page is not loaded.
+    # The page has not finished loading while an image is pending.
     page.route("**/late.svg", lambda route: late.append(route))
     image = {"index.md": "# Home\n\n![late](late.svg)\n", "late.svg": "<svg/>"}
     page.goto(stage.build(IDLE, theme=theme, files=image), wait_until="domcontentloaded")
     page.wait_for_function("!!window.sentifydDocs")
-    # The browser has been idle twice by then.
+    # By then, the browser has been idle twice.
     page.evaluate("() => new Promise((r) => requestIdleCallback(() => requestIdleCallback(r)))")
     assert visitor.origins() == {stage.origin}
 
@@ -82,7 +82,7 @@ def test_interaction_asks_nobody_until_the_launcher_is_used(
         page.keyboard.press(use)
     visitor.wait_until_connected()
 
-    # Open at once, not only there to be opened, and where the keyboard was.
+    # The avatar is already open, and it has the focus that the launcher had.
     page.get_by_role("region", name=OPEN).wait_for()
     assert page.evaluate("document.activeElement.localName") == "sentifyd-bot"
     assert not launcher.is_visible()
@@ -144,7 +144,7 @@ def test_forced_colours_keep_the_launchers_edge(stage: Stage, visitor: Visitor) 
 
 
 def test_the_launcher_never_moves(stage: Stage, visitor: Visitor) -> None:
-    """Neither for those who asked for less motion nor for anybody else."""
+    """Nothing moves, with and without the preference for reduced motion."""
     visitor.open(stage.build(ASKED))
     visitor.launcher().hover()
 
@@ -158,7 +158,7 @@ def test_neither_launcher_nor_avatar_shifts_the_page(
     stage: Stage, visitor: Visitor, theme: Theme
 ) -> None:
     visitor.page.add_init_script(SHIFTS)
-    # Read the Docs' fonts shift its text whenever they arrive.
+    # The fonts of Read the Docs shift its text when they load.
     visitor.page.route("**/*.woff*", lambda route: route.abort())
     visitor.open(stage.build(theme=theme, with_avatar=False))
     without = visitor.page.evaluate("shift")
@@ -167,11 +167,11 @@ def test_neither_launcher_nor_avatar_shifts_the_page(
     visitor.page.evaluate("sentifydDocs.open()")
     visitor.wait_until_connected()
 
-    # By less than that, themes differ from themselves.
+    # Even two loads of the same page can differ by that much.
     assert visitor.page.evaluate("shift") <= without + 0.001
 
 
-# Whether a frame was drawn in which the launcher stood in the text.
+# Whether a frame showed the launcher inside of the text.
 FRAMES = """
 window.misplaced = 0;
 requestAnimationFrame(function look() {
@@ -183,7 +183,7 @@ requestAnimationFrame(function look() {
 
 
 def test_the_launcher_stays_dressed_while_pages_change(stage: Stage, visitor: Visitor) -> None:
-    """Pages of other folders name the runtime's files otherwise."""
+    """Pages in other folders have other relative URLs for the runtime's files."""
     visitor.page.add_init_script(FRAMES)
     visitor.open(stage.build(ASKED))
     visitor.launcher().wait_for()
@@ -258,8 +258,9 @@ def test_a_loader_that_fails_and_comes_back(stage: Stage, visitor: Visitor, them
     visitor.launcher().click()
     visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
 
-    assert _ours(visitor) == [f"error: sentifyd: {stage.late_loader} brings no <sentifyd-bot>"]
-    assert visitor.errors_told() == ["loader"]
+    message = f"{stage.late_loader} does not define <sentifyd-bot>"
+    assert _ours(visitor) == [f"error: sentifyd: {message}"]
+    assert visitor.reported_errors() == ["loader"]
     assert visitor.page.evaluate("document.documentElement.dataset.sentifyd") == "error"
     assert visitor.page.get_by_role("heading", name="Home", level=1).is_visible()
     assert visitor.launcher().get_attribute("aria-expanded") == "false"
@@ -318,7 +319,7 @@ def test_an_endpoint_that_fails(stage: Stage, visitor: Visitor, theme: Theme, ki
     visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
 
     assert _ours(visitor) == [f"error: sentifyd: {endpoint} answers {answer}"]
-    assert visitor.errors_told() == ["endpoint"]
+    assert visitor.reported_errors() == ["endpoint"]
     assert visitor.element().count() == 0
     assert visitor.launcher().is_visible()
     assert visitor.page.get_by_role("heading", name="Home", level=1).is_visible()
@@ -354,7 +355,7 @@ def test_without_a_launcher_the_page_stays_whole(
 
 
 WITH_FOCUS = "document.activeElement.localName"
-# The runtime hears of it in the same task, and before a list that was asked for later.
+# The runtime's observer is called in the same task, before this one, which was created later.
 RECORDED = """(start) => new Promise((resolve) => {
   new PerformanceObserver((list) => {
     if (list.getEntries().some(({ name }) => name.startsWith(start))) resolve(true);
@@ -396,7 +397,7 @@ def test_a_refresh_that_fails_is_left_to_the_component(stage: Stage, visitor: Vi
     page.wait_for_selector('sentifyd-bot[data-state="error"]')
     page.wait_for_function(RECORDED, arg=f"{stage.endpoint}?refreshToken=")
 
-    assert visitor.errors_told() == []
+    assert visitor.reported_errors() == []
     assert visitor.element().is_visible()
     assert not visitor.launcher().is_visible()
 
@@ -414,7 +415,7 @@ def test_another_address_that_fails_is_none_of_ours(stage: Stage, visitor: Visit
     )
     page.wait_for_function(RECORDED, arg=f"{stage.endpoint}/other")
 
-    assert visitor.errors_told() == []
+    assert visitor.reported_errors() == []
     assert visitor.element().is_visible()
     held[0].continue_()
     visitor.wait_until_connected()
@@ -430,11 +431,11 @@ def test_a_loader_that_brings_nothing(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(ASKED))
     visitor.launcher().click()
     page.wait_for_function("window.isEmpty")
-    assert visitor.errors_told() == []
+    assert visitor.reported_errors() == []
 
     page.clock.fast_forward(5_000)
     visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
-    assert visitor.errors_told() == ["loader"]
+    assert visitor.reported_errors() == ["loader"]
 
     page.unroute_all()
     visitor.launcher().click()
@@ -454,7 +455,7 @@ def test_a_part_that_cannot_be_fetched(
 
     visitor.wait_for_event("error")
 
-    assert visitor.errors_told() == ["runtime"]
+    assert visitor.reported_errors() == ["runtime"]
     assert len(_ours(visitor)) == 1
     visitor.follow("Plain")
     assert visitor.page.get_by_role("heading", name="Plain", level=1).is_visible()

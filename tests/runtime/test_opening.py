@@ -1,4 +1,4 @@
-"""Opening and closing: the realtime component, as the sandbox models it, and unknown versions."""
+"""Test opening and closing, with the sandbox's realtime component and with unknown versions."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EMBEDDED = "---\nsentifyd: {display: embedded}\n---\n# Plain\n\n[To Home](index.
 LINKS = "[To Plain](plain.md) [To Off](off.md)"
 OWN = f"# Own\n\n{LINKS}\n\nBefore.\n\n<{ELEMENT}></{ELEMENT}>\n\nAfter.\n"
 CONSENT = "agreed => document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: agreed}))"
-# Notes it when the launcher is gone while the avatar is not open.
+# Records moments in which neither the launcher nor the open avatar is visible.
 GAPS = """
 window.gaps = 0;
 new MutationObserver(() => {
@@ -42,7 +42,7 @@ for (let size = 4_000_000; size; size = Math.floor(size / 2)) {
 
 
 class Realtime(Visitor):
-    """A visitor of sites with the realtime component."""
+    """A visitor of a site with the realtime component."""
 
     def __init__(self, page: Page, stage: Stage) -> None:
         super().__init__(page, stage.loaders)
@@ -78,7 +78,7 @@ class Realtime(Visitor):
         self.page.evaluate(f"window.kept = document.querySelector('{ELEMENT}')")
 
     def assert_undisturbed(self) -> None:
-        """One element since the beginning, connected once and still so."""
+        """Whether the element is still the same, and was connected only once."""
         assert self.page.evaluate(f"kept === document.querySelector('{ELEMENT}')")
         assert self.page.get_attribute(ELEMENT, "data-state") == "connected"
         assert (self.connects(), self.token_requests()) == (1, 1)
@@ -99,7 +99,7 @@ def test_scripts_open_and_close_it(realtime: Realtime, load: str) -> None:
     assert not realtime.panel().is_visible()
     assert realtime.stored(STATE) is None
 
-    # What they ask for is there when the call returns.
+    # The requested state is reached when the call returns.
     calls = [("close", False), ("open", True), ("open", True), ("toggle", False), ("toggle", True)]
     for name, is_open in [*calls, ("close", False)]:
         realtime.ask(name)
@@ -187,7 +187,7 @@ def test_the_launcher_goes_when_the_avatar_is_wanted_no_more(realtime: Realtime)
     realtime.wait_until_connected()
 
     assert not realtime.panel().is_visible()
-    assert realtime.errors_told() == []
+    assert realtime.reported_errors() == []
 
 
 def test_an_avatar_that_cannot_be_seen_leaves_the_launcher(realtime: Realtime) -> None:
@@ -202,7 +202,7 @@ def test_an_avatar_that_cannot_be_seen_leaves_the_launcher(realtime: Realtime) -
     page.clock.run_for(6_000)
     realtime.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
 
-    assert realtime.errors_told() == ["open"]
+    assert realtime.reported_errors() == ["open"]
     assert realtime.element(ELEMENT).count() == 0
 
 
@@ -245,7 +245,7 @@ def test_fifty_navigations_keep_its_connection(realtime: Realtime) -> None:
 
     for title in ROUND * 5:
         realtime.follow(title)
-        # The attribute alone hides nothing.
+        # The attribute `hidden` alone does not hide the element.
         assert realtime.element(ELEMENT).is_visible() is (title != "Off")
 
     assert realtime.panel().is_visible()
@@ -275,13 +275,13 @@ def test_each_place_has_an_element_that_connects_by_itself(realtime: Realtime) -
     box = page.get_by_role("textbox", name="Message to the avatar")
     box.fill("Hello")
     box.press("Enter")
-    said = page.get_by_role("log", name="Conversation").get_by_text("You wrote: “Hello”")
-    said.wait_for()
+    output = page.get_by_role("log", name="Conversation").get_by_text("You wrote: “Hello”")
+    output.wait_for()
 
     for title, is_in_text in (("Own", 1), ("Plain", 0), ("Own", 1)):
         realtime.follow(title)
         realtime.wait_until_connected()
-        said.wait_for()
+        output.wait_for()
         assert page.get_by_role("button", name="Connect").count() == 0
         assert page.locator(ELEMENT).count() == 1
         assert page.locator(f".md-content {ELEMENT}").count() == is_in_text
@@ -350,7 +350,7 @@ def test_a_storage_that_another_script_changed(realtime: Realtime, found: str | 
     realtime.assert_undisturbed()
 
 
-# Elements that a loader might bring one day.
+# Elements that a future loader might define.
 UNKNOWN = """
 customElements.define("sentifyd-realtime", class extends HTMLElement {
   connectedCallback() {

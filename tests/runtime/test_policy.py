@@ -1,4 +1,4 @@
-"""A site that forbids everything inline, and a page that keeps its names to itself."""
+"""Test the runtime under a strict Content-Security-Policy, and that it adds no global names."""
 
 from __future__ import annotations
 
@@ -17,14 +17,16 @@ MODES: dict[str, Theme] = {
     "interaction": {"load": "interaction", "shortcut": "ctrl+alt+a", **COLOURED},
     "consent": {"consent": "sentifyd", **COLOURED},
 }
-TELL = "document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: {sentifyd: true}}))"
+DISPATCH_CONSENT = (
+    "document.dispatchEvent(new CustomEvent('sentifyd:consent', {detail: {sentifyd: true}}))"
+)
 THEMES = pytest.mark.parametrize(
     "theme", [INSTANT, MATERIAL, MKDOCS], ids=["instant", "static", "mkdocs"]
 )
 
 
 def _strict(stage: Stage, url: str, hashed: str) -> str:
-    """Give a site a policy that allows inline what another one, without an avatar, has inline."""
+    """Give a site a policy that only allows the inline parts of the same site without an avatar."""
     site = stage.folder / "served"
     hashes = set()
     for file in (site / hashed.split("/")[-2]).rglob("*.html"):
@@ -48,8 +50,8 @@ def _strict(stage: Stage, url: str, hashed: str) -> str:
 
 
 def _violations(visitor: Visitor) -> set[str]:
-    """What the policy forbade, wherever the site stands."""
-    # The browser tells it some time later, but in order: whatever was before the last one is there.
+    """Return the policy's violations, independent of the site's URL."""
+    # The browser reports violations later but in order, so the last one comes after all others.
     visitor.page.wait_for_load_state()
     visitor.page.evaluate("void (new Image().src = 'http://last.invalid/')")
     visitor.page.wait_for_function("seen.violations.some(text => text.includes('last.invalid'))")
@@ -62,7 +64,7 @@ def _violations(visitor: Visitor) -> set[str]:
 def test_a_strict_policy_forbids_nothing_of_ours(
     stage: Stage, visitor: Visitor, theme: Theme, mode: str
 ) -> None:
-    # Themes write their site's address into inline scripts, so both are built alike.
+    # Themes write the site's URL into inline scripts, so both sites have the same one.
     plain = stage.build(theme=theme, with_avatar=False)
     visitor.open(_strict(stage, plain, plain))
     visitor.follow("Plain")
@@ -74,14 +76,14 @@ def test_a_strict_policy_forbids_nothing_of_ours(
         visitor.launcher().click()
     elif mode == "consent":
         visitor.wait_for_event("consent-wanted")
-        visitor.page.evaluate(TELL)
+        visitor.page.evaluate(DISPATCH_CONSENT)
     visitor.wait_until_connected()
     assert visitor.element().is_visible()
     assert _violations(visitor) <= theirs
     visitor.follow("Plain")
     if mode == "consent" and theme != INSTANT:
         visitor.wait_for_event("consent-wanted")
-        visitor.page.evaluate(TELL)
+        visitor.page.evaluate(DISPATCH_CONSENT)
     visitor.wait_until_connected() if mode != "interaction" else visitor.element().wait_for()
     assert _violations(visitor) <= theirs
 
@@ -91,7 +93,7 @@ def test_a_strict_policy_forbids_nothing_of_ours(
 
 
 def test_the_policy_is_in_force(stage: Stage, visitor: Visitor) -> None:
-    """The test above is worth nothing where everything is allowed."""
+    """The test above only makes sense if the policy forbids something."""
     plain = stage.build(theme=MKDOCS, with_avatar=False)
     visitor.open(_strict(stage, plain, plain))
 
@@ -117,7 +119,7 @@ def test_one_name_for_scripts_of_the_site(
         visitor.page.wait_for_function("!!window.sentifydDocs")
     now = set(visitor.page.evaluate(names))
 
-    # The loader's own, and what MkDocs' own theme sets when its search is ready.
+    # Names of the loader, and those that MkDocs' own theme sets when its search is ready.
     assert now - before - {"Sentifyd", "min_search_length"} == (
         set() if mode == "eager" and theme != INSTANT else {"sentifydDocs"}
     )

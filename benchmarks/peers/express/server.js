@@ -1,4 +1,4 @@
-// A token endpoint with Express, as the vendor's documentation describes one: a login a request.
+// A token endpoint with Express like the vendor's documentation: one login for each request.
 
 import express from "express";
 

@@ -1,4 +1,4 @@
-"""Jinja2 templates with autoescaping, as text that is right in every encoding of a page."""
+"""Render Jinja2 templates with autoescaping, as ASCII."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ def render(template: str, **values: object) -> str:
     """Render a template.
 
     Args:
-        template: name of the file in this folder.
-        values: what it names.
+        template: name of a file in this folder.
+        values: values of the template's variables.
 
     Returns:
-        ASCII; all else is in character references.
+        ASCII text, so that it is correct in any encoding of a page. Other characters are written as
+        character references.
     """
     text = _templates().get_template(template).render(values)
     return text.encode("ascii", "xmlcharrefreplace").decode("ascii")

@@ -1,4 +1,4 @@
-"""`mkdocs-sentifyd check`: every planted fault is found, and nothing else."""
+"""Test that `mkdocs-sentifyd check` finds every planted fault, and nothing else."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ OPTIONS = {"exclude": ["private/"], "brand": {"logo": "logo.svg", "terms_url": "
 
 
 class Found(NamedTuple):
-    """What a check said."""
+    """The output of a check."""
 
     status: int
     codes: set[tuple[str, str]]
@@ -68,7 +68,7 @@ Check = Callable[..., Found]
 
 @pytest.fixture
 def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
-    """Check the site that was built, and read the findings as a program would."""
+    """Check the built site, and read the findings from JSON."""
 
     def run(*arguments: str) -> Found:
         capsys.readouterr()
@@ -76,19 +76,19 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
         command = ["check", str(tmp_path / "site"), "--config-file", config, "--json", *arguments]
         status = main(command)
         output = "".join(capsys.readouterr())
-        # A service of the same test writes its log before it.
+        # A service in the same test may have written log lines before the JSON.
         report = json.loads(output[output.index("{\n") :])
         assert report["ok"] is (status == 0)
         for finding in report["findings"]:
             assert finding["what"]
-            assert finding["cure"]
+            assert finding["fix"]
         codes = {(finding["code"], finding["where"]) for finding in report["findings"]}
         return Found(status, codes, output)
 
     return run
 
 
-def test_a_site_of_the_plugin_has_nothing_to_mend(
+def test_a_site_of_the_plugin_has_no_problems(
     build: BuildSite, check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for theme in ("mkdocs", "readthedocs", "material"):
@@ -97,8 +97,8 @@ def test_a_site_of_the_plugin_has_nothing_to_mend(
 
     capsys.readouterr()
     assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 0
-    said = capsys.readouterr().out
-    assert said == "6 pages, 4 with an avatar: nothing to mend\n"
+    output = capsys.readouterr().out
+    assert output == "6 pages, 4 with an avatar: no problems\n"
 
 
 def edit(path: str, old: str, new: str) -> Callable[[Path], None]:
@@ -144,12 +144,12 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
         "unexpected-avatar",
         OFF,
     ),
-    "an attribute stands there twice": (
+    "an attribute is there twice": (
         edit(A, "<sentifyd-bot ", '<sentifyd-bot avatar_id="x" AVATAR_ID="y" '),
         "attribute-repeated",
         A,
     ),
-    "a credential stands there in both spellings": (
+    "a credential is there in both spellings": (
         edit(A, "<sentifyd-bot ", '<sentifyd-bot avatar-id="avtr_1234abcd" '),
         "attribute-repeated",
         A,
@@ -278,13 +278,15 @@ def test_a_planted_fault_is_found_where_the_runtime_makes_the_element(
     assert found.codes == {(code, A)}
 
 
-def test_files_of_the_runtime_that_are_not_there_are_told(build: BuildSite, check: Check) -> None:
+def test_files_of_the_runtime_that_are_not_there_are_reported(
+    build: BuildSite, check: Check
+) -> None:
     lose_files(build(PAGES, CONSENT).site)
 
     assert ("runtime-missing", A) in check().codes
 
 
-def test_a_site_with_instant_navigation_has_nothing_to_mend(build: BuildSite, check: Check) -> None:
+def test_a_site_with_instant_navigation_has_no_problems(build: BuildSite, check: Check) -> None:
     theme = {"name": "material", "features": ["navigation.instant"]}
     site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site
     assert check().codes == set()
@@ -334,7 +336,7 @@ def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Chec
     assert found.status == 0
 
 
-def test_tags_of_an_older_configuration_are_told(
+def test_tags_of_an_older_configuration_are_reported(
     build: BuildSite, check: Check, tmp_path: Path
 ) -> None:
     build(PAGES, OPTIONS)
@@ -347,7 +349,7 @@ def test_tags_of_an_older_configuration_are_told(
     assert ("attribute-differs", OFF) not in found.codes
 
 
-def test_a_loader_that_lost_its_hash_is_told(build: BuildSite, check: Check) -> None:
+def test_a_loader_that_lost_its_hash_is_reported(build: BuildSite, check: Check) -> None:
     loader = {"integrity": "sha256-" + "A" * 43 + "="}
     site = build({"index.md": "# Home\n"}, {"loader": loader}).site
     edit("index.html", f' integrity="{loader["integrity"]}"', "")(site)
@@ -355,7 +357,7 @@ def test_a_loader_that_lost_its_hash_is_told(build: BuildSite, check: Check) -> 
     assert check().codes == {("loader-differs", "index.html")}
 
 
-def test_a_site_without_any_avatar_is_told(build: BuildSite, check: Check) -> None:
+def test_a_site_without_any_avatar_is_reported(build: BuildSite, check: Check) -> None:
     site = build({"index.md": "# Home\n"}, {"include": [], "not_found_page": False}).site
 
     assert check().codes == {("no-avatar", str(site))}
@@ -395,11 +397,11 @@ def test_people_read_each_kind_of_finding_once(
         file.write_text(file.read_text().replace(LOADER, ""))
 
     assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 1
-    title, what, cure, _, summary = capsys.readouterr().out.splitlines()
+    title, what, fix, _, summary = capsys.readouterr().out.splitlines()
     assert title == "error  loader-missing"
     assert what.startswith("  404.html, p0/index.html, p1/index.html, p2/index.html, p3/")
-    assert what.endswith(" and 5 more: has no loader of an avatar")
-    assert cure.startswith("  -> build the site again")
+    assert what.endswith(" and 5 more: has no loader script")
+    assert fix.startswith("  -> build the site again")
     assert summary == "10 pages, 10 with an avatar: 10 errors, no warnings"
 
 
@@ -424,7 +426,7 @@ def test_pages_whose_source_is_not_known_are_only_doubted(build: BuildSite, chec
 
 
 def test_a_site_without_its_avatars_is_no_matter_of_doubt(check: Check, tmp_path: Path) -> None:
-    """Its sources are elsewhere; the folder that is there has none."""
+    """The sources are in another folder, and the configured one is empty."""
     (tmp_path / "site").mkdir()
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "notes.md").write_text("# Notes\n")
@@ -501,7 +503,7 @@ def test_a_key_is_found_in_every_way_of_writing_it(build: BuildSite, check: Chec
 def endpoint(
     answer: Callable[[Request], Response], preflight: Callable[[Request], Response] | None = None
 ) -> Iterator[str]:
-    """A token endpoint of somebody else's making."""
+    """A token endpoint that is not this project's service."""
 
     def route(request: Request) -> Response:
         if request.method == "OPTIONS":
@@ -531,7 +533,7 @@ def answer(
     refresh: object = None,
     headers: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Callable[[Request], Response]:
-    """Answer the site's origin as asked, and refuse all others."""
+    """Give the site's origin the requested answer, and refuse all others."""
     sent = {name: value for name, value in {**HEADERS, **headers}.items() if value is not None}
 
     def respond(request: Request) -> Response:
@@ -547,13 +549,13 @@ def answer(
 
 
 def any_origin(request: Request) -> Response:
-    """What a careless sample does."""
+    """Answer like a careless sample: allow every origin."""
     origin = request.headers.get("Origin", "*")
     return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": origin})
 
 
 def opaque_origin(request: Request) -> Response:
-    """What a sandboxed frame of any site can send."""
+    """The opaque origin `null`, which a sandboxed frame of any site sends."""
     if request.headers.get("Origin") == "null":
         return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": "null"})
     return answer()(request)
@@ -682,7 +684,7 @@ def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_
         *("endpoint-preflight", "endpoint-cors", "endpoint-status"),
     }
     assert ("endpoint-status", f"{url}/") in slash.codes
-    assert "is /request_tokens, without a slash at its end" in slash.output
+    assert "answers on /request_tokens, without a trailing slash" in slash.output
 
 
 def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> None:
@@ -770,18 +772,18 @@ def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"),
+    ("arguments", "expected"),
     [
         (["--endpoint", "tokens"], "--endpoint must be an absolute URL"),
-        (["--endpoint"], "name it with --origin"),
-        (["--endpoint", "--origin", "docs.example.com"], "name it with --origin"),
-        (["--endpoint", "--origin", "https://["], "name it with --origin"),
+        (["--endpoint"], "give it with --origin"),
+        (["--endpoint", "--origin", "docs.example.com"], "give it with --origin"),
+        (["--endpoint", "--origin", "https://["], "give it with --origin"),
         (["--key-file", "nowhere"], "nowhere cannot be read"),
-        (["--config-file", "nowhere.yml"], "nowhere.yml is not there"),
+        (["--config-file", "nowhere.yml"], "nowhere.yml does not exist"),
     ],
 )
-def test_what_cannot_be_checked_is_told_in_one_line(
-    build: BuildSite, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+def test_what_cannot_be_checked_is_reported_in_one_line(
+    build: BuildSite, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
     site = build({"index.md": "# Home\n"}).site
     config = ["--config-file", str(site.parent / "mkdocs.yml")]
@@ -789,7 +791,7 @@ def test_what_cannot_be_checked_is_told_in_one_line(
 
     assert main(["check", str(site), *config, *arguments]) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert expected in line
 
 
 @pytest.mark.parametrize("package", ["bs4", "requests", "rich.console"])

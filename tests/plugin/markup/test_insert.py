@@ -1,4 +1,4 @@
-"""The text surgery: what counts as a tag, and that nothing else of a page changes."""
+"""Test inserting tags: what counts as a tag, and that nothing else of a page changes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mkdocs_sentifyd.markup.fast_path import end_of_head, may_have_avatar
-from mkdocs_sentifyd.markup.insert import _outline, _quick_places, inject
+from mkdocs_sentifyd.markup.insert import _fast_offsets, _outline, inject
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, tags
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.tags.embed import Embed, Loader
@@ -68,7 +68,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
     at_body = len(html) - len("</body></html>")
     wanted = html[:at_head] + EMBED.loader_tag + html[at_head:at_body] + ELEMENT + html[at_body:]
     assert result.html == wanted
-    assert result.advice == ()
+    assert result.warnings == ()
     assert inject(wanted, EMBED) == result
 
 
@@ -97,7 +97,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
         ("<head></head><body>1 < 2 </3 <? </body>",
          "<head>{L}</head><body>1 < 2 </3 <? </body>{E}"),
         ("<head></head><body>x </</body></html>", "<head>{L}</head><body>x </</body>{E}</html>"),
-        # Something is never closed, so that a browser shows nothing of what comes after it.
+        # Something is never closed, so browsers do not show the rest of the page.
         ("<head></head><body>x<!-- </body></html>",
          "<head>{L}</head><body>x{E}<!-- </body></html>"),
         ("<head></head><body>x<script></body>", "<head>{L}</head><body>x<script>{E}</body>"),
@@ -136,7 +136,7 @@ def test_an_authors_element_is_completed(placed: str, completed: str) -> None:
     result = inject(page(body=f"<p>{placed}</p>"), EMBED)
 
     assert result.html == page(EMBED.loader_tag, f"<p>{completed}</p>")
-    assert result.advice == ()
+    assert result.warnings == ()
     assert inject(result.html, EMBED) == result
 
 
@@ -182,18 +182,18 @@ def test_other_scripts_are_no_loaders(src: str) -> None:
     assert EMBED.loader_tag in inject(page(head=f'<script src="{src}"></script>'), EMBED).html
 
 
-def test_a_key_on_an_authors_element_is_told_without_repeating_it() -> None:
+def test_a_key_on_an_authors_element_is_reported_without_repeating_it() -> None:
     for attribute in ('api-key="canary-1"', 'avatar_id="sk-canary-12345"'):
-        (advice,) = inject(page(body=f"<sentifyd-bot {attribute}></sentifyd-bot>"), EMBED).advice
-        assert "looks like the API key" in advice
-        assert "canary" not in advice
+        (warning,) = inject(page(body=f"<sentifyd-bot {attribute}></sentifyd-bot>"), EMBED).warnings
+        assert "looks like the API key" in warning
+        assert "canary" not in warning
 
 
 def test_two_elements_are_counted_and_the_first_is_completed() -> None:
     result = inject(page(body="<sentifyd-bot></sentifyd-bot>" * 2), EMBED)
 
-    (advice,) = result.advice
-    assert advice.startswith("has 2 <sentifyd-bot>, and only the first")
+    (warning,) = result.warnings
+    assert warning.startswith("has 2 <sentifyd-bot>, and only the first")
     assert result.html.count('avatar_id="A"') == 1
 
 
@@ -286,11 +286,11 @@ HEADS = st.lists(
 @given(HEADS, FRAGMENTS, st.sampled_from(["<html>", "<HTML lang='de'>", "", "<html lang=de >\n"]))
 def test_the_short_cut_finds_the_same_places(head: str, body: str, html_tag: str) -> None:
     html = page(head=head, body=body).replace("<html>", html_tag, 1)
-    quick = _quick_places(html, EMBED)
+    quick = _fast_offsets(html, EMBED)
     outline = _outline(html, EMBED)
 
     assert quick in (None, (outline.head_end, outline.body_end))
-    assert quick is None or not (outline.has_loader or outline.elements or outline.others)
+    assert quick is None or not (outline.has_loader or outline.elements or outline.other_elements)
 
 
 SCRIPTS = [
@@ -298,7 +298,7 @@ SCRIPTS = [
     "<script src=https://l&#46;example/main.js>",
     "<ScRiPt\nSRC='//L.example/main.js'\tdefer>",
     "<script src=https://l.example/main.js",
-    # Each of many would reach to the same end: such a page is read from its beginning, once.
+    # Matching each of many such tags would take quadratic time, so the page is tokenized once.
     "<script <script <script src=other.js>",
 ]
 
@@ -311,7 +311,7 @@ def test_the_short_cut_misses_no_avatar(tag: str) -> None:
 
 
 def test_the_short_cut_is_taken_on_pages_of_themes() -> None:
-    """Whatever it does not understand costs several times as much."""
+    """The fast path must handle typical pages, because tokenizing is several times slower."""
     head = (
         '\n<meta charset="utf-8"> <link rel=icon href="../a.png"/><title>A > B</title>\n'
         "<style>:root{--a:1}</style><script>__md = (a, b) => a < b && `c`;</script>"
@@ -319,12 +319,12 @@ def test_the_short_cut_is_taken_on_pages_of_themes() -> None:
     html = page(head=head, body="<h1>Text</h1>")
 
     assert end_of_head(html) == html.index("</head>")
-    assert _quick_places(html, EMBED) == (html.index("</head>"), html.index("</body>"))
+    assert _fast_offsets(html, EMBED) == (html.index("</head>"), html.index("</body>"))
 
 
 @given(FRAGMENTS)
 def test_the_scanner_sees_the_elements_that_a_browser_sees(body: str) -> None:
-    """html5lib follows the standard's parser; SVG has rules of its own, so it is left out."""
+    """html5lib implements the standard's parser; SVG has its own rules and is excluded."""
     if "svg" in body:
         return
     html = page(body=body)

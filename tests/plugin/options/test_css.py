@@ -1,4 +1,4 @@
-"""Colours and gradients: what Chromium takes is accepted, and nothing leaves its place."""
+"""Test that values which Chromium supports are accepted, and that none leaves the attribute."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ NO_GRADIENTS = [
     *("linear-gradient(red 1foo, blue)", "blur(red, blue)"),
     *("linear-gradient(red, linear-gradient(red, blue))", "linear-gradient(red : blue)"),
 ]
-# Whatever comes after one of these in a style attribute would be lost, or something else.
+# In a style attribute, each of these would hide or change what follows.
 BREAKING_OUT = [
     *("red; --y: url(//a.example)", "var(--x", "red /*", "red}", "red \\", 'red"', "red'", "red)"),
     *("rgb(1 2 3", "linear-gradient(red, blue", "<b>", "@import", "red!important", "[x]", "{}"),
@@ -99,14 +99,14 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture(scope="module")
 def supports(page: Page) -> Supports:
-    """Which values Chromium takes for a property."""
+    """Return the values that Chromium supports for a property."""
     return lambda name, values: page.evaluate(
         "([name, values]) => values.filter(value => CSS.supports(name, value))", [name, values]
     )
 
 
 def test_colours_of_the_browser_are_accepted(supports: Supports) -> None:
-    # An older Chromium does not take all of them.
+    # An older Chromium does not support all of them.
     assert {"red"} <= set(supports("color", COLOURS + NO_COLOURS)) <= set(COLOURS)
     assert [value for value in COLOURS + NO_COLOURS if accepts(Colour(), value)] == COLOURS
 
@@ -126,7 +126,7 @@ def test_nothing_leaves_its_place(value: object) -> None:
 
 @st.composite
 def changed(draw: st.DrawFn) -> str:
-    """A good value in which fragments stand, each in place of up to five characters."""
+    """Replace parts of a valid value, of up to five characters each, by fragments."""
     text = draw(st.sampled_from(COLOURS + GRADIENTS))
     for fragment in draw(
         st.lists(st.sampled_from(FRAGMENTS) | st.text(max_size=2), min_size=1, max_size=3)
@@ -136,7 +136,7 @@ def changed(draw: st.DrawFn) -> str:
     return text
 
 
-# The browser takes part in it, so an example has no deadline.
+# There is no deadline per example, because the browser may be slow.
 @settings(deadline=None, max_examples=300)
 @given(value=changed())
 def test_what_is_accepted_leaves_the_next_declaration_alone(page: Page, value: str) -> None:
@@ -150,6 +150,6 @@ def test_what_is_accepted_leaves_the_next_declaration_alone(page: Page, value: s
         }""",
         f"--primary-color: {value}; --after: here",
     )
-    # A browser that does not take the value leaves it out, and nothing else.
+    # A browser that does not support the value drops it, and nothing else.
     assert [pair for pair in found if pair[0] != "--primary-color"] == [["--after", "here"]]
     assert not any(word in value.lower() for word in ("url(", "image", "attr("))

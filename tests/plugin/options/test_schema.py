@@ -1,4 +1,4 @@
-"""What an author reads when mkdocs.yml is wrong."""
+"""Test the messages for mistakes in mkdocs.yml."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
 
 
 @pytest.mark.parametrize(
-    ("options", "option", "cure"),
+    ("options", "option", "fix"),
     [
         ({"avatar_id": None}, "avatar_id", "copy the avatar's ID from the Sentifyd dashboard"),
         ({"avatar_id": ""}, "avatar_id", "copy the avatar's ID"),
@@ -54,7 +54,7 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"include": 3}, "include", "list of patterns"),
         ({"exclude": [1]}, "exclude", "list of patterns"),
         ({"exclude": ["!"]}, "exclude", "Invalid git pattern"),
-        ({"loader": "https://l.example/main.js"}, "loader", "line of its own below it"),
+        ({"loader": "https://l.example/main.js"}, "loader", "on its own line below it"),
         ({"not_found_page": "yes"}, "not_found_page", "must be true or false"),
         ({"token_endpoint": "https://t.example/r#"}, "token_endpoint", "fragment"),
         ({"token_endpoint": ""}, "token_endpoint", "absolute URL"),
@@ -69,13 +69,13 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"ui_language": "nl"}, "ui_language", "must be auto or one of en, fr, de, es, ar, zh"),
         ({"ui_language": 7}, "ui_language", "must be auto or one of"),
         ({"ui_language": False}, "ui_language", "quote it"),
-        ({"brand": "Acme"}, "brand", "line of its own below it"),
+        ({"brand": "Acme"}, "brand", "on its own line below it"),
         ({"brand": {"name": ""}}, "brand", "'name': must be one line of text"),
         ({"brand": {"name": "a\nb"}}, "brand", "'name': must be one line of text"),
         ({"brand": {"logo": "http://a.example/l.svg"}}, "brand", "'logo': must be https"),
         ({"brand": {"logo": "javascript:alert(1)"}}, "brand", "'logo': must be an absolute URL"),
         ({"brand": {"logo": "//a.example/l.svg"}}, "brand", "'logo': must be an absolute URL"),
-        ({"brand": {"terms_url": "legal/terms.md"}}, "brand", "as readers see it"),
+        ({"brand": {"terms_url": "legal/terms.md"}}, "brand", "not its source file"),
         ({"brand": {"privacy_url": "../privacy/"}}, "brand", "from the site's root"),
         ({"brand": {"privacy_url": "two words"}}, "brand", "must be an address"),
         ({"appearance": {"primary_color": "bleu"}}, "appearance", "must be a CSS colour"),
@@ -95,10 +95,10 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"attributes": {"brand_name": "x"}}, "attributes", "use the option brand.name"),
         ({"attributes": {"style": "x"}}, "attributes", "style sheet of the site"),
         ({"attributes": {"onclick": "x()"}}, "attributes", "inline script"),
-        ({"attributes": {"data-a": 1, "DATA-A": 2}}, "attributes", "stands there twice"),
+        ({"attributes": {"data-a": 1, "DATA-A": 2}}, "attributes", "is given twice"),
         ({"attributes": {"a b": 1}}, "attributes", "Latin letters"),
         ({"attributes": {"data-a": [1]}}, "attributes", "one line of text, a number"),
-        ({"public_api_key": "anything"}, "token_endpoint", "cannot stand beside public_api_key"),
+        ({"public_api_key": "anything"}, "token_endpoint", "cannot be combined with"),
         ({"public_api_key": ["k"]}, "public_api_key", "visible ASCII"),
         ({"overrides": {"match": "a"}}, "overrides", "must be a list"),
         ({"overrides": ["a/"]}, "overrides", "entry 1 must be a mapping with 'match'"),
@@ -107,13 +107,13 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"overrides": [{"match": 3}]}, "overrides", "entry 1: 'match' must be a list"),
         ({"overrides": [{"match": "*"}, {"match": "*", "captoins": True}]}, "overrides",
          "entry 2: option 'captoins': no such option: did you mean captions?"),
-        ({"overrides": [{"match": "*", "exclude": "a"}]}, "overrides", "no such option"),
+        ({"overrides": [{"match": "*", "exclude": "a"}]}, "overrides", "not an option of a page"),
         ({"overrides": [{"match": "*", "display": "overlay"}]}, "overrides",
          "entry 1: option 'display': overlay is for component: realtime only"),
         ({"overrides": [{"match": "*", "token_endpoint": None}]}, "overrides",
          "entry 1: option 'token_endpoint': missing"),
         ({"include": ["[z-a]"]}, "include", "pattern that cannot be used"),
-        ({"include": ["# all but", "!b.md"]}, "include", "exceptions (!) only"),
+        ({"include": ["# all but", "!b.md"]}, "include", "only exceptions (!)"),
         ({"brand": {"name": "a\x00b"}}, "brand", "control characters"),
         ({"attributes": {"data-a": "a\nb"}}, "attributes", "one line of text"),
         ({"attributes": {"data-a": "a\ud800b"}}, "attributes", "one line of text"),
@@ -129,12 +129,12 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"shortcut": "a"}, "shortcut", "needs ctrl, alt or meta"),
         ({"shortcut": "shift+a"}, "shortcut", "needs ctrl, alt or meta"),
         ({"shortcut": "ctrl+enter"}, "shortcut", "must be a letter or digit"),
-        ({"shortcut": "strg+a"}, "shortcut", "behind ctrl, alt, shift, meta and +"),
+        ({"shortcut": "strg+a"}, "shortcut", "after ctrl, alt, shift, meta"),
         ({"shortcut": ["ctrl", "a"]}, "shortcut", "must be a letter or digit"),
     ],
 )  # fmt: skip
-def test_one_line_names_the_option_and_the_cure(
-    options: dict[str, Any], option: str, cure: str
+def test_one_line_names_the_option_and_the_fix(
+    options: dict[str, Any], option: str, fix: str
 ) -> None:
     [(name, line)], _ = validated(options)
 
@@ -255,17 +255,17 @@ def test_an_unknown_option_fails_a_strict_build(build: BuildSite) -> None:
     built = build(PAGES, {"colour": "blue"})
 
     assert built.status == 1
-    assert "'colour': no such option: there are avatar_id, token_endpoint" in built.output
+    assert "'colour': no such option: use one of avatar_id, token_endpoint" in built.output
 
 
-def test_a_misspelt_option_is_told_with_the_right_one(build: BuildSite) -> None:
-    for options, cure in (
+def test_a_misspelt_option_is_reported_with_the_right_one(build: BuildSite) -> None:
+    for options, fix in (
         ({"exlude": ["a.md"]}, "'exlude': no such option: did you mean exclude?"),
         ({"brand": {"nmae": "A"}}, "did you mean name?"),
     ):
         built = build(PAGES, options)
         assert built.status == 1
-        assert cure in built.output
+        assert fix in built.output
 
 
 @pytest.mark.parametrize("path", ["request_tokens/", "docs/request_tokens/avtr_1/?site=docs"])
@@ -281,9 +281,9 @@ def test_a_final_slash_of_the_endpoint_fails_a_strict_build_only(
         assert built.status == 1
         (line,) = [line for line in built.output.splitlines() if line.startswith("WARNING")]
         assert "option 'token_endpoint': ends with a slash" in line
-        assert "knows /request_tokens without one" in line
+        assert "remove the slash" in line
 
-    # A service of somebody else's may have such a path.
+    # Another service may have such a path.
     built = build(PAGES, {"token_endpoint": endpoint}, strict=False)
     assert built.status == 0
     assert built.page("index.html").element()["token_endpoint"] == endpoint

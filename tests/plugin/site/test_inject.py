@@ -1,4 +1,4 @@
-"""`mkdocs-sentifyd inject` on sites that the plugin did not build."""
+"""Test `mkdocs-sentifyd inject` on sites that the plugin did not build."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_it_does_what_the_plugin_does(
 
     assert main(command) == 0
     assert capsys.readouterr().out.startswith("3 of 7 pages changed")
-    # MkDocs notes its build time on the home page only.
+    # MkDocs writes its build time only on the home page.
     for path, text in files.items():
         assert path.read_text().partition("Build Date")[0] == text.partition("Build Date")[0]
 
@@ -191,7 +191,7 @@ def test_what_belongs_to_others_in_mkdocs_yml_is_not_read(site: Site) -> None:
     assert site.changed() == {"page.html"}
 
 
-def test_two_elements_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_elements_are_reported(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     site.write("site/a/page.html", text=PAGE.replace("Text", "<sentifyd-bot></sentifyd-bot>" * 2))
 
     assert site.inject() == 0
@@ -209,9 +209,9 @@ def test_a_disabled_plugin_changes_nothing(
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
-        (None, "is not there: name it with --config-file"),
+        (None, "does not exist: give its path with --config-file"),
         ("site_name: T\n", "has no sentifyd section under plugins"),
         ("plugins: [search]\n", "has no sentifyd section under plugins"),
         ("plugins: [sentifyd]\n", "option 'avatar_id': missing"),
@@ -219,12 +219,12 @@ def test_a_disabled_plugin_changes_nothing(
         ("plugins: [{sentifyd: {api_key: canary-1}}]\n", "option 'api_key': this looks like the"),
         (CONFIG + "      colour: blue\n", "option 'colour': no such option"),
         ("a: [\n", "cannot be read at line"),
-        ("a: *canary-1\n", "cannot be read at line 1: mend its YAML"),
+        ("a: *canary-1\n", "cannot be read at line 1: fix its YAML"),
         ("plugins: [{sentifyd: {enabled: 'no'}}]\n", "'enabled' must be true or false"),
     ],
 )  # fmt: skip
 def test_mistakes_get_one_line(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str | None, said: str
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str | None, expected: str
 ) -> None:
     (tmp_path / "site").mkdir()
     file = tmp_path / "mkdocs.yml"
@@ -234,7 +234,7 @@ def test_mistakes_get_one_line(
     assert main(["inject", str(tmp_path / "site"), "--config-file", str(file)]) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("mkdocs-sentifyd: ")
-    assert said in line
+    assert expected in line
     assert "canary" not in line
 
 
@@ -272,10 +272,12 @@ def test_a_large_site_keeps_its_order(site: Site, capsys: pytest.CaptureFixture[
     assert site.inject(config=WITHOUT_PATTERNS + "      exclude: [p0010.html, nowhere/]\n") == 1
     off = {"p0700.html", "p0003.html", "p1190.html", "p0010.html"}
     assert site.changed() == {f"{name}.html" for name in pages} - off
-    said = capsys.readouterr()
-    assert said.out.startswith(f"{MANY - len(off)} of {MANY} pages changed")
-    told = [line.removeprefix("mkdocs-sentifyd: ").split(":")[0] for line in said.err.splitlines()]
-    assert told == ["p0004.html", "p1191.html", "exclude", "p0003.html", "p1190.html"]
+    output = capsys.readouterr()
+    assert output.out.startswith(f"{MANY - len(off)} of {MANY} pages changed")
+    reported = [
+        line.removeprefix("mkdocs-sentifyd: ").split(":")[0] for line in output.err.splitlines()
+    ]
+    assert reported == ["p0004.html", "p1191.html", "exclude", "p0003.html", "p1190.html"]
 
 
 def test_a_full_disk_is_one_line_and_leaves_no_half_page(
@@ -320,7 +322,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_page_costs_nothing(site: Site) -> 
 def test_a_signal_to_stop_leaves_no_half_page(site: Site, signals: str) -> None:
     site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
     (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
-    # It stops itself after some pages, while others are still being written.
+    # The program stops itself while pages are still being written.
     code = (
         "import os\n"
         "from signal import SIGHUP, SIGINT, SIGTERM\n"
@@ -340,7 +342,7 @@ def test_a_signal_to_stop_leaves_no_half_page(site: Site, signals: str) -> None:
     )
 
     assert result.returncode == 130
-    assert result.stderr == "mkdocs-sentifyd: stopped; running it again does the rest\n"
+    assert result.stderr == "mkdocs-sentifyd: stopped; run it again to finish\n"
     assert 200 < len(site.changed()) < MANY
     assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
 
@@ -361,13 +363,13 @@ def test_a_person_who_waits_sees_how_far_it_is(site: Site) -> None:
     assert result.stdout == "250 of 250 pages changed in site\n"
     assert "Pages" in shown
     assert "100%" in shown
-    # Nobody watches a pipe.
+    # A pipe is not a terminal.
     again = subprocess.run([*command, *arguments], cwd=site.folder, capture_output=True, text=True)
     assert again.stdout == "0 of 250 pages changed in site\n"
     assert again.stderr == ""
 
 
-def test_stopping_is_told_in_one_line(
+def test_stopping_is_reported_in_one_line(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.write("site/a.html", "site/b.html")
@@ -377,12 +379,12 @@ def test_stopping_is_told_in_one_line(
 
     monkeypatch.setattr(os, "replace", stop)
     assert site.inject(config=WITHOUT_PATTERNS) == 130
-    assert capsys.readouterr().err == "mkdocs-sentifyd: stopped; running it again does the rest\n"
+    assert capsys.readouterr().err == "mkdocs-sentifyd: stopped; run it again to finish\n"
     assert sorted(file.name for file in (site.folder / "site").iterdir()) == ["a.html", "b.html"]
 
 
 def test_pages_in_any_encoding_keep_their_bytes(site: Site) -> None:
-    """What the tags add is ASCII, and so it is right in all of them."""
+    """The tags are ASCII, so they are correct in all of these encodings."""
     head = '<meta charset="{}"><title>Grüße, 日本</title>'
     for charset in ("utf-8", "shift_jis", "gb18030"):
         page = PAGE.replace("<head>", "<head>" + head.format(charset))
@@ -437,7 +439,7 @@ def test_meta_files_count_where_their_plugin_is_listed(site: Site) -> None:
     assert "a/deep/p/index.html" in site.changed()
 
 
-def test_a_public_key_is_told_and_stays_the_only_way_in(
+def test_a_public_key_is_reported_and_stays_the_only_way_in(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/a.html")
@@ -453,7 +455,7 @@ def test_a_public_key_is_told_and_stays_the_only_way_in(
     assert Page(text).element() == {"avatar_id": "avtr_1234abcd", "api-key": "pk_canary_1234567890"}
 
 
-def test_an_endpoint_with_a_final_slash_is_told_and_taken(
+def test_an_endpoint_with_a_final_slash_is_reported_and_taken(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/a.html")
@@ -505,13 +507,13 @@ def test_front_matter_that_cannot_be_read_keeps_the_page_as_it_was(
     assert site.changed() == {"e.html"}
     a, b, d = capsys.readouterr().err.splitlines()
     assert a.endswith(
-        "a.html: its front matter cannot be read, and it has a `sentifyd` in it: mend its YAML"
+        "a.html: its front matter has options for `sentifyd`, but it cannot be read: fix its YAML"
     )
-    assert b.endswith("mend its TOML")
-    assert d.endswith("c/d.html: c/.meta.yml must hold a mapping")
+    assert b.endswith("fix its TOML")
+    assert d.endswith("c/d.html: c/.meta.yml must contain a mapping")
 
 
-def test_front_matter_of_a_page_that_is_not_found_is_told(
+def test_front_matter_of_a_page_that_is_not_found_is_reported(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/blog/2026/01/01/post/index.html", "site/b.html")
@@ -520,7 +522,7 @@ def test_front_matter_of_a_page_that_is_not_found_is_told(
 
     assert site.inject(config=WITHOUT_PATTERNS) == 0
     (line,) = capsys.readouterr().err.splitlines()
-    assert "blog/posts/post.md: no page was found for it" in line
+    assert "blog/posts/post.md: its page was not found" in line
 
 
 @pytest.mark.parametrize("suffix", [".markdown", ".mdown", ".mkdn", ".mkd"])
@@ -575,30 +577,30 @@ def test_the_language_is_that_of_the_real_tag(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "expected"),
     [
-        ("docs_dir: nowhere\n", "nowhere is not there: correct it"),
-        ("INHERIT: nowhere.yml\n", "INHERIT names a file that is not there"),
+        ("docs_dir: nowhere\n", "nowhere does not exist: correct it"),
+        ("INHERIT: nowhere.yml\n", "INHERIT names a file that does not exist"),
         ("site_url: 'http://['\n", "site_url is malformed"),
         ("plugins: [{sentifyd: 5}]\n", "must be a mapping of options"),
         ("plugins: [{sentifyd: {brand: &a {brand: *a}}}]\n", "option 'avatar_id': missing"),
     ],
 )
 def test_mistakes_in_the_configuration_get_one_line(
-    site: Site, capsys: pytest.CaptureFixture[str], config: str, said: str
+    site: Site, capsys: pytest.CaptureFixture[str], config: str, expected: str
 ) -> None:
     site.write("site/a.html")
 
     assert site.inject(config=config if "plugins" in config else config + WITHOUT_PATTERNS) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert expected in line
 
 
 @pytest.mark.parametrize(
-    ("name", "said"), [("zensical.toml", "into an mkdocs.yml"), ("docs", "Is a directory")]
+    ("name", "expected"), [("zensical.toml", "into an mkdocs.yml"), ("docs", "Is a directory")]
 )
 def test_a_configuration_that_is_none_gets_one_line(
-    site: Site, capsys: pytest.CaptureFixture[str], name: str, said: str
+    site: Site, capsys: pytest.CaptureFixture[str], name: str, expected: str
 ) -> None:
     if name != "docs":
         (site.folder / name).write_text("[project]\n")
@@ -606,15 +608,17 @@ def test_a_configuration_that_is_none_gets_one_line(
     command = ["inject", str(site.folder / "site"), "--config-file", str(site.folder / name)]
     assert main(command) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
+    assert expected in line
 
 
-def test_sources_that_are_nowhere_are_told(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_sources_that_are_nowhere_are_reported(
+    site: Site, capsys: pytest.CaptureFixture[str]
+) -> None:
     (site.folder / "docs").rmdir()
     site.write("site/a.html")
 
     assert site.inject(config=WITHOUT_PATTERNS) == 0
-    assert "docs is not there: no page has front matter" in capsys.readouterr().err
+    assert "docs does not exist: front matter is ignored" in capsys.readouterr().err
 
 
 def test_a_file_of_somebody_else_is_not_taken_for_ours(site: Site) -> None:
@@ -632,7 +636,7 @@ QUOTED = "assets/sentifyd/0123456789ab/core.js"
 
 
 def _write_site(site: Site, page: str = PAGE) -> None:
-    """A chosen page, and one that is not."""
+    """A page that is chosen, and one that is not."""
     site.write("site/index.html", "site/off/index.html", text=page)
     site.write("docs/off.md", text="---\nsentifyd: false\n---\n")
 

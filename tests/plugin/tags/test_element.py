@@ -1,4 +1,4 @@
-"""What each option makes of the element and the loader, on pages of real strict builds."""
+"""Test how each option changes element and loader, on pages of real strict builds."""
 
 from __future__ import annotations
 
@@ -327,20 +327,20 @@ def test_material_meta_files_count_as_front_matter(build: BuildSite) -> None:
 
 
 @pytest.mark.parametrize(
-    ("front", "said"),
+    ("front", "expected"),
     [
         ("{captoins: true}", "option 'captoins': no such option: did you mean captions?"),
         ("{brand: {nmae: x}}", "option 'brand': Sub-option 'nmae': no such option: did you mean"),
         ("{display: overlay}", "option 'display': overlay is for component: realtime only"),
-        ("{exclude: [a]}", "option 'exclude': no such option"),
+        ("{exclude: [a]}", "option 'exclude': not an option of a page"),
         ("[captions]", "must be true, false or a mapping of options"),
         ("{api_key: canary-1}", "'api_key': this looks like the API key"),
         ("{token_endpoint: 'http://a.example/canary-1'}", "option 'token_endpoint': must be https"),
     ],
 )
 @pytest.mark.parametrize("file", ["guide/b.md", "guide/.meta.yml"])
-def test_a_mistake_in_front_matter_is_told_with_the_page(
-    build: BuildSite, front: str, said: str, file: str
+def test_a_mistake_in_front_matter_is_reported_with_the_page(
+    build: BuildSite, front: str, expected: str, file: str
 ) -> None:
     if file == "guide/b.md":
         pages = {**PAGES, file: f"---\nsentifyd: {front}\n---\n# B\n"}
@@ -351,13 +351,13 @@ def test_a_mistake_in_front_matter_is_told_with_the_page(
     assert built.status == 1
     (line,) = [line for line in built.output.splitlines() if "guide/b.md" in line]
     assert line.startswith("WARNING")
-    assert said in line
+    assert expected in line
     assert "canary" not in built.output
     built.page("guide/b/index.html").assert_nothing_of_ours()
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "expected"),
     [
         ({"exclude": ["guide/", "gudie/"]}, "exclude: 'gudie/' matches no page"),
         ({"include": "*\n# a comment\n\n!privat.md\n"}, "include: '!privat.md' matches no page"),
@@ -368,13 +368,13 @@ def test_a_mistake_in_front_matter_is_told_with_the_page(
     ],
 )
 def test_a_pattern_that_matches_no_page_fails_a_strict_build(
-    build: BuildSite, options: dict[str, Any], said: str
+    build: BuildSite, options: dict[str, Any], expected: str
 ) -> None:
     built = build(PAGES, options)
 
     assert built.status == 1
     assert [line for line in built.output.splitlines() if "matches no page" in line] == [
-        f"WARNING -  sentifyd: {said}"
+        f"WARNING -  sentifyd: {expected}"
     ]
 
 
@@ -386,7 +386,7 @@ def test_patterns_may_be_for_pages_that_only_serve_builds(build: BuildSite) -> N
     assert built.status == 0, built.output
 
 
-def test_a_public_key_stands_in_for_the_endpoint_and_is_told_loudly(build: BuildSite) -> None:
+def test_a_public_key_stands_in_for_the_endpoint_and_is_reported_loudly(build: BuildSite) -> None:
     options = {**OPTIONS, "public_api_key": "pk_canary_1234567890"}
     del options["token_endpoint"]
     plugins = ["search", {"sentifyd": options}]
@@ -443,7 +443,7 @@ def test_a_typo_in_a_group_is_one_warning_and_no_page_loses_its_avatar(
 
 @pytest.mark.parametrize("front", ["", "---\nsentifyd: true\n---\n"])
 def test_overrides_that_contradict_each_other_are_named(build: BuildSite, front: str) -> None:
-    """Each is right on its own: the second takes the site's key away, the third the endpoint."""
+    """Each is valid alone, but the second removes the site's key, and the third the endpoint."""
     pages = {**PAGES, "guide/b.md": f"{front}# B\n"}
     both = ["guide/b.md", "404.html"]
     overrides = [
@@ -581,19 +581,19 @@ def test_a_folder_and_its_page_each_lie_over_the_site(build: BuildSite) -> None:
     assert len(bot.loaders()) == 1
 
 
-LOST = {
+UNREADABLE = {
     "yaml": "---\ntitle: Foo: bar\nsentifyd: false\n---\n# B\n",
     "toml": "+++\nsentifyd = false\n+++\n# B\n",
     "surrogate": '---\nsentifyd: {attributes: {x: "\\ud800"}}\n---\n# B\n',
 }
 
 
-@pytest.mark.parametrize("kind", LOST)
-def test_front_matter_that_mkdocs_leaves_unread_is_told(build: BuildSite, kind: str) -> None:
-    built = build({**PAGES, "guide/b.md": LOST[kind]})
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_front_matter_that_mkdocs_leaves_unread_is_reported(build: BuildSite, kind: str) -> None:
+    built = build({**PAGES, "guide/b.md": UNREADABLE[kind]})
 
     assert built.status == 1
-    assert "guide/b.md: its front matter cannot be read, and it has a `sentifyd`" in built.output
+    assert "guide/b.md: its front matter has options for `sentifyd`, but it" in built.output
     assert built.page("guide/b/index.html").elements() == []
     assert built.page("guide/b/index.html").loaders() == []
 
@@ -634,7 +634,7 @@ def test_an_authors_element_gets_what_it_lacks(build: BuildSite) -> None:
     }
 
 
-def test_an_element_of_the_other_component_is_told_and_left_alone(build: BuildSite) -> None:
+def test_an_element_of_the_other_component_is_reported_and_left_alone(build: BuildSite) -> None:
     mine = "<sentifyd-realtime></sentifyd-realtime>"
     pages = {
         **PAGES,
@@ -674,7 +674,7 @@ def test_a_build_fails_when_the_key_of_the_service_is_in_the_site(
     }
     (tmp_path / "key").write_text(f"{key}\n")
     wanted = [
-        # MkDocs tells the same error only once in a process, so each variable has a file more.
+        # MkDocs reports the same error only once in a process, so each variable has a file more.
         *(
             f"{variable}.txt",
             "***/page.txt",
@@ -747,8 +747,8 @@ def test_a_build_within_a_build_counts_as_part_of_it(build: BuildSite, tmp_path:
     built = build(PAGES, options, hooks=["hook.py"], theme="mkdocs")
 
     assert built.status == 0, built.output
-    said = [line for line in built.output.splitlines() if "have an avatar" in line]
-    assert said == ["INFO    -  sentifyd: 4 pages have an avatar"]
+    lines = [line for line in built.output.splitlines() if "have an avatar" in line]
+    assert lines == ["INFO    -  sentifyd: 4 pages have an avatar"]
     assert built.page("de/index.html").element()["ui-language"] == "de"
     built.page("de/nur/index.html").assert_nothing_of_ours()
 

@@ -1,4 +1,4 @@
-"""What a visitor sees of the options, in Chromium, on a site that MkDocs has built."""
+"""Test the visible effects of options in Chromium, on a site built by MkDocs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the browser runtime writes into pages, what it costs, and which of its files a site gets."""
+"""Test the runtime's tags in pages, the size of its files, and which of them a site gets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGES = {"index.md": "# Home\n", "off.md": "---\nsentifyd: false\n---\n\n# Off\n
 
 
 def _files(page: Page) -> list[str]:
-    """Those of the runtime that a page asks for; they come from the site itself."""
+    """The runtime's files that a page requests from the site itself."""
     sources = [tag.get("src") or tag.get("href") for tag in page.soup.select("script, link")]
     matches = (RUNTIME.match(str(source)) for source in sources)
     return [match[1] for match in matches if match]
@@ -105,7 +105,7 @@ def test_a_page_of_instant_navigation(build: BuildSite) -> None:
     assert settings["attributes"] == {"token_endpoint": ENDPOINT, "avatar_id": "avtr_1234abcd"}
     assert settings["loader"] == {"src": LOADER}
     assert settings["endpoint"] == ENDPOINT
-    # The core imports it, so that it has to be on its way as early.
+    # The core imports it, so the browser should fetch it as early.
     assert "opening.js" in _files(page)
 
 
@@ -151,7 +151,7 @@ def test_a_page_loads_the_parts_that_its_settings_need(
         "opening.js",
         *parts,
     }
-    # What a page preloads is what the core will import.
+    # A page preloads exactly the parts that the core imports.
     assert {f"{part}.js" for part in _settings(page)["parts"]} == parts
 
 
@@ -202,7 +202,7 @@ def test_files_are_named_after_what_they_hold(build: BuildSite, root: Path) -> N
     assert _installed(built) == {file.name for file in sources.iterdir()}
 
 
-def test_the_form_of_consent_is_told(build: BuildSite) -> None:
+def test_the_form_of_consent_is_reported(build: BuildSite) -> None:
     form = {"title": "Cookies", "description": "We ask.", "actions": ["accept", "reject", "manage"]}
     options = {"consent": "sentifyd"}
 
