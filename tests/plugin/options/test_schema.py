@@ -139,7 +139,7 @@ def test_one_line_names_the_option_and_the_fix(
     [(name, line)], _ = validated(options)
 
     assert name == option
-    assert cure in line
+    assert fix in line
     assert len(line.splitlines()) == 1
 
 
