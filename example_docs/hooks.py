@@ -114,7 +114,7 @@ def errors() -> list[type[ServiceError]]:
 def findings() -> str:
     """A table of everything that `mkdocs-sentifyd check` can find, in Markdown."""
     rows = [
-        (kind.code or key, kind.severity.value, kind.what, kind.cure) for key, kind in KINDS.items()
+        (kind.code or key, kind.severity.value, kind.what, kind.fix) for key, kind in KINDS.items()
     ]
     return _table(("Code", "Severity", "What it found", "How to fix it"), rows)
 
