@@ -39,7 +39,7 @@ class Upstream:
 
     @contextmanager
     def holding(self, key: str) -> Iterator[threading.Event]:
-        """Delay logins with this key until the block ends; the event is set when one has arrived."""
+        """Hold logins with this key until the block ends; the event is set once one has arrived."""
         arrived, leave = self._gates[key] = threading.Event(), threading.Event()
         try:
             yield arrived
