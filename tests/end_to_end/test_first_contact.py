@@ -114,7 +114,7 @@ def test_the_very_first_run_leads_on() -> None:
         assert shown.wait() == 2
 
     key, origins, hint = shown.text.splitlines()
-    assert key.startswith("sentifyd-edge: AVATAR_API_KEY is not set: put ")
+    assert key.startswith("sentifyd-edge: AVATAR_API_KEY is not set: set ")
     assert origins.startswith("sentifyd-edge: ALLOWED_ORIGINS is not set: list ")
     assert "without an account, run sentifyd-edge sandbox" in hint
 
@@ -135,7 +135,7 @@ def test_who_does_what_the_sandbox_prints_gets_tokens() -> None:
     assert set(assignments) == {"SENTIFYD_BACKEND", "AVATAR_API_KEY", "ALLOWED_ORIGINS"}
     loader = yaml_load(said.splitlines()[-1], get_yaml_loader())["loader"]
     assert options["loader"] == loader
-    assert "tokens are for the sandbox's component" in shown.text
+    assert "tokens work with the sandbox's component" in shown.text
 
 
 def test_what_is_printed_once_it_listens() -> None:
