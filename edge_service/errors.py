@@ -56,7 +56,7 @@ class ServiceError(Exception):
     code: str = "internal_error"
     error: str = "Internal server error"
     fix: str = (
-        "The log has a line with the same request_id and the position in the code: report it."
+        "Report it with the log line that has the same request_id: it names the place in the code."
     )
     log_level: str | None = "ERROR"
 
@@ -100,7 +100,7 @@ class BadRequest(ClientError):
     status = 400
     code = "bad_request"
     error = "Bad request"
-    fix = "Send what the reference of the route describes; the message says what is wrong."
+    fix = "Correct the request: the message says what is wrong with it."
 
 
 class UpgradeWithBody(BadRequest):
@@ -128,7 +128,7 @@ class NotFound(ClientError):
     status = 404
     code = "not_found"
     error = "Not found"
-    fix = "Check the path in token_endpoint, and the avatar's id in AVATARS_FILE."
+    fix = "Correct the path in token_endpoint, or the avatar's id in AVATARS_FILE."
 
 
 class MethodNotAllowed(ClientError):
@@ -182,7 +182,10 @@ class RateLimited(ClientError):
     status = 429
     code = "rate_limited"
     error = "Too many requests"
-    fix = "Wait for Retry-After. If all visitors are refused at once, set TRUSTED_PROXIES."
+    fix = (
+        "Wait for Retry-After; set TRUSTED_PROXIES if all visitors are refused at once, or raise "
+        "RATE_LIMIT if many of them share one address."
+    )
 
 
 class HandleMalformed(ClientError):
@@ -191,7 +194,7 @@ class HandleMalformed(ClientError):
     status = 400
     code = "malformed_handle"
     error = "The refresh token is malformed"
-    fix = "Open a new tab: the token is older than SEAL_KEYS."
+    fix = "Open a new tab: the token was issued before SEAL_KEYS was set."
 
 
 class HandleRefused(ClientError):
@@ -200,7 +203,7 @@ class HandleRefused(ClientError):
     status = 401
     code = "handle_refused"
     error = "The refresh token is not valid any more"
-    fix = "Open a new tab. Keep a replaced key in SEAL_KEYS for a day."
+    fix = "Open a new tab, and keep a replaced key in SEAL_KEYS for a day."
 
     def __init__(self) -> None:
         super().__init__(headers={"WWW-Authenticate": 'Bearer error="invalid_token"'})
@@ -218,8 +221,8 @@ class Unauthenticated(ClientError):
     code = "unauthenticated"
     error = "Sign in to talk to the avatar"
     fix = (
-        "Sign in. If that does not help, compare JWT_COOKIE, JWT_ISSUER and JWT_AUDIENCE "
-        "with a visitor's token."
+        "Sign in; if that does not help, compare JWT_COOKIE, JWT_ISSUER and JWT_AUDIENCE with a "
+        "visitor's token, and check the clock."
     )
 
     def __init__(self, *, rejected: bool = False) -> None:
@@ -272,7 +275,10 @@ class UpstreamRejected(UpstreamError):
 
     code = "upstream_rejected"
     error = "Authentication failed"
-    fix = "Run sentifyd-edge doctor: usually the API key, or the API it belongs to, is wrong."
+    fix = (
+        "Run sentifyd-edge doctor: usually the API key is wrong, or SENTIFYD_BACKEND and "
+        "SENTIFYD_LOGIN_PATH are not those of its API."
+    )
 
     def __init__(self, status: int, details: object, retry_after: str | None) -> None:
         super().__init__(headers={"Retry-After": retry_after} if retry_after else None)
@@ -301,7 +307,7 @@ class UpstreamMalformed(UpstreamError):
     status = 502
     code = "upstream_malformed"
     error = "Sentifyd gave an unusable answer"
-    fix = "Check SENTIFYD_BACKEND and SENTIFYD_LOGIN_PATH."
+    fix = "Correct SENTIFYD_BACKEND and SENTIFYD_LOGIN_PATH: what answers is not the login API."
 
     def __init__(self, detail: str | None = None) -> None:
         super().__init__()
@@ -351,7 +357,7 @@ class CircuitOpen(UpstreamError):
     status = 503
     code = "circuit_open"
     error = "Sentifyd does not answer at the moment"
-    fix = "Wait: the service tries again every few seconds. The log has the reason further up."
+    fix = "Wait: Sentifyd is tried again every few seconds, and the log says why it failed before."
     # The circuit breaker has already logged it, and an outage must not fill the disk.
     log_level = None
 

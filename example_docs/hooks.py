@@ -1,8 +1,10 @@
 """What pages get while this site is built, beside MkDocs and its plugins.
 
-A command's own help, where a page asks for it with `<!-- help: sentifyd-edge serve -->`: it is read
-from the parser that reads the command line, so it cannot tell anything else. And links between
-sources in docstrings, which mkdocstrings leaves as they are.
+A mark such as `<!-- help: sentifyd-edge serve -->` becomes that command's own help, read from the
+parser of the command line. `<!-- answers -->` becomes the table of the service's errors, made from
+`edge_service.errors`, and `<!-- findings -->` that of `mkdocs-sentifyd check`, made from
+`mkdocs_sentifyd.check.findings`. Links between sources in docstrings become links to pages, because
+mkdocstrings leaves them as they are.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ import argparse
 import posixpath
 import re
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from html import escape
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import Files
@@ -19,22 +22,31 @@ from mkdocs.structure.pages import Page
 
 import edge_service.cli
 import mkdocs_sentifyd.cli
+from edge_service.errors import ServiceError, UpstreamRejected
+from mkdocs_sentifyd.check.findings import KINDS
 
 # As in a terminal of this width, whatever the one is like that the site is built in.
 WIDTH = 80
-_MARK = re.compile(r"^<!-- help: (.+?) -->$", re.MULTILINE)
+_MARK = re.compile(
+    r"^<!-- (?:help: (?P<command>.+?)|(?P<table>answers|findings)) -->$", re.MULTILINE
+)
 _SOURCE = re.compile(r'href="((?:[\w.-]+/)*[\w-]+\.md)(#[^"]*)?"')
 # Of the text below a parser's help: a title, and indented lines.
 _SECTION = re.compile(r"^(\S.*):\n((?:[ ]+.*\n?|\n)+)", re.MULTILINE)
 # What a reader types or reads back: a variable, an option, a file, an address.
 _TYPED = re.compile(
-    r"(?<![\w`/])(--[a-z-]+|[A-Za-z]+(?:_[A-Za-z]+)+|[\w./]+\.(?:yml|toml|html)|https?://\S*\w)"
+    r"(?<![\w`/])(--[a-z-]+|[A-Za-z]+(?:_[A-Za-z]+)+(?:=\w+)?|[\w./]+\.(?:yml|toml|html)|https?://\S*\w)"
 )
 
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Replace the marks of a page by what they ask for."""
-    return _MARK.sub(lambda mark: command_help(mark[1]), markdown)
+    tables = {"answers": answers, "findings": findings}
+
+    def replaced(mark: re.Match[str]) -> str:
+        return command_help(mark["command"]) if mark["command"] else tables[mark["table"]]()
+
+    return _MARK.sub(replaced, markdown)
 
 
 def on_page_content(html: str, page: Page, files: Files, **_: object) -> str:
@@ -77,6 +89,58 @@ def commands() -> dict[str, argparse.ArgumentParser]:
             if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
                 found |= {parser.prog: parser for parser in action.choices.values()}
     return found
+
+
+def answers() -> str:
+    """A table of every error that the token service answers with, in Markdown."""
+    rows = []
+    for kind in errors():
+        # Sentifyd's own status is passed on.
+        status = "400 to 599" if kind is UpstreamRejected else str(kind.status)
+        rows.append((kind.code, status, kind.error, kind.fix))
+    return _table(("Code", "Status", "Message", "How to fix it"), rows)
+
+
+def errors() -> list[type[ServiceError]]:
+    """Every class of an answer, by code; without those that only others inherit from."""
+    found: list[type[ServiceError]] = [ServiceError]
+    for kind in found:
+        found += kind.__subclasses__()
+    own = [kind for kind in found if "error" in vars(kind)]
+    return sorted(own, key=lambda kind: kind.code)
+
+
+def findings() -> str:
+    """A table of everything that `mkdocs-sentifyd check` can find, in Markdown."""
+    rows = [
+        (kind.code or key, kind.severity.value, kind.what, kind.cure) for key, kind in KINDS.items()
+    ]
+    return _table(("Code", "Severity", "What it found", "How to fix it"), rows)
+
+
+def _table(head: tuple[str, ...], rows: Iterable[tuple[str, str, str, str]]) -> str:
+    """A table whose first column holds codes; the first row of each code is its anchor."""
+    lines, anchors = [f"| {' | '.join(head)} |", "|---|---|---|---|"], set[str]()
+    for code, short, text, fix in rows:
+        anchor = "" if code in anchors else f"{{#{code}}}"
+        anchors.add(code)
+        fix = fix[:1].upper() + fix[1:].rstrip(".") + "."
+        lines.append(f"| `{code}`{anchor} | {short} | {_message(text)} | {_message(fix)} |")
+    return "\n".join(lines)
+
+
+def _message(template: str) -> str:
+    """A message in Markdown: code stays code, and `{name}`, for which it has a value, is italic."""
+    parts = re.split(r"`(.+?)`", template)
+    # MkDocs reads the Markdown of a page as HTML, where `<![` is an error even in backticks.
+    parts[::2] = [_marked(text).replace("\\<", "&lt;") for text in parts[::2]]
+    parts[1::2] = [f"<code>{escape(text)}</code>" for text in parts[1::2]]
+    return "".join(parts).format_map(_Italics())
+
+
+class _Italics(dict[str, str]):
+    def __missing__(self, name: str) -> str:
+        return f"*{name}*"
 
 
 def _parts(parser: argparse.ArgumentParser) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""README and documentation name every option, variable, route and code that there is."""
+"""The documentation names every option, variable, route, code and log line that there is."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from mkdocs.config.base import BaseConfigOption, Config
 from mkdocs.exceptions import PluginError
 
 from edge_service.app import create_app
-from edge_service.errors import ServiceError
+from edge_service.errors import ServiceError, UpstreamRejected
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 from edge_service.sandbox.faults import FaultKind
@@ -44,12 +44,11 @@ def hooks() -> ModuleType:
     return module
 
 
-def codes() -> set[str]:
-    found, kinds = set(), [ServiceError]
-    while kinds:
-        kind = kinds.pop()
-        found.add(kind.code)
-        kinds += kind.__subclasses__()
+def answers() -> list[type[ServiceError]]:
+    """Every class of an answer."""
+    found: list[type[ServiceError]] = [ServiceError]
+    for kind in found:
+        found += kind.__subclasses__()
     return found
 
 
@@ -82,18 +81,18 @@ def entry(page: Tag, name: str) -> dict[str, str]:
     return {**found, "text": text.get_text()}
 
 
-def test_the_readme_names_every_variable(root: Path) -> None:
+def test_the_readme_s_options_and_variables_exist(root: Path) -> None:
+    """It has the ten that are used most, and leaves the others to the reference."""
     text = (root / "README.md").read_text()
-    names = [name for v in declared() for name in (v.name, v.file_name) if name]
-    assert len(names) > 30
-    assert [name for name in names if f"`{name}`" not in text] == []
-
-
-def test_the_readme_names_every_option(root: Path) -> None:
-    told = " ".join(re.findall(r"^\|([^|]+)\|", (root / "README.md").read_text(), re.MULTILINE))
-    names = [name for name, _ in option_types()]
-    assert len(names) > 30
-    assert [name for name in names if f"`{name}`" not in told] == []
+    known = {
+        "Option": {name for name, _ in option_types()},
+        "Variable": {name for v in declared() for name in (v.name, v.file_name) if name},
+    }
+    for head, names in known.items():
+        [table] = re.findall(rf"^\| {head} \|.*\n\|[-|]+\n((?:\|.*\n)+)", text, re.MULTILINE)
+        rows = [re.findall(r"`([^`]+)`", row.split("|")[1]) for row in table.splitlines()]
+        assert len(rows) == 10
+        assert {name for row in rows for name in row} <= names
 
 
 def test_the_reference_of_variables(documentation: Path) -> None:
@@ -178,17 +177,56 @@ def test_the_demo_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
         run_demo(EXAMPLE, 30, print)
 
 
-def test_every_code_is_documented(root: Path) -> None:
-    text = (root / "example_docs/docs/reference/answers.md").read_text()
-    assert len(codes()) > 10
-    assert [code for code in codes() if f"`{code}`" not in text] == []
+def cells(table: Tag) -> list[list[str]]:
+    """The texts of a table's cells, without its head."""
+    return [[cell.get_text() for cell in row.select("td")] for row in table.select("tbody tr")]
 
 
-def test_every_finding_is_documented(root: Path) -> None:
-    text = (root / "example_docs/docs/reference/commands.md").read_text()
-    found = {kind.code or key for key, kind in KINDS.items()}
-    assert len(found) > 20
-    assert [code for code in found if f"`{code}`" not in text] == []
+def test_every_answer_of_the_service_is_in_the_table(documentation: Path) -> None:
+    [table] = page(documentation, "reference/errors").select(".answers table")
+    found = cells(table)
+    for kind in answers():
+        [row] = [row for row in found if row[0] == kind.code and row[2] == kind.error]
+        assert row[1] == ("400 to 599" if kind is UpstreamRejected else str(kind.status))
+    # Only a class that says more about the same code shares it.
+    shared = {row[0] for row in found if [other[0] for other in found].count(row[0]) > 1}
+    assert shared == {"bad_request"}
+    assert_fixes_are_plain(found)
+    assert {tag["id"] for tag in table.select("[id]")} == {kind.code for kind in answers()}
+
+
+def test_every_finding_is_in_the_table(documentation: Path) -> None:
+    [table] = page(documentation, "reference/errors").select(".findings table")
+    found = cells(table)
+    assert [row[:2] for row in found] == [
+        [kind.code or key, kind.severity] for key, kind in KINDS.items()
+    ]
+    assert_fixes_are_plain(found)
+    assert {tag["id"] for tag in table.select("[id]")} == {row[0] for row in found}
+
+
+def assert_fixes_are_plain(found: list[list[str]]) -> None:
+    """Each is one sentence, in words that everybody knows."""
+    for code, _, message, fix in found:
+        assert message, code
+        assert re.fullmatch(r"[A-Z](?:[^.!?]|[.!?](?!\s))+\.", fix), (code, fix)
+        old = re.findall(
+            r"(?i)\b(cures?|mends?|heed|tells?|told|whoever|shall)\b", f"{message} {fix}"
+        )
+        assert old == [], code
+
+
+def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) -> None:
+    logged = re.compile(r"\.(?:debug|info|warning|error)\(\s*\"([a-z_]+)\"")
+    sources = (root / "edge_service").rglob("*.py")
+    events = {event for file in sources for event in logged.findall(file.read_text())}
+    assert events >= {"listening", "redis_unavailable", "pool_not_filled", "avatars_not_reloaded"}
+    heading = page(documentation, "guide/operations").find(id="logs")
+    assert heading is not None
+    table = heading.find_next("table")
+    assert table is not None
+    shown = {code.get_text() for code in table.select("td:first-child code")}
+    assert sorted(events - shown) == []
 
 
 def test_every_route_and_fault_is_documented(root: Path) -> None:
@@ -292,7 +330,7 @@ def test_stacked_tables_name_their_columns(documentation: Path) -> None:
         for page in documentation.rglob("index.html")
         for table in BeautifulSoup(page.read_text(), "html.parser").select(".stacked")
     ]
-    assert len(tables) == 3
+    assert len(tables) == 10
     for table in tables:
         [name] = set(table.get_attribute_list("class")) - {"stacked"}
         labels = re.findall(rf'\.{name} td:nth-child\(\d\) {{\s*--column: "([^"]+)"', css)

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import requests
 from urllib3.exceptions import HTTPError
 
-from mkdocs_sentifyd.check.findings import Finding, finding
+from mkdocs_sentifyd.check.findings import KINDS, Finding, finding
 
 __all__ = ["check_endpoint", "origin_of"]
 
@@ -21,14 +21,6 @@ FOREIGN_ORIGIN = "https://foreign.example"
 TIMEOUT = (5.0, 15.0)
 DEADLINE = 20.0
 MAX_ANSWER = 1 << 20
-_STATUS_CURES = {
-    401: "sign in first: it answers known visitors only, whom this check cannot be",
-    403: "add the site's origin to ALLOWED_ORIGINS of the token service",
-    404: "correct the path in token_endpoint: that of this project's service is /request_tokens, "
-    "without a slash at its end",
-    405: "have it answer GET",
-    429: "wait, or raise its rate limit for the address that this check comes from",
-}
 
 
 def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
@@ -125,8 +117,13 @@ class _Endpoint:
         if not (self._is_same_origin or self._allows(answer, self._origin)):
             yield self._cors(call)
         if answer.status != 200:
-            cure = _STATUS_CURES.get(answer.status, "see the log of the token service")
-            yield found("status", status=answer.status, cure=cure)
+            key = f"endpoint-status-{answer.status}"
+            yield self._finding(
+                key if key in KINDS else "endpoint-status",
+                f"{prefix}-status",
+                call=call,
+                status=answer.status,
+            )
             return None
         if "no-store" not in answer.headers.get("Cache-Control", "").lower():
             yield found("cacheable")
@@ -142,9 +139,9 @@ class _Endpoint:
         answer = self._call("GET", origin, {})
         name = "an opaque origin (null)" if origin == "null" else "a foreign origin"
         if self._allows(answer, origin):
-            yield self._finding("endpoint-foreign-origin", name=name)
+            yield self._finding("endpoint-foreign-origin", caller=name)
         elif answer.status == 200:
-            yield self._finding("endpoint-foreign-login", name=name, status=answer.status)
+            yield self._finding("endpoint-foreign-login", caller=name, status=answer.status)
 
     def _call(
         self,

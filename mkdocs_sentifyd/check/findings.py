@@ -61,10 +61,17 @@ KINDS = {
         "look for a `<![` that begins no CDATA section",
         Severity.WARNING,
     ),
-    "front-matter": Kind("{problem}", "mend the front matter of its source"),
-    "unused": Kind("{problem}", "correct what was meant, or take it out", Severity.WARNING),
+    "front-matter": Kind(
+        "has front matter that cannot be used: {problem}", "correct the front matter of its source"
+    ),
+    "unused": Kind(
+        "has settings for pages that do not exist: {problem}",
+        "correct the pattern or the page, or take it out",
+        Severity.WARNING,
+    ),
     "no-avatar": Kind(
-        "no page of the site is to have an avatar", "see what include and exclude leave over"
+        "no page of the site is to have an avatar",
+        "check include and exclude: together they leave no page",
     ),
     "key-in-site": Kind(
         "holds the API key, and every reader gets it",
@@ -96,17 +103,17 @@ KINDS = {
         "keep one component on a page: take the tag out, or set the option component",
     ),
     "attribute-repeated": Kind(
-        "its <{element}> has {name} more than once, and a browser ignores the second",
+        "its <{element}> has {attribute} more than once, and a browser ignores the second",
         "keep one of them",
     ),
-    "attribute-missing": Kind("its <{element}> has no {name}", _REBUILD),
+    "attribute-missing": Kind("its <{element}> has no {attribute}", _REBUILD),
     "attribute-differs": Kind(
-        "its <{element}> has another {name} than the configuration",
+        "its <{element}> has another {attribute} than the configuration",
         _MAYBE_MEANT_CURE,
         Severity.WARNING,
     ),
     "address-broken": Kind(
-        "its {name} leads to nothing in the site",
+        "its {attribute} leads to nothing in the site",
         "write the path from the root of the site, as readers see it",
     ),
     "key-on-element": Kind(
@@ -118,7 +125,9 @@ KINDS = {
         "has the loader {count} times", "keep one script tag, or leave it to the plugin"
     ),
     "loader-differs": Kind(
-        "its loader has another {name} than the configuration", _MAYBE_MEANT_CURE, Severity.WARNING
+        "its loader has another {attribute} than the configuration",
+        _MAYBE_MEANT_CURE,
+        Severity.WARNING,
     ),
     "loader-insecure": Kind(
         "fetches its loader over http, so that anyone on the way can change it", "write https"
@@ -131,7 +140,7 @@ KINDS = {
     "settings-missing": Kind("has no settings for the browser runtime", _REBUILD),
     "settings-repeated": Kind("has the settings for the browser runtime {count} times", _REBUILD),
     "settings-differ": Kind(
-        "tells the browser runtime another {name} than the configuration", _REBUILD
+        "gives the browser runtime another {setting} than the configuration", _REBUILD
     ),
     "runtime-missing": Kind("has no browser runtime", _REBUILD),
     "runtime-repeated": Kind("has the browser runtime {count} times", _REBUILD),
@@ -141,10 +150,10 @@ KINDS = {
     # The token endpoint
     "endpoint-unreachable": Kind(
         "cannot be reached ({error})",
-        "see that the service runs, that the name resolves, and that its certificate holds",
+        "check that the service runs, that the name resolves, and that its certificate is valid",
     ),
     "endpoint-timeout": Kind(
-        "does not answer in time", "see that the service runs", code="endpoint-unreachable"
+        "does not answer in time", "check that the service runs", code="endpoint-unreachable"
     ),
     "endpoint-preflight": Kind(
         "answers the browser's preflight with {status}",
@@ -158,7 +167,31 @@ KINDS = {
         "answers {call} with the API key itself",
         "take it offline at once, and have Sentifyd replace the key",
     ),
-    "endpoint-status": Kind("answers {call} with {status}", "{cure}"),
+    "endpoint-status-401": Kind(
+        "answers {call} with 401",
+        "sign in first: it answers known visitors only, whom this check cannot be",
+        code="endpoint-status",
+    ),
+    "endpoint-status-403": Kind(
+        "answers {call} with 403",
+        "add the site's origin to ALLOWED_ORIGINS of the token service",
+        code="endpoint-status",
+    ),
+    "endpoint-status-404": Kind(
+        "answers {call} with 404",
+        "correct the path in token_endpoint: that of this project's service is /request_tokens, "
+        "without a slash at its end",
+        code="endpoint-status",
+    ),
+    "endpoint-status-405": Kind(
+        "answers {call} with 405", "have it answer GET", code="endpoint-status"
+    ),
+    "endpoint-status-429": Kind(
+        "answers {call} with 429",
+        "wait, or raise its rate limit for the address that this check comes from",
+        code="endpoint-status",
+    ),
+    "endpoint-status": Kind("answers {call} with {status}", "see the log of the token service"),
     "endpoint-cacheable": Kind(
         "lets caches keep the tokens of {call}", "have it send Cache-Control: no-store"
     ),
@@ -172,11 +205,11 @@ KINDS = {
         'have it answer {{"tokens": {{"accessToken", "refreshToken"}}, "avatarParameters"}}',
     ),
     "endpoint-foreign-origin": Kind(
-        "lets {name} read its answer, so that any site can use the avatar",
+        "lets {caller} read its answer, so that any site can use the avatar",
         "name the site's origins exactly in ALLOWED_ORIGINS, without *",
     ),
     "endpoint-foreign-login": Kind(
-        "answers {name} with {status}: a browser hides it, but a login is spent",
+        "answers {caller} with {status}: a browser hides it, but a login is spent",
         "refuse origins before asking Sentifyd for tokens",
         Severity.WARNING,
     ),

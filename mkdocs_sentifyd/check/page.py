@@ -129,7 +129,7 @@ class CheckedPage:
         spelt = list(map(credential, tag.attrs))
         names += [name for name in ("avatar_id", "token_endpoint") if spelt.count(name) > 1]
         for name in names:
-            yield self._finding("attribute-repeated", element=tag.name, name=name)
+            yield self._finding("attribute-repeated", element=tag.name, attribute=name)
 
     def _attributes(self, found: Mapping[str, str], embed: Embed) -> Iterator[Finding]:
         spelt = {credential(name): value for name, value in found.items()}
@@ -138,18 +138,18 @@ class CheckedPage:
         for name, wanted in embed.attributes.items():
             value = spelt.get(credential(name))
             if value is None:
-                yield self._finding("attribute-missing", element=embed.element, name=name)
+                yield self._finding("attribute-missing", element=embed.element, attribute=name)
             elif value != wanted:
-                yield self._finding("attribute-differs", element=embed.element, name=name)
+                yield self._finding("attribute-differs", element=embed.element, attribute=name)
         for name in ADDRESSES:
             if name in found and not self._is_there(found[name]):
-                yield self._finding("address-broken", name=name)
+                yield self._finding("address-broken", attribute=name)
 
     def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
         found = _attributes(loader)
         for name, value in embed.loader.attributes().items():
             if name != "src" and found.get(name) != value:
-                yield self._finding("loader-differs", name=name)
+                yield self._finding("loader-differs", attribute=name)
         if found["src"].strip().lower().startswith("http://") and embed.loader.url.startswith(
             "https://"
         ):

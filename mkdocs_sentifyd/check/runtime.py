@@ -52,7 +52,7 @@ def runtime_findings(
         found = read_settings(metas[0])
         wanted = embed.runtime_settings(takes_keys=takes_keys)
         for name in _differing(found, wanted):
-            yield finding("settings-differ", path, name=name)
+            yield finding("settings-differ", path, setting=name)
 
 
 def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:

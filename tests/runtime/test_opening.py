@@ -62,7 +62,7 @@ class Realtime(Visitor):
 
     def wait_until_connected(self) -> None:
         connected = f'{ELEMENT}[data-state="connected"]'
-        self.page.wait_for_selector(connected, state="attached", timeout=15_000)
+        self.page.locator(connected).first.wait_for(state="attached", timeout=15_000)
 
     def panel(self) -> Locator:
         return self.page.get_by_role("region", name="Sandbox avatar")

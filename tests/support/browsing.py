@@ -38,7 +38,8 @@ class Visit:
         return {f"{url.scheme}://{url.netloc}" for url in parts if url.scheme in ("http", "https")}
 
     def wait_until_connected(self) -> None:
-        self.page.wait_for_selector(CONNECTED, state="attached", timeout=15_000)
+        # A locator, because a handle would keep the element in memory.
+        self.page.locator(CONNECTED).first.wait_for(state="attached", timeout=15_000)
 
     def stored(self, key: str) -> object:
         value: object = self.page.evaluate("key => JSON.parse(sessionStorage.getItem(key))", key)
