@@ -211,7 +211,7 @@ def test_without_actions_it_echoes(talk: Callable[..., Talk]) -> None:
 
 def test_open_goes_to_the_best_page(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH, OPEN_PAGE)
-    visitor.hear("With “open”")
+    visitor.hear("Write “open”")
     visitor.say("open the installation")
     visitor.hear("I open the page that fits best")
     visitor.log.get_by_role("link", name="Install: With pip").wait_for()
