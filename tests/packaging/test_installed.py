@@ -155,4 +155,4 @@ def test_type_checkers_see_both_packages(oldest: Environment, tmp_path: Path) ->
     )
     assert result.returncode == 0, result.stdout
     assert "Any" not in result.stdout
-    assert result.stdout.count("edge_service.settings.Settings") == 1
+    assert result.stdout.count("edge_service.settings.model.Settings") == 1
