@@ -131,14 +131,16 @@ def test_a_fault_under_load(
     expected: tuple[int, str],
     also: set[tuple[int, str]],
 ) -> None:
-    limits = {"UPSTREAM_TIMEOUT": "1", "UPSTREAM_CONCURRENCY": "16"}
+    hangs = BUSY in also
+    # Where the upstream answers, only the machine can be slow, and that is no fault.
+    limits = {"UPSTREAM_TIMEOUT": "1" if hangs else "20", "UPSTREAM_CONCURRENCY": "16"}
     command = SERVE if fault.kind == "reset" else BRISK
     with running(sandbox_url, command, **limits) as service:
         assert rush(service.port, 16, 2).statuses == {200: 32}
         before = resident_mebibytes(service.pid)
 
         sandbox.fault = fault
-        tally = rush(service.port, 16, 8 if BUSY in also else 16)
+        tally = rush(service.port, 16, 8 if hangs else 16)
         if fault.status == 429:
             assert service.get().headers["Retry-After"] == "7"
         sandbox.fault = None
@@ -148,7 +150,7 @@ def test_a_fault_under_load(
         assert tally.answers[expected] > 0
         assert set(tally.answers) <= {expected, *also}
         # A second for a slot and one for the login; the rest is for a machine that is busy.
-        assert tally.slowest < 10
+        assert tally.slowest < (10 if hangs else PATIENCE)
         # Sixteen bombs would be 512, if they were unpacked.
         assert resident_mebibytes(service.pid, "VmHWM") - before < 80
         assert service.recovers().json()["tokens"]["accessToken"]
