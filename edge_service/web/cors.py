@@ -89,4 +89,4 @@ class CrossOrigin:
         if path == ROUTE:
             return self._avatars.find("")
         prefix, _, name = path.rpartition("/")
-        return self._avatars.find(name) if name and prefix == ROUTE else None
+        return self._avatars.find(name) if prefix == ROUTE else None

@@ -26,7 +26,7 @@ class Demo:
     def __init__(self, command: Command) -> None:
         self.command = command
         self.site = command.wait_for(r"Open (http://\S+)/")[1]
-        self.edge = command.wait_for(r"through (http://\S+)\.$")[1]
+        self.edge = command.wait_for(r"watch how (http://\S+) refreshes")[1]
 
 
 def start(root: Path, **variables: str) -> Command:
@@ -258,7 +258,7 @@ def test_a_build_that_ends_at_once_when_stopped(tmp_path: Path) -> None:
     ) as command:
         assert command.wait() == 130
 
-    assert "does not build" not in command.output
+    assert "the build of the site failed" not in command.output
 
 
 @pytest.mark.parametrize("variable", ["SITE_PORT", "EDGE_PORT", "SANDBOX_PORT"])
@@ -305,7 +305,7 @@ def test_a_site_that_does_not_build(tmp_path: Path) -> None:
         assert command.wait() == 2
 
     said = [line for line in command.output.splitlines() if line.strip()]
-    assert said[1] == "sentifyd-edge: the site does not build:"
+    assert said[1] == "sentifyd-edge: the build of the site failed:"
     assert "option 'avatar_id': missing" in said[2]
     assert len(said) <= 4
     assert "Traceback" not in command.output
@@ -324,6 +324,6 @@ def test_a_warning_stops_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert command.wait() == 2
 
     said = [line for line in command.output.splitlines() if line.strip()]
-    assert said[1] == "sentifyd-edge: the site does not build:"
+    assert said[1] == "sentifyd-edge: the build of the site failed:"
     assert "index.md" in said[2]
     assert not [line for line in said if line.startswith("INFO")]
