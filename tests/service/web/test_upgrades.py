@@ -28,6 +28,7 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.server import http_protocol
 from edge_service.server.http_protocol import MAX_DISCARDED_BODY_BYTES, BoundedProtocol
 from edge_service.web.upgrades import offers_upgrade
+from tests.support.clocks import in_a_loop
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
@@ -497,7 +498,12 @@ def test_http_2_has_no_upgrades() -> None:
         "query_string": b"",
         "headers": [(b"connection", b"upgrade"), (b"upgrade", b"h2c"), (b"content-length", b"2")],
     }
-    asyncio.run(create_app(settings_for())(scope, receive, send))
+    app = create_app(settings_for())
+
+    async def ask() -> None:
+        await app(scope, receive, send)
+
+    in_a_loop(ask())
 
     assert sent[0]["status"] == 200
     assert b"connection" not in dict(sent[0]["headers"])
