@@ -171,7 +171,7 @@ def test_a_process_that_fails_at_once() -> None:
         Preview.start(["http://docs.example.com/path"])
 
     text = str(refused.value)
-    assert "did not start (sentifyd-edge: --origin holds an origin with a path" in text
+    assert "did not start (sentifyd-edge: --origin contains an origin with a path" in text
     assert text.endswith("or set preview: live")
     assert "\n" not in text
 

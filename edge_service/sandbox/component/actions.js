@@ -39,7 +39,7 @@ function registerAction(action) {
     throw new Error("registerAction: inputSchema must be JSON");
   }
   if (text.length > MAX_ACTIONS) {
-    throw new Error(`registerAction: ${name} is too large: all actions together may have ${MAX_ACTIONS} characters`);
+    throw new Error(`registerAction: ${name} is too large: all actions together must fit in ${MAX_ACTIONS} characters`);
   }
   actions.set(name, {
     description: JSON.parse(text).at(-1),

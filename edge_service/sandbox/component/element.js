@@ -336,7 +336,7 @@ class SentifydSandbox extends HTMLElement {
     this.#$(".ask").hidden = false;
     this.#$("#question").textContent = `May the avatar use “${name}” on this page? ${description}`;
     this.#$(".input").textContent = JSON.stringify(input);
-    // Whoever works elsewhere on the page keeps the focus there, and hears the question.
+    // Visitors whose focus is elsewhere on the page keep it; the alert announces the question.
     if (this.shadowRoot?.activeElement) this.#$(".refuse").focus();
     return new Promise((decide) => {
       this.#decided = decide;
@@ -404,7 +404,7 @@ class SentifydSandbox extends HTMLElement {
     if (!actions.has(OPEN_PAGE)) return;
     event.preventDefault();
     const url = /** @type {HTMLAnchorElement} */ (event.currentTarget).href;
-    // The visitor's own click is leave enough.
+    // The visitor's click is the permission.
     const outcome = await runAction(OPEN_PAGE, { url }, this.#context(), () => true);
     if (!("result" in outcome)) location.assign(url);
   }

@@ -1,4 +1,4 @@
-// Storage may be blocked altogether; the avatar then forgets at the next page, and nothing breaks.
+// If storage is blocked, the avatar starts anew on each page.
 /** @type {Store} */
 const storage = {
   read(key) {
