@@ -145,7 +145,9 @@ class Settings:
         Raises:
             SettingsError: they conflict with it.
         """
-        problems = [text for _, text in self._identity("its own authenticator", by_cookie)]
+        problems = [
+            text for _, text in self._identity("the application's authenticator", by_cookie)
+        ]
         if self.visitor_auth is not None:
             problems.append(
                 "VISITOR_AUTH is set, and the application has its own authenticator: keep one of "
@@ -182,11 +184,12 @@ class Settings:
     def _identity(self, source: str, by_cookie: bool) -> Iterator[tuple[str, str]]:
         """Conflicts with identified visitors; `source` names what identifies them."""
         avatars = self.avatars.values()
+        alternative = "" if self.visitor_auth is None else ", or set VISITOR_AUTH=none"
         if any(POLICIES[avatar.policy].is_shared for avatar in avatars):
             yield (
                 Variables.VISITOR_AUTH.name,
                 f"TOKEN_POLICY shared gives every visitor the same tokens, but {source} "
-                "distinguishes visitors: use direct or pool, or set VISITOR_AUTH=none",
+                f"distinguishes visitors: use direct or pool{alternative}",
             )
         if by_cookie and any(avatar.allow_any_origin for avatar in avatars):
             yield (

@@ -20,13 +20,13 @@ class Share:
         self._folder = folder
 
     def made(self, name: str, make: Callable[[Path], object], *, is_read_only: bool = True) -> Path:
-        """A folder that the first who asks makes; others wait for it.
+        """A folder that the first caller makes; other callers wait for it.
 
         Args:
             name: what the folder is called.
-            make: gets the path of the folder, which is not there yet. If it fails, whoever asks
-                next tries again.
-            is_read_only: whether nobody may change it afterwards.
+            make: gets the path of the folder, which does not exist yet. If it fails, the next
+                caller tries again.
+            is_read_only: whether the folder is made read-only afterwards.
         """
         folder, ready = self._folder / name, self._folder / f"{name}.ready"
         with self.locked(name):

@@ -74,8 +74,11 @@ def test_an_authenticator_that_contradicts_the_settings(
 ) -> None:
     settings = settings_for(**changes)
 
-    with pytest.raises(SettingsError, match=f"^{names} "):
+    with pytest.raises(SettingsError, match=f"^{names} ") as caught:
         create_app(settings, authenticator=authenticator)
+
+    # It is not set, so unsetting it would fix nothing.
+    assert "VISITOR_AUTH=none" not in str(caught.value)
 
 
 def test_an_authenticator_without_cookies_may_serve_any_site() -> None:
