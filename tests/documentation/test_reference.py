@@ -229,11 +229,9 @@ def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) ->
     assert sorted(events - shown) == []
 
 
-def test_sections_that_moved_keep_their_addresses(documentation: Path) -> None:
-    """A bookmark of guide/operations/#metrics still leads to the metrics."""
-    shown = page(documentation, "guide/operations")
-    moved = {str(a["id"]): str(a["href"]) for a in shown.select("td > a[id]")}
-    expected = {
+# Anchors of sections that moved, by their former page, and where each leads now.
+MOVED = {
+    "guide/operations": {
         "rate-limits": "../limits/#rate-limits",
         "behind-a-proxy": "../limits/#behind-a-proxy",
         "visitor-identity": "../identity/",
@@ -249,8 +247,22 @@ def test_sections_that_moved_keep_their_addresses(documentation: Path) -> None:
         "logs": "../monitoring/#logs",
         "traces": "../monitoring/#traces",
         "health": "../monitoring/#health",
-    }
-    assert moved == expected
+        "what-the-server-bounds": "../bounds/#connections",
+    },
+    "guide/policies": {"when-sentifyd-fails": "../bounds/#when-sentifyd-fails"},
+    "security": {
+        "what-the-service-bounds": "../guide/bounds/#requests",
+        "remaining-risks": "../risks/",
+        "tests": "../risks/#tests",
+    },
+}
+
+
+@pytest.mark.parametrize("former", MOVED)
+def test_sections_that_moved_keep_their_addresses(former: str, documentation: Path) -> None:
+    """A bookmark of guide/operations/#metrics still leads to the metrics."""
+    shown = page(documentation, former)
+    assert {str(a["id"]): str(a["href"]) for a in shown.select("a[id]")} == MOVED[former]
 
 
 def test_every_route_and_fault_is_documented(root: Path) -> None:
