@@ -58,11 +58,13 @@ class Need(NamedTuple):
 
 
 def rates() -> dict[str, float]:
-    """Return the requests per second of one process, from the ratios of the performance page.
+    """Return the requests per second of one process, from the ratios of the performance pages.
 
     `shared_redis` is `shared` with `REDIS_URL`.
     """
-    service, peers = (table for table in read_tables() if table.heading == "The token service")
+    published = {table.heading: table for table in read_tables()}
+    service = published["Ratios and targets"]
+    peers = published["Compared with the vendor's samples"]
     alone = service.rows("`shared`, all guards")
     direct = service.rows("`direct`, `UPSTREAM_CONCURRENCY")["requests a second"][0]
     redis = alone["the same, with `REDIS_URL`"][0], alone["requests a second"][0]
@@ -85,7 +87,7 @@ def need(visits_a_day: float, policy: Policy, *, redis: bool = True) -> Need:
     asks = 1 + VISIT_SECONDS / HELD_SECONDS[policy]
     visits = visits_a_day * BUSIEST_HOUR / 3600 * BUSIEST_MINUTE
     present, requests = visits * VISIT_SECONDS, visits * asks
-    # The performance page has no rate for `pool`; like `direct`, it needs one login per grant.
+    # The performance pages have no rate for `pool`; like `direct`, it needs one login per grant.
     cost = 1 / rate["shared" if policy == "shared" else "direct"]
     if redis:
         cost += 1 / rate["shared_redis"] - 1 / rate["shared"]

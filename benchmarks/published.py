@@ -1,18 +1,21 @@
-"""Read the tables of the documentation's page on performance, the only place with figures."""
+"""Read the tables of the documentation's pages on performance, the only place with figures."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.environment import ROOT
 
-__all__ = ["PAGE", "Published", "Spread", "Traffic", "read_tables", "spread", "traffic"]
+__all__ = ["PAGES", "Published", "Spread", "Traffic", "read_tables", "spread", "traffic"]
 
-PAGE = ROOT / "example_docs" / "docs" / "reference" / "performance.md"
+PAGES = [
+    ROOT / "example_docs" / "docs" / "reference" / f"performance-{part}.md"
+    for part in ("build", "service", "browser")
+]
 _SPREAD = re.compile(r"(-?[\d.]+)(?: \((-?[\d.]+) to (-?[\d.]+)\))?")
 _TRAFFIC = re.compile(r"(\d+) \(([\d.]+) KB\)")
 
@@ -45,7 +48,7 @@ class Traffic(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A table of the page.
+    """A table of a page.
 
     Attributes:
         heading: heading of its section.
@@ -62,10 +65,10 @@ class Published:
         return next(rows for name, rows in self.groups.items() if name.startswith(group))
 
 
-def read_tables(page: Path = PAGE) -> list[Published]:
-    """Return every table of a page, in the page's order."""
+def read_tables(pages: Iterable[Path] = PAGES) -> list[Published]:
+    """Return every table of the pages, in their order."""
     heading, header, found = "", "", []
-    for line in page.read_text(encoding="utf-8").splitlines():
+    for line in "\n".join(page.read_text(encoding="utf-8") for page in pages).splitlines():
         if line.startswith("#"):
             heading = line.lstrip("# ")
         elif not line.startswith("|"):

@@ -1,4 +1,4 @@
-"""Draw the plots of the page on performance from its tables.
+"""Draw the plots of the pages on performance from their tables.
 
 Run it in the project's folder after a change of a table: `python -m scripts.plots`. Each plot is an
 SVG for the light palette and one for the dark, and contains its numbers as JSON.
@@ -60,7 +60,7 @@ class Plot:
     """A plot.
 
     Attributes:
-        numbers: reads the numbers from the page's tables, by row and series.
+        numbers: reads the numbers from the pages' tables, by row and series.
         height: height in inches.
         paint: draws the numbers on a figure.
     """
@@ -83,12 +83,12 @@ def draw(plot: Plot, numbers: Numbers, palette: Palette, target: Path) -> None:
         )
 
 
-def _table(tables: Sequence[Published], heading: str, column: str) -> Published:
-    return next(one for one in tables if one.heading == heading and column in one.header)
+def _table(tables: Sequence[Published], heading: str) -> Published:
+    return next(one for one in tables if one.heading == heading)
 
 
 def _build_numbers(tables: Sequence[Published]) -> Numbers:
-    table = next(one for one in tables if one.heading == "The plugin")
+    table = _table(tables, "Compared with other plugins")
     sizes = [cell.replace("`", "").removesuffix(" pages") for cell in table.header]
     return {
         name: {size: spread(cell) for size, cell in zip(sizes, cells, strict=True)}
@@ -97,7 +97,7 @@ def _build_numbers(tables: Sequence[Published]) -> Numbers:
 
 
 def _peers_numbers(tables: Sequence[Published]) -> Numbers:
-    table = _table(tables, "The token service", "Slowest of a hundred")
+    table = _table(tables, "Compared with the vendor's samples")
     peers = {
         name.strip("`"): dict(zip(("rate", "slowest"), map(spread, cells), strict=True))
         for name, cells in table.rows().items()
@@ -106,7 +106,7 @@ def _peers_numbers(tables: Sequence[Published]) -> Numbers:
 
 
 def _bytes_numbers(tables: Sequence[Published]) -> Numbers:
-    table = _table(tables, "In the browser", "Own site, opened")
+    table = _table(tables, "Requests and bytes")
     return {
         name.replace("`", ""): {
             series: [traffic(cell).kilobytes]
@@ -117,7 +117,7 @@ def _bytes_numbers(tables: Sequence[Published]) -> Numbers:
 
 
 def _paint_numbers(tables: Sequence[Published]) -> Numbers:
-    table = _table(tables, "In the browser", "Largest contentful paint")
+    table = _table(tables, "Largest contentful paint")
     return {name.replace("`", ""): {"": spread(row[0])} for name, row in table.rows().items()}
 
 

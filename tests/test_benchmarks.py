@@ -23,7 +23,7 @@ from starlette.routing import Route
 from benchmarks.crowd import crowd
 from benchmarks.load import Load, here_table
 from benchmarks.modes import MODES
-from benchmarks.published import PAGE, read_tables
+from benchmarks.published import PAGES, read_tables
 from benchmarks.visits import Traffic, visiting
 from scripts.plots import FOLDER, PALETTES, PLOTS, Numbers, draw
 from tests.support.servers import serving
@@ -210,17 +210,17 @@ def drawn(file: Path) -> str:
 )
 def test_a_changed_table_needs_a_new_plot(name: str, figure: str, tmp_path: Path) -> None:
     changed = tmp_path / "page.md"
-    text = PAGE.read_text(encoding="utf-8")
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert text.count(f"{figure})") == 1
     changed.write_text(text.replace(f"{figure})", f"9{figure})"), encoding="utf-8")
 
-    numbers = PLOTS[name].numbers(read_tables(changed))
+    numbers = PLOTS[name].numbers(read_tables([changed]))
 
     assert as_json(numbers) != shown(FOLDER / f"{name}-light.svg")
 
 
-def test_every_plot_is_on_the_page_in_both_palettes() -> None:
-    text = PAGE.read_text(encoding="utf-8")
+def test_every_plot_is_on_a_page_in_both_palettes() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
     files = {file.name for file in FOLDER.iterdir()}
     assert files == {f"{name}-{kind}.svg" for name in PLOTS for kind in PALETTES}
     for file in sorted(files):

@@ -207,7 +207,7 @@ def test_pods_fit_the_restricted_standard() -> None:
 
 
 def test_memory_is_what_was_measured_and_room(root: Path) -> None:
-    page = (root / "example_docs/docs/reference/performance.md").read_text()
+    page = (root / "example_docs/docs/reference/performance-service.md").read_text()
     [row] = [line for line in page.splitlines() if "Resident memory after" in line]
     most = max(int(number) for number in re.findall(r"(\d+) MiB", row))
     requests, limits = (CONTAINER["resources"][kind] for kind in ("requests", "limits"))

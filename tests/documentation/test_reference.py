@@ -250,6 +250,12 @@ MOVED = {
         "what-the-server-bounds": "../bounds/#connections",
     },
     "guide/policies": {"when-sentifyd-fails": "../bounds/#when-sentifyd-fails"},
+    "reference/performance": {
+        "the-plugin": "../performance-build/",
+        "mkdocs-sentifyd-inject": "../performance-build/#mkdocs-sentifyd-inject",
+        "the-token-service": "../performance-service/",
+        "in-the-browser": "../performance-browser/",
+    },
     "security": {
         "what-the-service-bounds": "../guide/bounds/#requests",
         "remaining-risks": "../risks/",
