@@ -21,7 +21,7 @@ Policy = Literal["direct", "pool", "shared"]
 POLICIES: tuple[Policy, ...] = ("direct", "pool", "shared")
 VISITS = (10_000, 100_000, 1_000_000, 10_000_000)
 
-# The page explains each of these assumptions.
+# `deploy/capacity-model.md` of the documentation explains each of these assumptions.
 BUSIEST_HOUR, BUSIEST_MINUTE = 0.12, 2
 VISIT_SECONDS, TOKEN_SECONDS, LOGIN_SECONDS = 300, 3600, 0.2
 USE, HERD_SECONDS, BURST_SECONDS, LEAST_PROCESSES = 0.5, 10, 10, 2

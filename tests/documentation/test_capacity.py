@@ -1,4 +1,4 @@
-"""The documentation's page on capacity shows what is computed."""
+"""The documentation's pages on capacity show what is computed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ import pytest
 from benchmarks.capacity import need, rates, shown, tables
 
 
-def test_the_page_shows_what_is_computed(root: Path) -> None:
-    page = (root / "example_docs" / "docs" / "deploy" / "capacity.md").read_text(encoding="utf-8")
-    text = " ".join(page.split())
+def test_the_pages_show_what_is_computed(root: Path) -> None:
+    folder = root / "example_docs" / "docs" / "deploy"
+    page = (folder / "capacity.md").read_text(encoding="utf-8")
+    steps = (folder / "capacity-model.md").read_text(encoding="utf-8")
+    text = " ".join(f"{page} {steps}".split())
     direct, shared = need(1e6, "direct"), need(1e6, "shared")
     per_second = rates()
     for table in tables():

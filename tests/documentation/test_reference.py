@@ -231,6 +231,12 @@ def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) ->
 
 # Anchors of sections that moved, by their former page, and where each leads now.
 MOVED = {
+    "deploy/capacity": {
+        "how-the-numbers-are-computed": "../capacity-model/",
+        "an-example": "../capacity-model/#an-example",
+        "assumptions": "../capacity-model/#assumptions",
+        "what-it-does-not-cover": "../capacity-model/#what-it-does-not-cover",
+    },
     "guide/operations": {
         "rate-limits": "../limits/#rate-limits",
         "behind-a-proxy": "../limits/#behind-a-proxy",
