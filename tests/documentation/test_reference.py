@@ -272,6 +272,16 @@ MOVED = {
         "remaining-risks": "../risks/",
         "tests": "../risks/#tests",
     },
+    "troubleshooting": {
+        "errors-by-status": "../troubleshooting-service/",
+        "401": "../troubleshooting-service/#401",
+        "403": "../troubleshooting-service/#403",
+        "429": "../troubleshooting-service/#429",
+        "5xx": "../troubleshooting-service/#5xx",
+        "the-service-does-not-start-or-is-not-ready": (
+            "../troubleshooting-service/#the-service-does-not-start-or-is-not-ready"
+        ),
+    },
 }
 
 
