@@ -256,6 +256,11 @@ MOVED = {
         "what-the-server-bounds": "../bounds/#connections",
     },
     "guide/policies": {"when-sentifyd-fails": "../bounds/#when-sentifyd-fails"},
+    "privacy": {
+        "consent-with-material": "../guide/consent/#consent-with-material",
+        "consent-with-other-tools": "../guide/consent/#consent-with-other-tools",
+        "a-text-for-your-privacy-policy": "../privacy-policy/",
+    },
     "reference/performance": {
         "the-plugin": "../performance-build/",
         "mkdocs-sentifyd-inject": "../performance-build/#mkdocs-sentifyd-inject",
