@@ -231,6 +231,7 @@ def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) ->
 
 # Anchors of sections that moved, by their former page, and where each leads now.
 MOVED = {
+    "comparison": {"other-ways-to-embed-a-sentifyd-avatar": "../other-ways/"},
     "deploy/capacity": {
         "how-the-numbers-are-computed": "../capacity-model/",
         "an-example": "../capacity-model/#an-example",
