@@ -232,6 +232,10 @@ def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) ->
 # Anchors of sections that moved, by their former page, and where each leads now.
 MOVED = {
     "comparison": {"other-ways-to-embed-a-sentifyd-avatar": "../other-ways/"},
+    "csp": {
+        "a-header-for-a-built-site": "../csp-header/",
+        "where-to-put-it": "../csp-header/#where-to-put-it",
+    },
     "deploy/capacity": {
         "how-the-numbers-are-computed": "../capacity-model/",
         "an-example": "../capacity-model/#an-example",
@@ -353,7 +357,7 @@ def test_calls_of_the_page_s_actions_are_documented(root: Path) -> None:
 
 
 def test_the_program_for_a_content_security_policy(tmp_path: Path) -> None:
-    page = "example_docs/docs/csp.md"
+    page = "example_docs/docs/csp-header.md"
     [program] = [block.text for block in blocks("python") if block.page == page]
     script, data = "var a = '<b>' && 1;\n", json.dumps({"b": 1})
     (tmp_path / "index.html").write_text(
