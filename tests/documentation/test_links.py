@@ -112,7 +112,9 @@ def test_nothing_is_loaded_from_another_site_but_the_loader(site: Site) -> None:
         assert asked == [], file.name
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])
+@pytest.mark.parametrize(
+    "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
+)
 def test_links_of_the_project_s_own_files(root: Path, name: str) -> None:
     text = re.sub(r"^```.*?^```", "", (root / name).read_text(), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):

@@ -49,7 +49,7 @@ class Block:
 
 def pages() -> Iterator[Path]:
     """Every page whose examples are run."""
-    yield from (ROOT / name for name in ("README.md", "CONTRIBUTING.md"))
+    yield from (ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"))
     yield from sorted((ROOT / "example_docs" / "docs").rglob("*.md"))
 
 
