@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from benchmarks.modes import Mode
 
 __all__ = ["Paint", "Traffic", "Visit", "Weight", "chromium", "has_chromium", "visiting"]
 
-NAMES = ("chromium", "chromium-browser", "google-chrome")
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chromium-headless-shell")
 # Without these, Chromium sends requests of its own. As root it needs --no-sandbox.
 FLAGS = [
     "--no-sandbox",
@@ -210,4 +211,5 @@ def visiting(browser: Browser, mode: Mode, address: str) -> Iterator[Visit]:
 
 
 def _executable() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
+    chosen = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, (chosen,) if chosen else NAMES)), None)

@@ -26,17 +26,20 @@ from benchmarks.modes import MODES
 from benchmarks.published import PAGES, read_tables
 from benchmarks.visits import Traffic, visiting
 from scripts.plots import FOLDER, PALETTES, PLOTS, Numbers, draw
+from tests.support.browsing import chromium
 from tests.support.servers import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
 
 
-def run(*arguments: str, path: str = "") -> subprocess.CompletedProcess[str]:
+def run(
+    *arguments: str, path: str = "", browser: str | None = None
+) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "benchmarks", *arguments],
         cwd=ROOT,
-        env={"PATH": path},
+        env={"PATH": path, **({"CHROMIUM": browser} if browser else {})},
         capture_output=True,
         text=True,
     )
@@ -100,7 +103,8 @@ def test_a_crowd_sees_who_is_turned_away() -> None:
 
 @pytest.mark.usefixtures("browser")
 def test_what_each_mode_asks_for() -> None:
-    found = run("browser", "--quick", "--visits", "requests", path=os.environ["PATH"])
+    arguments = ("browser", "--quick", "--visits", "requests")
+    found = run(*arguments, path=os.environ["PATH"], browser=chromium())
 
     assert found.returncode == 0, found.stderr
     table = found.stdout[found.stdout.index("Requests") :].splitlines()[2:]

@@ -24,8 +24,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from tests.conftest import FLAGS
-from tests.support.browsing import Visit
+from tests.support.browsing import Visit, launch
 from tests.support.servers import serving
 from tests.support.sites import build_site
 
@@ -316,10 +315,7 @@ def test_an_sdk_that_fails_breaks_nothing(plain: Docs, visit: Visit, failure: st
 @pytest.fixture
 def webmcp(browser: Browser) -> Iterator[Page]:
     """A page in a Chromium that has WebMCP, which is behind a flag."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)))
-    flags = [*FLAGS, "--enable-blink-features=WebMCP"]
-    with browser.browser_type.launch(executable_path=executable, args=flags) as other:
+    with launch(browser.browser_type, "--enable-blink-features=WebMCP") as other:
         yield other.new_page()
 
 

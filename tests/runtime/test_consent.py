@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 
 import pytest
 from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Route
 
-from tests.conftest import FLAGS
 from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
+from tests.support.browsing import launch
 
 CONSENT = {"consent": "sentifyd"}
 FORM = {
@@ -131,13 +130,8 @@ def test_withdrawing_in_another_tab(stage: Stage, visitor: Visitor) -> None:
 @pytest.fixture
 def keeping(browser: Browser, stage: Stage) -> Iterator[Visitor]:
     """A visitor with a back/forward cache, which Playwright switches off by default."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = next(filter(None, map(shutil.which, names)))
-    with browser.browser_type.launch(
-        executable_path=executable,
-        args=FLAGS,
-        ignore_default_args=["--disable-back-forward-cache"],
-    ) as other:
+    without = ["--disable-back-forward-cache"]
+    with launch(browser.browser_type, ignore_default_args=without) as other:
         yield Visitor(other.new_page(), stage.loaders)
 
 

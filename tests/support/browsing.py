@@ -2,12 +2,41 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from urllib.parse import urlsplit
 
-from playwright.sync_api import Error, Page, Request, Response
+from playwright.sync_api import Browser, BrowserType, Error, Page, Request, Response
+
+# The headless shell has the engine without the windows of a desktop browser: the tests take half
+# the time. `CHROMIUM` names another browser.
+NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+# Without these Chromium keeps calling home, and as root it needs --no-sandbox.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 
 AVATAR = "sentifyd-bot"
 CONNECTED = f'{AVATAR}[data-state="connected"]'
+
+
+def chromium() -> str | None:
+    """The path of the browser that tests use, if there is one."""
+    chosen = os.environ.get("CHROMIUM")
+    return next(filter(None, map(shutil.which, (chosen,) if chosen else NAMES)), None)
+
+
+def launch(kind: BrowserType, *flags: str, ignore_default_args: list[str] | None = None) -> Browser:
+    """Start Chromium with further flags, or without some of Playwright's."""
+    return kind.launch(
+        executable_path=chromium(),
+        args=[*FLAGS, *flags],
+        ignore_default_args=ignore_default_args,
+    )
 
 
 class Visit:
