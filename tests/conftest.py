@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, sync_playwright
 from tests.support.browsing import Visit
 from tests.support.share import Share
 
-# Without these Chromium keeps calling home, and as root it needs --no-sandbox.
+# These turn off Chromium's background requests; as root it also needs --no-sandbox.
 FLAGS = [
     "--no-sandbox",
     "--disable-quic",
@@ -55,7 +55,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
-    """What is made once for all workers."""
+    """Files that are made once for all workers."""
     own = tmp_path_factory.getbasetemp()
     return Share(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
@@ -73,7 +73,7 @@ def _one_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def documentation(root: Path, share: Share) -> Path:
-    """This project's documentation, built strictly. Nobody may change it."""
+    """This project's documentation, built in strict mode. Tests must not change it."""
 
     def make(folder: Path) -> None:
         config_file = root / "example_docs" / "mkdocs.yml"
