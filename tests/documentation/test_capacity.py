@@ -1,4 +1,4 @@
-"""The documentation's page on capacity shows what is computed."""
+"""The documentation's page on capacity shows the computed figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks.capacity import need, rates, shown, tables
 
 
-def test_the_page_shows_what_is_computed(root: Path) -> None:
+def test_page_shows_the_computed_figures(root: Path) -> None:
     page = (root / "example_docs" / "docs" / "deploy" / "capacity.md").read_text(encoding="utf-8")
     text = " ".join(page.split())
     direct, shared = need(1e6, "direct"), need(1e6, "shared")
@@ -30,7 +30,7 @@ def test_the_page_shows_what_is_computed(root: Path) -> None:
         assert figure in text
 
 
-def test_the_example_by_hand() -> None:
+def test_need_matches_a_calculation_by_hand() -> None:
     found = need(1e6, "direct")
     assert found.logins == found.requests == pytest.approx(120_000 / 3600 * 2 * (1 + 5 / 60))
     assert found.load == pytest.approx(found.logins * 0.2 / 16)
