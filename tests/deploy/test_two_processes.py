@@ -75,9 +75,7 @@ def test_many_simultaneous_visitors_need_one_login_per_process(
     assert sandbox.logins <= before + len(services)
 
 
-def test_nginx_retries_on_the_other_process(
-    host: Host, services: list[Running]
-) -> None:
+def test_nginx_retries_on_the_other_process(host: Host, services: list[Running]) -> None:
     with RawUpstream(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as dying:
         port = in_front_of(host, int(dying.url.rpartition(":")[2]), services[0].port)
         url = f"http://127.0.0.1:{port}/request_tokens"
@@ -107,9 +105,7 @@ def unit(root: Path) -> Path:
     return root / "deploy" / "nginx" / "sentifyd-edge@.service"
 
 
-def test_unit_starts_the_service(
-    unit: Path, root: Path, tmp_path: Path, sandbox_url: str
-) -> None:
+def test_unit_starts_the_service(unit: Path, root: Path, tmp_path: Path, sandbox_url: str) -> None:
     """With the variables of unit and file; those in the file win, as in systemd."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]

@@ -104,7 +104,7 @@ def pages_with_avatar(folder: Path, attributes: Mapping[str, Attributes] | None 
                 page.assert_avatar((attributes or {}).get(path))
                 chosen.add(path)
             else:
-                page.assert_nothing_of_ours()
+                page.assert_no_avatar()
         except Exception as error:
             error.add_note(f"on the page {path}")
             raise

@@ -60,7 +60,7 @@ def test_live_reload_adds_no_second_avatar(site: Site) -> None:
     for html in (before, after):
         assert len(RELOAD.findall(html)) == 1
         Page(html).assert_avatar()
-    Page(off).assert_nothing_of_ours()
+    Page(off).assert_no_avatar()
 
 
 @contextmanager
@@ -105,7 +105,7 @@ def test_preview_off_adds_no_avatar(tmp_path: Path, visit: Visit) -> None:
     with _served(tmp_path, "off") as (server, url):
         visit.page.goto(url)
 
-        Page(visit.page.content()).assert_nothing_of_ours()
+        Page(visit.page.content()).assert_no_avatar()
         assert "preview:" not in server.output
 
 

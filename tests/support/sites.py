@@ -53,7 +53,7 @@ class Page:
         for name in wanted:
             assert source.count(f"{name}=") == 1
 
-    def assert_nothing_of_ours(self) -> None:
+    def assert_no_avatar(self) -> None:
         assert self.loaders() == []
         assert self.elements() == []
         assert "sentifyd" not in self.html.lower()
