@@ -90,7 +90,7 @@ def test_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> None
     loaders = [r.url for r in visit.requests if r.url.endswith("/sentifyd-bot/main.js")]
     assert len(loaders) == 1
     assert visit.errors() == []
-    assert KEY not in visit.everything_heard()
+    assert KEY not in visit.all_received_text()
 
 
 def test_output_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
@@ -127,7 +127,7 @@ def test_avatar_connects_on_every_page_that_has_one(demo: Demo, visit: Visit) ->
     links: list[str] = visit.page.evaluate(
         "[...document.querySelectorAll('.md-nav--primary a[href]')].map(link => link.href)"
     )
-    assert KEY not in visit.everything_heard()
+    assert KEY not in visit.all_received_text()
     pages = sorted({link.partition("#")[0] for link in links})
     assert len(pages) >= 10
     without = {f"{demo.site}/without-an-avatar/", f"{demo.site}/guide/pages/"}
@@ -145,7 +145,7 @@ def test_avatar_connects_on_every_page_that_has_one(demo: Demo, visit: Visit) ->
         else:
             visit.wait_until_connected()
             assert visit.page.locator(visit.avatar).count() == 1
-        assert KEY not in visit.everything_heard()
+        assert KEY not in visit.all_received_text()
     assert visit.errors() == []
 
 

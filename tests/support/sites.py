@@ -1,4 +1,4 @@
-"""Sites that MkDocs builds, and what became of their pages."""
+"""Sites that MkDocs builds, and checks of their pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Page:
         return list(self.soup.find_all(name))
 
     def element(self, name: str = "sentifyd-bot") -> dict[str, str]:
-        """The attributes of the only element, each of which stands there once."""
+        """The attributes of the only element, after a check that none is repeated."""
         (element,) = self.elements(name)
         source = self.html[self.html.index(f"<{name}") :]
         attributes = {key: str(value) for key, value in element.attrs.items()}
@@ -60,7 +60,7 @@ class Page:
 
 
 class Build:
-    """What `mkdocs build` left, and said."""
+    """The result of `mkdocs build`."""
 
     def __init__(self, site: Path, status: int, output: str) -> None:
         self.site = site
