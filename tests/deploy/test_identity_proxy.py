@@ -219,9 +219,9 @@ def test_session_without_name_is_rejected(hosted: Hosted, sign_in: SignIn) -> No
 
 
 def test_direct_request_with_user_header_is_rejected(service: Running) -> None:
-    with visitor_from("127.0.2.1") as stranger:
+    with visitor_from("127.0.2.1") as direct:
         named = {"X-Forwarded-User": "victim", "X-Forwarded-For": "127.0.0.1"}
-        answer = stranger.get(service.url, headers=named, timeout=5)
+        answer = direct.get(service.url, headers=named, timeout=5)
 
     assert answer.status_code == 401
 
@@ -355,19 +355,19 @@ def test_access_assertion_in_cookie_identifies_user(access: Access, behind_acces
 
     assert [ask(access.assertion("hedy")) for _ in range(LIMIT + 1)] == EXHAUSTED
     assert ask(access.assertion("radia")) == 200
-    stranger = RSAKey.generate_key(2048, {"kid": "access"})
-    assert ask(access.assertion("radia", stranger)) == 401
+    unknown_key = RSAKey.generate_key(2048, {"kid": "access"})
+    assert ask(access.assertion("radia", unknown_key)) == 401
 
 
 def test_requests_without_valid_assertion_are_rejected(access_site: str, access: Access) -> None:
-    stranger = RSAKey.generate_key(2048, {"kid": "access"})
+    unknown_key = RSAKey.generate_key(2048, {"kid": "access"})
     spoofs: list[dict[str, str]] = [
         {},
         {"Cf-Access-Authenticated-User-Email": "victim@example.com"},
         {"X-Forwarded-User": "victim"},
-        {"Cf-Access-Jwt-Assertion": access.assertion("victim", stranger)},
-        {"Authorization": f"Bearer {access.assertion('victim', stranger)}"},
-        {"Cookie": f"CF_Authorization={access.assertion('victim', stranger)}"},
+        {"Cf-Access-Jwt-Assertion": access.assertion("victim", unknown_key)},
+        {"Authorization": f"Bearer {access.assertion('victim', unknown_key)}"},
+        {"Cookie": f"CF_Authorization={access.assertion('victim', unknown_key)}"},
         {"Cf-Access-Jwt-Assertion": ""},
     ]
     for number, headers in enumerate(spoofs):

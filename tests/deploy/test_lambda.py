@@ -148,7 +148,7 @@ SHAPES = [function_url, http_api, rest_api, http_api_1]
 
 
 class Function:
-    """An instance of the function, in a process of its own."""
+    """An instance of the function, in its own process."""
 
     def __init__(self, folder: Path, upstream: str, **variables: str) -> None:
         good = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SENTIFYD_BACKEND": upstream}

@@ -186,9 +186,9 @@ def test_forged_address_does_not_evade_rate_limit(hosted: Hosted) -> None:
 
 def test_direct_request_cannot_forge_its_address(service: Running) -> None:
     """Another address of the loopback network stands for another machine."""
-    with visitor_from("127.0.2.1") as stranger:
+    with visitor_from("127.0.2.1") as direct:
         statuses = [
-            stranger.get(
+            direct.get(
                 service.url, headers={"X-Forwarded-For": f"203.0.113.{number}"}, timeout=5
             ).status_code
             for number in range(13)

@@ -68,7 +68,7 @@ def page(documentation: Path, name: str) -> Tag:
 
 
 def entry(page: Tag, name: str) -> dict[str, str]:
-    """What a reference page says about one name: its facts, and the text below them."""
+    """The content of a reference page for one name: its facts, and the text below them."""
     heading = page.find(id=name)
     assert heading is not None, name
     assert heading.get_text().rstrip("¶") == name

@@ -153,7 +153,7 @@ def test_log_lines_of_libraries_contain_no_exception_text(
         except ValueError:
             logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
 
-    # In a thread of its own: a browser test may have left a loop running in this one.
+    # In its own thread, because a browser test may have left a loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(fail).result()
     output = capsys.readouterr().out
@@ -196,7 +196,7 @@ def test_upstream_error_contains_no_secret(upstream: RawUpstream) -> None:
         outbound.close()
         return caught
 
-    # In a thread of its own: a browser test may have left a loop running in this one.
+    # In its own thread, because a browser test may have left a loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         errors = pool.submit(asyncio.run, collect()).result()
 

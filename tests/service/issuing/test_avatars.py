@@ -323,8 +323,8 @@ def test_settings_rules_apply_to_the_file(tmp_path: Path) -> None:
     (reported,) = problems(shared, **proxies)
     assert reported.startswith("TOKEN_POLICY shared gives every visitor the same tokens")
 
-    everybody = write_avatars(tmp_path, FINE + avatar("shop", SHOP, allowed_origins=["*"]))
-    (reported,) = problems(everybody, ALLOW_ANY_ORIGIN="true", **proxies)
+    any_origin = write_avatars(tmp_path, FINE + avatar("shop", SHOP, allowed_origins=["*"]))
+    (reported,) = problems(any_origin, ALLOW_ANY_ORIGIN="true", **proxies)
     assert reported.startswith("ALLOW_ANY_ORIGIN would let every site request")
 
 

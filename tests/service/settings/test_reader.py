@@ -373,7 +373,7 @@ def test_plain_http_is_allowed_only_for_this_machine() -> None:
 
 @pytest.mark.parametrize("endpoint", ["", " "])
 def test_empty_otlp_endpoint_disables_tracing(endpoint: str) -> None:
-    """OpenTelemetry's specification says so."""
+    """The OpenTelemetry specification requires it."""
     assert not Settings.from_env({**GOOD, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}).tracing
 
 

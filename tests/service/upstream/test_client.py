@@ -294,7 +294,13 @@ def test_refused_connection_gives_502(start_service: StartService) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["silent", "in the headers", "in the body", "in a last body", "in a body without length"],
+    [
+        "silent",
+        "in the headers",
+        "in the body",
+        "in the body of a last response",
+        "in a body without length",
+    ],
 )
 def test_deadline_applies_to_the_whole_exchange(start_service: StartService, where: str) -> None:
     """A slow peer resets a socket's timeout with every byte, but not the deadline.
@@ -310,7 +316,7 @@ def test_deadline_applies_to_the_whole_exchange(start_service: StartService, whe
             upstream.over.wait(20)
         else:
             # http.client closes a connection that the peer does not keep before it reads the body.
-            extra = ["Connection: close"] if where == "in a last body" else []
+            extra = ["Connection: close"] if where == "in the body of a last response" else []
             reply = http_answer("200 OK", GRANT, *extra)
             if where == "in a body without length":
                 reply = b"HTTP/1.0 200 OK\r\n\r\n" + GRANT
