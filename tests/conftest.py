@@ -43,7 +43,7 @@ def root() -> Path:
 
 @pytest.fixture(scope="session")
 def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
-    """What is made once for all workers."""
+    """Files that are made once for all workers."""
     own = tmp_path_factory.getbasetemp()
     return Share(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
 
@@ -61,7 +61,7 @@ def _one_at_a_time(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def documentation(root: Path, share: Share) -> Path:
-    """This project's documentation, built strictly. Nobody may change it."""
+    """This project's documentation, built in strict mode. Tests must not change it."""
 
     def make(folder: Path) -> None:
         config_file = root / "example_docs" / "mkdocs.yml"

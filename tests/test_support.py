@@ -1,4 +1,4 @@
-"""The tools that many tests rely on."""
+"""The helpers that many tests use."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from tests.support.clocks import in_a_loop, in_virtual_time
 from tests.support.load import is_refused
 from tests.support.servers import serving
 from tests.support.share import Share
-from tests.support.waiting import PATIENCE, until, until_async
+from tests.support.waiting import TIMEOUT, until, until_async
 
 
-def test_what_is_shared_is_made_once_and_stays_as_it_is(tmp_path: Path) -> None:
+def test_shared_folder_is_made_once_and_read_only(tmp_path: Path) -> None:
     made: list[Path] = []
     others: list[Future[Path]] = []
 
@@ -31,7 +31,7 @@ def test_what_is_shared_is_made_once_and_stays_as_it_is(tmp_path: Path) -> None:
         made.append(folder)
         if len(made) == 1:
             others.extend(pool.submit(Share(tmp_path).made, "thing", make) for _ in range(3))
-            # Without the lock one of them would make it as well by then.
+            # Without the lock, another worker would also have made it by now.
             assert not wait(others, 0.2, FIRST_COMPLETED).done
         folder.mkdir()
         (folder / "file").write_text("made")
@@ -45,7 +45,7 @@ def test_what_is_shared_is_made_once_and_stays_as_it_is(tmp_path: Path) -> None:
     assert {path.stat().st_mode & 0o222 for path in (folder, folder / "file")} == {0}
 
 
-def test_what_could_not_be_made_is_tried_again(tmp_path: Path) -> None:
+def test_failed_shared_folder_is_made_again(tmp_path: Path) -> None:
     share = Share(tmp_path)
     with pytest.raises(ZeroDivisionError):
         share.made("thing", lambda _: 1 / 0)
@@ -53,7 +53,7 @@ def test_what_could_not_be_made_is_tried_again(tmp_path: Path) -> None:
     assert share.made("thing", Path.mkdir).is_dir()
 
 
-def test_a_server_finishes_what_is_under_way() -> None:
+def test_server_finishes_pending_requests_when_it_stops() -> None:
     begun = threading.Event()
 
     async def finish(request: Request) -> PlainTextResponse:
@@ -63,12 +63,12 @@ def test_a_server_finishes_what_is_under_way() -> None:
 
     with ThreadPoolExecutor(1) as pool:
         with serving(Starlette(routes=[Route("/", finish)])) as url:
-            answer = pool.submit(requests.get, url, timeout=PATIENCE)
-            assert begun.wait(PATIENCE)
-        assert answer.result(PATIENCE).text == "finished"
+            answer = pool.submit(requests.get, url, timeout=TIMEOUT)
+            assert begun.wait(TIMEOUT)
+        assert answer.result(TIMEOUT).text == "finished"
 
 
-def test_a_server_with_an_idle_connection_stops_and_closes_its_application() -> None:
+def test_server_with_an_idle_connection_stops_cleanly() -> None:
     steps: list[str] = []
 
     @asynccontextmanager
@@ -78,22 +78,22 @@ def test_a_server_with_an_idle_connection_stops_and_closes_its_application() -> 
         steps.append("down")
 
     with requests.Session() as visitor, serving(Starlette(lifespan=lifespan)) as url:
-        assert visitor.get(url, timeout=PATIENCE).status_code == 404
+        assert visitor.get(url, timeout=TIMEOUT).status_code == 404
         assert steps == ["up"]
     assert steps == ["up", "down"]
 
 
-def test_waiting_in_vain_fails() -> None:
+def test_until_fails_after_its_timeout() -> None:
     with pytest.raises(AssertionError, match="not within 0 seconds"):
         until(lambda: False, 0)
 
-    async def in_vain() -> None:
+    async def never() -> None:
         with pytest.raises(AssertionError, match="not within 3600 seconds"):
             await until_async(lambda: False, 3600)
 
-    in_virtual_time(in_vain())
+    in_virtual_time(never())
 
 
-def test_a_loop_that_takes_too_long_is_ended() -> None:
+def test_in_a_loop_raises_a_timeout() -> None:
     with pytest.raises(TimeoutError):
-        in_a_loop(asyncio.sleep(PATIENCE), 0)
+        in_a_loop(asyncio.sleep(TIMEOUT), 0)

@@ -44,7 +44,7 @@ def sandbox_url(sandbox: Sandbox) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def serve(sandbox_url: str) -> Iterator[Serve]:
-    """Start a token service in front of the sandbox; what it writes never holds the key."""
+    """Start a token service in front of the sandbox; fail if its output contains the key."""
     with ExitStack() as stack:
 
         def start(**variables: str) -> Running:
@@ -59,18 +59,18 @@ def serve(sandbox_url: str) -> Iterator[Serve]:
 
 @pytest.fixture(scope="module")
 def echo() -> Iterator[int]:
-    """The port of a server that replaces the token service, and answers with its request."""
+    """The port of a server in place of the token service; it returns the request's headers."""
 
-    async def tell(request: Request) -> JSONResponse:
+    async def respond(request: Request) -> JSONResponse:
         return JSONResponse(dict(request.headers))
 
-    route = Route("/request_tokens", tell, methods=["GET", "POST", "OPTIONS"])
+    route = Route("/request_tokens", respond, methods=["GET", "POST", "OPTIONS"])
     with serving(Starlette(routes=[route])) as url:
         yield int(url.rpartition(":")[2])
 
 
 class Hosted:
-    """What visitors see; each request is one of a new visitor, from an address of their own."""
+    """A site behind nginx; each request comes from a new visitor with its own address."""
 
     def __init__(self, nginx: Nginx, ports: dict[str, int], certificate: Path) -> None:
         self.nginx = nginx
@@ -101,7 +101,7 @@ Host = Callable[..., Hosted]
 def host(
     root: Path, certificate: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Host]:
-    """Run the nginx of a recipe on these ports, in front of a token service on that one."""
+    """Run nginx with a recipe's site on `ports`, in front of the service on port `service`."""
     with ExitStack() as stack:
 
         def start(
@@ -140,7 +140,7 @@ def host(
 
 
 def installed(site: Path) -> dict[str, Path]:
-    """Where the files of a recipe go, below nginx' folder."""
+    """The files of a recipe, by their place in nginx's folder."""
     shared = site.parents[1] / "nginx"
     return {
         f"conf.d/{site.name}": site,
@@ -153,12 +153,12 @@ def installed(site: Path) -> dict[str, Path]:
 
 
 def free_ports() -> dict[str, int]:
-    """What a server for visitors listens on."""
+    """Free ports for HTTP and HTTPS."""
     return {"http": free_port(), "https": free_port()}
 
 
 def recommended(file: Path) -> dict[str, str]:
-    """The variables of a recipe; key and port are the unit's, and would be overruled here."""
+    """The variables of a recipe; key and port are not among them, because the unit sets them."""
     lines = file.read_text(encoding="utf-8").splitlines()
     variables = dict(line.split("=", 1) for line in lines if line and line[0] != "#")
     assert not {"AVATAR_API_KEY", "AVATAR_API_KEY_FILE", "PORT"} & variables.keys()

@@ -1,4 +1,4 @@
-"""The token service on Cloud Run, as far as that can be seen without it."""
+"""The token service on Cloud Run, as far as it can be tested without Cloud Run."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def container(service: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def variables(container: dict[str, Any], tmp_path: Path) -> dict[str, str]:
-    """Those of the container, with the key where a file can be."""
+    """The container's variables, with the key in a file of the test."""
     (tmp_path / "value").write_text(KEY)
     variables = {entry["name"]: entry["value"] for entry in container["env"]}
     (mount,) = container["volumeMounts"]
@@ -42,8 +42,8 @@ def variables(container: dict[str, Any], tmp_path: Path) -> dict[str, str]:
     return {**variables, "AVATAR_API_KEY_FILE": path}
 
 
-def test_the_pod_is_one(service: dict[str, Any]) -> None:
-    """Kubernetes' own schema, for the part that Cloud Run takes from it."""
+def test_template_is_valid_kubernetes_pod(service: dict[str, Any]) -> None:
+    """Validate the part that Cloud Run shares with Kubernetes against Kubernetes' schema."""
     spec = dict(service["spec"]["template"]["spec"])
     assert spec.pop("containerConcurrency")
     assert spec.pop("timeoutSeconds") > 1 + 5
@@ -52,10 +52,10 @@ def test_the_pod_is_one(service: dict[str, Any]) -> None:
     kubernetes_validate.validate(pod, kubernetes_validate.latest_version(), strict=True)
 
 
-def test_it_listens_where_cloud_run_says(
+def test_service_listens_on_port_from_cloud_run(
     container: dict[str, Any], variables: dict[str, str], sandbox_url: str
 ) -> None:
-    """On every address, on the port in PORT; and metrics stay inside."""
+    """On every address and the port in PORT; metrics are not public."""
     port, metrics = free_port(), free_port()
     more = {"PORT": str(port), "METRICS_PORT": str(metrics), "SENTIFYD_BACKEND": sandbox_url}
     with Command("sentifyd-edge", "serve", **{**variables, **more}) as command:
@@ -75,8 +75,8 @@ def test_it_listens_where_cloud_run_says(
     assert KEY not in command.output
 
 
-def test_visitors_are_distinguished(variables: dict[str, str]) -> None:
-    """Cloud Run appends the visitor's address, and connects from a link-local one."""
+def test_visitors_are_distinguished_by_address(variables: dict[str, str]) -> None:
+    """Cloud Run appends the visitor's address, and connects from a link-local address."""
     addresses = ClientAddresses(Settings.from_env(variables).trusted_proxies)
 
     def key(peer: str, forwarded: str) -> str:
@@ -88,7 +88,7 @@ def test_visitors_are_distinguished(variables: dict[str, str]) -> None:
     assert key("192.0.2.8", "203.0.113.50") == "192.0.2.8"
 
 
-def test_probes_ask_routes_that_are_there(container: dict[str, Any]) -> None:
+def test_probes_request_existing_routes(container: dict[str, Any]) -> None:
     routes = {getattr(route, "path", "") for route in create_app(settings_for()).routes}
 
     for probe in ("startupProbe", "livenessProbe"):

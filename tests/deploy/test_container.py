@@ -1,4 +1,4 @@
-"""The files of `deploy/container` fit each other and the service."""
+"""The files of `deploy/container` match each other and the service."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream
 
 SERVICES = compose()["services"]
-# What requests under way may take, as `sentifyd-edge serve` has it.
+# How long requests in progress may take when `sentifyd-edge serve` stops.
 MOST_SECONDS = 8 + 2 * Variables.UPSTREAM_TIMEOUT.default
 
 
@@ -34,7 +34,7 @@ def run(*words: str | Path, **variables: str) -> subprocess.CompletedProcess[str
 
 
 def known() -> set[str]:
-    """Every name that the service reads."""
+    """Every variable that the service reads."""
     files = {variable.file_name for variable in declared()}
     return {variable.name for variable in declared()} | {name for name in files if name}
 
@@ -44,18 +44,18 @@ def seconds(text: str) -> float:
     return float(text[:-1])
 
 
-def test_the_dockerfile_passes_its_linter() -> None:
+def test_dockerfile_passes_its_linter() -> None:
     done = run(SCRIPTS / "hadolint", "--failure-threshold", "style", FOLDER / "Dockerfile")
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_the_compose_file_fits_its_specification() -> None:
+def test_compose_file_matches_its_schema() -> None:
     schema = ("--builtin-schema", "vendor.compose-spec")
     done = run(SCRIPTS / "check-jsonschema", *schema, FOLDER / "compose.yaml")
     assert done.returncode == 0, done.stdout
 
 
-def test_the_image_holds_the_service_and_nothing_to_install_with() -> None:
+def test_image_contains_no_package_installer() -> None:
     build, image = stages()
     assert "--without-pip" in build.the("RUN")
     removal = image.the("RUN")
@@ -66,7 +66,7 @@ def test_the_image_holds_the_service_and_nothing_to_install_with() -> None:
     assert image.the("FROM") == build.the("FROM").removesuffix(" AS build")
 
 
-def test_the_image_runs_a_command_of_the_project_as_nobody(root: Path) -> None:
+def test_image_runs_project_command_as_unprivileged_user(root: Path) -> None:
     image = stages()[-1]
     project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
     assert image.words("ENTRYPOINT")[0] in project["scripts"]
@@ -80,7 +80,7 @@ def test_the_image_runs_a_command_of_the_project_as_nobody(root: Path) -> None:
     assert image.environment.keys() - known() == {"PATH", "PYTHONDONTWRITEBYTECODE"}
 
 
-def test_only_what_the_image_is_made_of_reaches_the_engine(root: Path) -> None:
+def test_build_context_contains_only_copied_files(root: Path) -> None:
     rules = (FOLDER / "Dockerfile.dockerignore").read_text().splitlines()
     first, *rest = [rule for rule in rules if rule and not rule.startswith("#")]
     copied = [name for stage in stages() for name in stage.copied]
@@ -98,13 +98,13 @@ def health(port: str) -> tuple[int, str]:
     return done.returncode, done.stderr.strip()
 
 
-def test_the_health_check_reports_whether_the_service_is_ready(serve: Serve) -> None:
+def test_health_check_reports_whether_service_is_ready(serve: Serve) -> None:
     running = serve(ALLOWED_ORIGINS="https://docs.example.com")
     assert health(str(running.port)) == (0, "")
     running.command.stop()
     assert health(str(running.port)) == (1, "no answer: ConnectionRefusedError")
 
-    # It takes logins and never answers, so that no pool is ever filled.
+    # This upstream accepts logins and never responds, so the pool is never filled.
     with RawUpstream(lambda _: None) as upstream:
         running = serve(
             ALLOWED_ORIGINS="https://docs.example.com",
@@ -114,20 +114,20 @@ def test_the_health_check_reports_whether_the_service_is_ready(serve: Serve) -> 
         assert health(str(running.port)) == (1, "not ready: 503")
 
 
-def test_the_health_check_waits_as_long_as_a_pool_may_take_to_be_filled() -> None:
+def test_health_check_start_period_covers_pool_filling() -> None:
     options = dict(
         word[2:].split("=") for word in stages()[-1].the("HEALTHCHECK").split() if "=" in word
     )
     assert seconds(options["start-period"]) > 30
 
 
-def test_every_variable_is_one_of_the_service() -> None:
+def test_compose_and_example_set_only_known_variables() -> None:
     named = SERVICES["edge"]["environment"].keys() | example_variables(with_optional=True).keys()
     assert len(named) > 8
     assert named - known() == set()
 
 
-def test_the_settings_are_right_once_the_example_is_filled_in(tmp_path: Path) -> None:
+def test_completed_example_gives_valid_settings(tmp_path: Path) -> None:
     key = tmp_path / "key"
     key.write_text("canary-key-container\n")
     variables = {
@@ -150,7 +150,7 @@ def test_the_settings_are_right_once_the_example_is_filled_in(tmp_path: Path) ->
     assert "redis" in SERVICES
 
 
-def test_secrets_are_files_that_git_does_not_see() -> None:
+def test_secrets_are_files_ignored_by_git() -> None:
     secrets = compose()["secrets"]
     assert {name for service in SERVICES.values() for name in service.get("secrets", [])} == set(
         secrets
@@ -163,17 +163,17 @@ def test_secrets_are_files_that_git_does_not_see() -> None:
     assert [mount for mount in mounts if mount not in written] == []
 
 
-def test_the_service_gets_the_time_that_it_may_take_to_end() -> None:
+def test_stop_grace_period_covers_shutdown() -> None:
     assert seconds(SERVICES["edge"]["stop_grace_period"]) >= MOST_SECONDS + EXPORT_SECONDS
 
 
-def test_the_proxy_waits_longer_than_the_service_takes() -> None:
-    [patience] = re.findall(r"proxy_read_timeout (\S+);", (FOLDER / "nginx.conf").read_text())
-    assert seconds(patience) > MOST_SECONDS
+def test_proxy_timeout_exceeds_longest_request() -> None:
+    [timeout] = re.findall(r"proxy_read_timeout (\S+);", (FOLDER / "nginx.conf").read_text())
+    assert seconds(timeout) > MOST_SECONDS
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_containers_may_do_no_more_than_they_need(name: str) -> None:
+def test_containers_have_minimal_privileges(name: str) -> None:
     service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
@@ -186,7 +186,7 @@ def test_containers_may_do_no_more_than_they_need(name: str) -> None:
     assert name != "redis" or service["networks"] == ["counters"]
 
 
-def test_nobody_but_the_service_reaches_redis() -> None:
+def test_only_the_service_reaches_redis() -> None:
     assert compose()["networks"]["counters"]["internal"] is True
     assert [name for name in SERVICES if "counters" in SERVICES[name]["networks"]] == [
         "edge",
@@ -194,7 +194,7 @@ def test_nobody_but_the_service_reaches_redis() -> None:
     ]
 
 
-def test_redis_takes_its_configuration_and_keeps_nothing() -> None:
+def test_redis_evicts_counters_and_saves_nothing_to_disk() -> None:
     port = free_port()
     here = ("--port", str(port), "--bind", "127.0.0.1")
     with Command("/usr/bin/env", "redis-server", str(FOLDER / "redis.conf"), *here) as command:

@@ -1,4 +1,4 @@
-"""What the Dockerfile installs, run as Compose runs it: behind a real nginx, with a Redis."""
+"""What the Dockerfile installs, run as Compose runs it: behind a real nginx, with Redis."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ AS_ROOT = os.getuid() == 0
 
 @pytest.fixture(scope="module")
 def machine() -> Iterator[Path]:
-    """A folder that everybody may read, in place of the container's root."""
+    """A folder that every user may read, in place of the container's root folder."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         folder.chmod(0o755)
@@ -42,7 +42,7 @@ def machine() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def installed(root: Path, machine: Path) -> Path:
-    """The virtual environment that the Dockerfile's own steps make of what it copies."""
+    """The virtual environment that the Dockerfile's own steps create."""
     build: Stage = stages()[0]
     source, target = machine / "src", machine / "venv"
     source.mkdir()
@@ -63,14 +63,14 @@ def installed(root: Path, machine: Path) -> Path:
     return target
 
 
-def rights(*, python: bool = False) -> list[str]:
-    """What takes a process' rights away, as far as this user can; root becomes the image's user."""
+def privilege_drop(*, python: bool = False) -> list[str]:
+    """A command prefix that drops privileges, as far as this user can; root switches user."""
     user, _, group = stages()[-1].the("USER").partition(":")
     if not AS_ROOT:
         return ["setpriv", "--no-new-privs"]
     fewer = ["setpriv", "--no-new-privs", "--bounding-set=-all"]
     other = [*fewer, f"--reuid={user}", f"--regid={group}", "--clear-groups"]
-    # Where Python is installed in root's own folder, nobody else gets this one.
+    # Other users cannot run a Python that is installed in root's own folder.
     which = [*other, sys.executable, "-c", "import sys; print(sys.base_prefix)"]
     done = subprocess.run(which, capture_output=True, text=True, check=False)
     return other if not python or done.stdout.strip() == sys.base_prefix else fewer
@@ -79,11 +79,11 @@ def rights(*, python: bool = False) -> list[str]:
 def contained(
     *words: str, until: Callable[[Command], object], python: bool = False, **variables: str
 ) -> Command:
-    """Run it as a container does: nothing in the environment but this, at /, and without rights."""
+    """Run a command as a container does: with only these variables, in /, without privileges."""
     pairs = (f"{name}={value}" for name, value in variables.items())
     command = Command(
         *("/usr/bin/env", "-i", "-C", stages()[-1].the("WORKDIR"), *pairs),
-        *(*rights(python=python), *words),
+        *(*privilege_drop(python=python), *words),
     )
     try:
         until(command)
@@ -144,7 +144,7 @@ class Stack:
             "listen 8443": f"listen 127.0.0.1:{self.ports['proxy']}",
             "edge:8080": f"127.0.0.1:{self.ports['edge']}",
             "/run/secrets/": f"{self._machine}/secrets/",
-            # Docker makes this stream the user's own.
+            # Docker gives this stream to the image's user.
             "/dev/stdout": f"{self._machine}/tmp/access.log",
         }.items():
             assert old in text
@@ -174,7 +174,7 @@ class Stack:
 
 
 class Running(Stack):
-    """All of it, up."""
+    """All three, running."""
 
     service: Command
     front: Command
@@ -197,7 +197,7 @@ def stack(
     with ExitStack() as stack:
         stack.enter_context(running.redis())
         running.service = running.edge()
-        # Tests put another one in its place.
+        # Tests replace it.
         stack.callback(lambda: running.service.__exit__())
         running.front = stack.enter_context(running.proxy())
         yield running
@@ -205,43 +205,43 @@ def stack(
         assert KEY not in running.service.output + running.front.output + running.access_log
 
 
-def keeps_to_tls_and_types(answer: requests.Response) -> bool:
-    """Whether a browser gets both headers, each once."""
+def has_security_headers(answer: requests.Response) -> bool:
+    """Whether the response has both security headers, each once."""
     return (
         answer.headers["Strict-Transport-Security"] == "max-age=31536000"
         and answer.headers["X-Content-Type-Options"] == "nosniff"
     )
 
 
-def test_nothing_to_install_with_is_installed(installed: Path) -> None:
+def test_installation_contains_no_package_installer(installed: Path) -> None:
     programs = {file.name for file in (installed / "bin").iterdir()}
     assert stages()[-1].words("ENTRYPOINT")[0] in programs
     assert [name for name in programs if name.startswith(("pip", "easy_install"))] == []
     assert list(installed.glob("lib/*/site-packages/pip*")) == []
 
 
-def test_a_visitor_gets_tokens_through_the_proxy(stack: Running) -> None:
+def test_visitor_gets_tokens_through_the_proxy(stack: Running) -> None:
     answer = stack.ask(address="127.0.0.2")
     assert answer.status_code == 200, answer.text
     assert answer.json()["tokens"]["accessToken"]
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
     assert answer.headers["Cache-Control"] == "no-store"
-    assert keeps_to_tls_and_types(answer)
+    assert has_security_headers(answer)
 
 
-def test_nothing_else_is_passed_on(stack: Running) -> None:
+def test_proxy_forwards_only_token_requests(stack: Running) -> None:
     for path in ("/", "/metrics", "/livez", "/readyz", "/openapi.json", "/request_tokensx"):
         answer = stack.ask(path=path, address="127.0.0.3")
         assert (path, answer.status_code) == (path, 404)
         assert "json" not in answer.headers["Content-Type"]
-        assert keeps_to_tls_and_types(answer)
-    # This one is the service's own answer.
+        assert has_security_headers(answer)
+    # The service itself answers this request.
     answer = stack.ask(path="/request_tokens/nobody", address="127.0.0.3")
     assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
 
-def test_visitors_are_counted_by_their_own_address(stack: Running) -> None:
-    # A service that loses Redis on a busy machine begins anew, once.
+def test_rate_limit_counts_visitors_by_address(stack: Running) -> None:
+    # On a busy machine the service may lose Redis once, and restart its counters.
     forged = [f"192.0.2.{number}" for number in range(2 * LIMIT + 1)]
     statuses = [stack.ask(address="127.0.0.4", X_Forwarded_For=f).status_code for f in forged]
     assert set(statuses) == {200, 429}
@@ -259,7 +259,7 @@ def test_visitors_are_counted_by_their_own_address(stack: Running) -> None:
     assert set(statuses) == {200, 429}
 
 
-def test_visitors_are_counted_in_redis_which_forgets_by_itself(stack: Running) -> None:
+def test_rate_limit_counters_in_redis_expire(stack: Running) -> None:
     addresses = (f"127.0.2.{number}" for number in range(1, 200))
     with redis.Redis(port=stack.ports["redis"]) as client:
 
@@ -271,13 +271,13 @@ def test_visitors_are_counted_in_redis_which_forgets_by_itself(stack: Running) -
         assert [key for key in client.scan_iter() if client.ttl(key) == -1] == []
 
 
-def test_no_log_holds_a_refresh_token(stack: Running) -> None:
+def test_no_log_contains_a_refresh_token(stack: Running) -> None:
     assert stack.ask(f"?refreshToken={CANARY}", address="127.0.0.7").status_code == 200
     stack.service.stop(signal.SIGTERM)
     try:
         answer = stack.ask(f"?refreshToken={CANARY}", address="127.0.0.7")
         assert answer.status_code == 502
-        assert keeps_to_tls_and_types(answer)
+        assert has_security_headers(answer)
     finally:
         stack.service = stack.edge()
     assert stack.ask(f"?refreshToken={CANARY}", address="127.0.0.8").status_code == 200
@@ -286,7 +286,7 @@ def test_no_log_holds_a_refresh_token(stack: Running) -> None:
     assert CANARY not in stack.access_log + stack.front.output + stack.service.output
 
 
-def test_nobody_says_through_the_proxy_who_they_are(stack: Running) -> None:
+def test_proxy_removes_forged_user_header(stack: Running) -> None:
     stack.service.stop(signal.SIGTERM)
     with stack.edge(VISITOR_AUTH="forwarded"):
         header = {"X-Forwarded-User": "somebody"}
@@ -295,24 +295,24 @@ def test_nobody_says_through_the_proxy_who_they_are(stack: Running) -> None:
         )
         through = stack.ask(address="127.0.0.10", X_Forwarded_User="somebody")
     stack.service = stack.edge()
-    # From the proxy's own address it would count.
+    # The service would trust the header if it came from the proxy's address.
     assert (direct.status_code, through.status_code) == (200, 401)
 
 
-if AS_ROOT:  # who else could give rights away?
+if AS_ROOT:  # only root can give up its privileges
 
-    def test_the_service_has_no_rights(stack: Running) -> None:
+    def test_service_runs_without_privileges(stack: Running) -> None:
         status = Path(f"/proc/{stack.service.pid}/status").read_text()
         found = dict(re.findall(r"^(\w+):\s+(.*)$", status, re.MULTILINE))
         user = stages()[-1].the("USER").partition(":")[0]
         assert set(found["Uid"].split()) == {
-            user if f"--reuid={user}" in rights(python=True) else "0"
+            user if f"--reuid={user}" in privilege_drop(python=True) else "0"
         }
         assert {found[name].strip("0") for name in ("CapEff", "CapPrm", "CapBnd")} == {""}
         assert found["NoNewPrivs"] == "1"
 
 
-def test_it_stops_when_docker_says_so(stack: Running) -> None:
+def test_service_stops_on_the_images_stop_signal(stack: Running) -> None:
     number = signal.Signals[stages()[-1].the("STOPSIGNAL")]
     assert stack.service.stop(number) == 0
     assert "Traceback" not in stack.service.output

@@ -1,7 +1,7 @@
 """Visitors who are signed in: by a proxy that asks a sign-in service, or by Cloudflare Access.
 
-The sign-in service is a stand-in that answers as oauth2-proxy's documentation says it does; a key
-of ours stands in for that of Cloudflare.
+A stand-in for the sign-in service responds as oauth2-proxy's documentation describes. A key of the
+test replaces Cloudflare's.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ TEAM = "https://TEAM.cloudflareaccess.com"
 
 
 class SignIn:
-    """Whose session a cookie is, and everything that the service was asked."""
+    """A stand-in for oauth2-proxy: users by session cookie, and every request that it received."""
 
     def __init__(self) -> None:
         self.sessions: dict[str, str] = {}
-        self.heard: list[str] = []
+        self.received: list[str] = []
 
     def app(self) -> Starlette:
         return Starlette(
@@ -51,15 +51,15 @@ class SignIn:
         )
 
     async def _auth(self, request: Request) -> Response:
-        self.heard.append(f"{request.url} {request.headers} {await request.body()!r}")
+        self.received.append(f"{request.url} {request.headers} {await request.body()!r}")
         user = self.sessions.get(request.cookies.get("_oauth2_proxy", ""))
         if user is None:
-            # The real one names nobody here; nginx must not believe it if it did.
+            # The real service sends no user here; nginx must not trust one if it did.
             return PlainTextResponse("Unauthorized", 401, {"X-Auth-Request-User": "victim"})
         return Response(status_code=202, headers={"X-Auth-Request-User": user} if user else {})
 
     async def _sign_in(self, request: Request) -> Response:
-        # The real one has the address in a form, which leads back there.
+        # The real service puts the address into a form that leads back to it.
         back = request.headers.get("X-Auth-Request-Redirect", "/")
         return PlainTextResponse(
             f"Sign in, then {back} {request.url.query} {await request.body()!r}"
@@ -106,7 +106,7 @@ def hosted(host: Host, service: Running, ports: dict[str, int], sign_in_url: str
 
 
 class Member:
-    """Somebody with a session."""
+    """A visitor with a session."""
 
     def __init__(self, hosted: Hosted, sign_in: SignIn, name: str) -> None:
         self._hosted = hosted
@@ -120,8 +120,8 @@ class Member:
         return [self.ask().status_code for _ in range(LIMIT + 1)]
 
 
-def test_each_member_has_a_limit_of_their_own(hosted: Hosted, sign_in: SignIn) -> None:
-    """Every request comes from another address, so that it is the member who is counted."""
+def test_each_member_has_own_rate_limit(hosted: Hosted, sign_in: SignIn) -> None:
+    """Each request comes from a new address, so the limit must count members."""
     ada, grace = Member(hosted, sign_in, "ada"), Member(hosted, sign_in, "grace")
 
     assert ada.ask("/").text == "for members"
@@ -133,13 +133,13 @@ def test_each_member_has_a_limit_of_their_own(hosted: Hosted, sign_in: SignIn) -
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_nobody_else_gets_a_page_or_a_token(hosted: Hosted) -> None:
+def test_anonymous_visitor_gets_no_page_or_token(hosted: Hosted) -> None:
     for method, body in (("GET", ""), ("POST", "posted")):
         page = hosted.ask("/guide/?a=b&c=%26", method, data=body)
         assert page.status_code == 403
         assert page.text == "Sign in, then /guide/?a=b&c=%26  b''"
     assert hosted.ask("/oauth2/sign_in").text == "Sign in, then /  b''"
-    # Else a browser would keep it in place of the file for a year.
+    # Otherwise a browser would cache it in place of the file for a year.
     kept = hosted.ask("/assets/sentifyd/0123456789ab/core.js")
     assert (kept.status_code, kept.headers["Cache-Control"]) == (403, "no-cache")
 
@@ -168,7 +168,7 @@ SPOOFS = [
 
 
 def raw(hosted: Hosted, headers: list[tuple[str, str]]) -> int:
-    """A request with these headers, written as they are."""
+    """Send a request with exactly these headers, and return the status."""
     context = ssl.create_default_context(cafile=str(hosted.certificate))
     port = int(hosted.origin.rpartition(":")[2])
     connection = http.client.HTTPSConnection("localhost", port, timeout=20, context=context)
@@ -183,7 +183,7 @@ def raw(hosted: Hosted, headers: list[tuple[str, str]]) -> int:
 
 
 @pytest.mark.parametrize("spoof", SPOOFS)
-def test_nobody_can_say_who_they_are(
+def test_forged_user_headers_are_rejected(
     hosted: Hosted, sign_in: SignIn, spoof: list[tuple[str, str]]
 ) -> None:
     assert raw(hosted, spoof) in (400, 401)
@@ -191,24 +191,24 @@ def test_nobody_can_say_who_they_are(
     mallory = f"mallory-{SPOOFS.index(spoof)}"
     assert Member(hosted, sign_in, mallory).statuses() == EXHAUSTED
     cookie = ("Cookie", f"_oauth2_proxy=session-{mallory}")
-    # As somebody else they could go on.
+    # As another user they would still be below the limit.
     assert raw(hosted, [cookie, *spoof]) in (400, 429)
 
 
-def test_what_the_service_hears_of_a_visitor(
+def test_service_receives_user_but_no_session(
     host: Host, sign_in: SignIn, sign_in_url: str, echo: int
 ) -> None:
-    """Who they are, but neither a session nor a header of another name that it might believe."""
+    """It gets the user's name, but neither a session nor another header that it might trust."""
     more = {"127.0.0.1:4180": sign_in_url.removeprefix("http://")}
     hosted = host("identity-proxy/docs.example.com.conf", echo, free_ports(), more)
-    said = {"Authorization": "Bearer x", "X-Remote-User": "victim", "Origin": hosted.origin}
-    heard = Member(hosted, sign_in, "edsger").ask(**said).json()
-    assert heard["x-forwarded-user"] == "edsger"
-    assert heard["origin"] == hosted.origin
-    assert not {"cookie", "authorization", "x-remote-user"} & heard.keys()
+    sent = {"Authorization": "Bearer x", "X-Remote-User": "victim", "Origin": hosted.origin}
+    received = Member(hosted, sign_in, "edsger").ask(**sent).json()
+    assert received["x-forwarded-user"] == "edsger"
+    assert received["origin"] == hosted.origin
+    assert not {"cookie", "authorization", "x-remote-user"} & received.keys()
 
 
-def test_a_session_without_a_name_is_nobody(hosted: Hosted, sign_in: SignIn) -> None:
+def test_session_without_name_is_rejected(hosted: Hosted, sign_in: SignIn) -> None:
     sign_in.sessions["session-nameless"] = ""
 
     answer = hosted.ask(
@@ -218,15 +218,15 @@ def test_a_session_without_a_name_is_nobody(hosted: Hosted, sign_in: SignIn) -> 
     assert answer.json()["code"] == "unauthenticated"
 
 
-def test_past_the_proxy_nobody_is_believed(service: Running) -> None:
-    with visitor_from("127.0.2.1") as stranger:
+def test_direct_request_with_user_header_is_rejected(service: Running) -> None:
+    with visitor_from("127.0.2.1") as direct:
         named = {"X-Forwarded-User": "victim", "X-Forwarded-For": "127.0.0.1"}
-        answer = stranger.get(service.url, headers=named, timeout=5)
+        answer = direct.get(service.url, headers=named, timeout=5)
 
     assert answer.status_code == 401
 
 
-def test_signing_out(hosted: Hosted, sign_in: SignIn) -> None:
+def test_signing_out_ends_access(hosted: Hosted, sign_in: SignIn) -> None:
     member = Member(hosted, sign_in, "hedy")
     assert member.ask().status_code == 200
     assert member.ask("/oauth2/sign_out").status_code == 307
@@ -235,18 +235,19 @@ def test_signing_out(hosted: Hosted, sign_in: SignIn) -> None:
     assert member.ask("/").status_code == 403
 
 
-def test_the_session_stays_with_the_proxy(hosted: Hosted, sign_in: SignIn) -> None:
-    """Neither does the sign-in service hear of refresh tokens, nor is one written down."""
+def test_refresh_tokens_reach_neither_sign_in_service_nor_logs(
+    hosted: Hosted, sign_in: SignIn
+) -> None:
     member = Member(hosted, sign_in, "radia")
     assert member.ask(f"/request_tokens?refreshToken={CANARY}").status_code == 200
     assert hosted.ask(f"/request_tokens?refreshToken={CANARY}").status_code == 401
     assert hosted.ask(f"/request_tokens/?refreshToken={CANARY}").status_code == 404
 
-    assert CANARY not in "\n".join(sign_in.heard)
+    assert CANARY not in "\n".join(sign_in.received)
     assert CANARY not in hosted.nginx.everything_written()
 
 
-def test_when_the_sign_in_service_is_unavailable(host: Host, service: Running) -> None:
+def test_unavailable_sign_in_service_gives_502(host: Host, service: Running) -> None:
     more = {"127.0.0.1:4180": f"127.0.0.1:{free_port()}"}
     site = "identity-proxy/docs.example.com.conf"
     hosted = host(site, service.port, free_ports(), more)
@@ -259,7 +260,7 @@ def test_when_the_sign_in_service_is_unavailable(host: Host, service: Running) -
     assert CANARY not in hosted.nginx.everything_written()
 
 
-def test_the_files_of_oauth2_proxy_and_nginx_fit(root: Path) -> None:
+def test_oauth2_proxy_config_matches_nginx_config(root: Path) -> None:
     folder = root / "deploy" / "identity-proxy"
     options = tomllib.loads((folder / "oauth2-proxy.cfg").read_text())
     site = (folder / "docs.example.com.conf").read_text()
@@ -269,12 +270,12 @@ def test_the_files_of_oauth2_proxy_and_nginx_fit(root: Path) -> None:
     assert options["set_xauthrequest"] is True
     assert options["redirect_url"] == "https://docs.example.com/oauth2/callback"
     assert not [name for name in options if "secret" in name]
-    # Renewed cookies come with the answer to /oauth2/auth, and nginx does not hand these on.
+    # nginx does not forward renewed cookies, which come with the response to /oauth2/auth.
     assert "cookie_refresh" not in options
 
 
 class Access:
-    """Cloudflare's part: a key set, and assertions that are signed with a key of it."""
+    """A stand-in for Cloudflare: a key set, and assertions that are signed with its key."""
 
     def __init__(self) -> None:
         self.key = RSAKey.generate_key(2048, {"kid": "access"})
@@ -318,7 +319,7 @@ def behind_access(root: Path, serve: Serve, access: Access) -> Iterator[Running]
 def access_site(
     root: Path, behind_access: Running, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[str]:
-    """nginx where cloudflared would connect to it."""
+    """The URL of the nginx that cloudflared would connect to."""
     folder, port = tmp_path_factory.mktemp("nginx"), free_port()
     files = installed(root / "deploy/identity-proxy/cloudflare-access.conf")
     changes = {
@@ -333,7 +334,7 @@ def access_site(
         yield f"http://127.0.0.1:{port}/request_tokens"
 
 
-def test_an_assertion_of_access_in_its_header(access: Access, access_site: str) -> None:
+def test_access_assertion_in_header_identifies_user(access: Access, access_site: str) -> None:
     def ask(user: str, **changes: object) -> int:
         headers = {"Cf-Access-Jwt-Assertion": access.assertion(user, access.key, **changes)}
         return requests.get(access_site, headers=headers, timeout=5).status_code
@@ -345,8 +346,8 @@ def test_an_assertion_of_access_in_its_header(access: Access, access_site: str) 
     assert ask("grace", exp=int(time.time()) - 3600) == 401
 
 
-def test_an_assertion_of_access_in_its_cookie(access: Access, behind_access: Running) -> None:
-    """As it comes where cloudflared connects to the service itself."""
+def test_access_assertion_in_cookie_identifies_user(access: Access, behind_access: Running) -> None:
+    """It arrives like this if cloudflared connects to the service directly."""
 
     def ask(assertion: str) -> int:
         cookies = {"CF_Authorization": assertion}
@@ -354,23 +355,23 @@ def test_an_assertion_of_access_in_its_cookie(access: Access, behind_access: Run
 
     assert [ask(access.assertion("hedy")) for _ in range(LIMIT + 1)] == EXHAUSTED
     assert ask(access.assertion("radia")) == 200
-    stranger = RSAKey.generate_key(2048, {"kid": "access"})
-    assert ask(access.assertion("radia", stranger)) == 401
+    unknown_key = RSAKey.generate_key(2048, {"kid": "access"})
+    assert ask(access.assertion("radia", unknown_key)) == 401
 
 
-def test_names_alone_are_not_believed_behind_access(access_site: str, access: Access) -> None:
-    stranger = RSAKey.generate_key(2048, {"kid": "access"})
+def test_requests_without_valid_assertion_are_rejected(access_site: str, access: Access) -> None:
+    unknown_key = RSAKey.generate_key(2048, {"kid": "access"})
     spoofs: list[dict[str, str]] = [
         {},
         {"Cf-Access-Authenticated-User-Email": "victim@example.com"},
         {"X-Forwarded-User": "victim"},
-        {"Cf-Access-Jwt-Assertion": access.assertion("victim", stranger)},
-        {"Authorization": f"Bearer {access.assertion('victim', stranger)}"},
-        {"Cookie": f"CF_Authorization={access.assertion('victim', stranger)}"},
+        {"Cf-Access-Jwt-Assertion": access.assertion("victim", unknown_key)},
+        {"Authorization": f"Bearer {access.assertion('victim', unknown_key)}"},
+        {"Cookie": f"CF_Authorization={access.assertion('victim', unknown_key)}"},
         {"Cf-Access-Jwt-Assertion": ""},
     ]
     for number, headers in enumerate(spoofs):
-        # Cloudflare says who is there; those who are refused are counted by that.
+        # Refused requests are counted by the address that Cloudflare sends.
         came_from = {"CF-Connecting-IP": f"192.0.2.{number}"}
         answer = requests.get(access_site, headers={**came_from, **headers}, timeout=5)
         assert answer.status_code == 401, headers

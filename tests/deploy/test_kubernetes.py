@@ -1,4 +1,4 @@
-"""The manifests of `deploy/kubernetes` fit the API, each other and the service."""
+"""The manifests of `deploy/kubernetes` match the API, each other and the service."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ from tests.support.settings import ORIGIN, avatar_settings, settings_for
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "kubernetes"
 EXAMPLE = FOLDER / "overlays" / "example"
-# Read by Kustomize, by prometheus-adapter, or put over another manifest: no resources themselves.
+# Read by Kustomize or prometheus-adapter, or a patch of another manifest: not resources themselves.
 OTHERS = {
     "kustomization.yaml",
     "components/autoscale-requests/adapter-rules.yaml",
     "components/redis/deployment.yaml",
 }
-# What the service may need to end, as `sentifyd-edge serve` has it, and what traces add.
+# How long `sentifyd-edge serve` may take to stop, including the export of traces.
 MOST_SECONDS = 8 + 2 * Variables.UPSTREAM_TIMEOUT.default + EXPORT_SECONDS
 LABELS = {"app.kubernetes.io/name": "sentifyd-edge"}
 Manifest = dict[str, Any]
@@ -44,7 +44,7 @@ def read(name: str) -> Manifest:
 
 
 def names() -> list[str]:
-    """Every YAML file, by its place in the folder."""
+    """Every YAML file, by its path in the folder."""
     return sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.yaml"))
 
 
@@ -71,9 +71,9 @@ def mebibytes(text: str) -> int:
 
 
 def check(manifest: Manifest) -> None:
-    """Whether an API server of the newest Kubernetes that is known here would take it."""
+    """Validate a manifest against the newest Kubernetes schema that is installed."""
     if manifest["kind"] == "ServiceMonitor":
-        # Not of Kubernetes, so that no schema of it is installed.
+        # A custom resource, for which no schema is installed.
         assert manifest["apiVersion"] == "monitoring.coreos.com/v1"
         assert manifest["spec"].keys() == {"selector", "endpoints"}
         assert [e.keys() for e in manifest["spec"]["endpoints"]] == [{"port", "path", "interval"}]
@@ -87,7 +87,7 @@ def test_manifests_are_valid(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MANIFESTS)
-def test_nothing_secret_is_committed(name: str) -> None:
+def test_no_secret_is_committed(name: str) -> None:
     assert read(name)["kind"] != "Secret"
 
 
@@ -141,7 +141,7 @@ if KUBECTL := shutil.which("kubectl"):
         ]
 
 
-def test_every_variable_is_one_of_the_service_and_right(tmp_path: Path) -> None:
+def test_config_maps_give_valid_settings(tmp_path: Path) -> None:
     variables = literals()
     known = {name for v in declared() for name in (v.name, v.file_name)}
     assert variables.keys() - known == set()
@@ -149,7 +149,7 @@ def test_every_variable_is_one_of_the_service_and_right(tmp_path: Path) -> None:
         ("AVATAR_API_KEY_FILE", "canary-key-kubernetes"),
         ("REDIS_URL_FILE", "rediss://:canary-password@redis.example.com:6379/0"),
     ):
-        # Where the file is comes from a volume and the key of a Secret.
+        # The path consists of a volume's mount path and a key of a Secret.
         assert any(variables[name].startswith(mount) for mount in mounts())
         file = tmp_path / name
         file.write_text(content)
@@ -167,7 +167,7 @@ def mounts() -> Iterator[str]:
         yield mount["mountPath"] + "/"
 
 
-def test_probes_ask_routes_that_there_are() -> None:
+def test_probes_request_existing_routes() -> None:
     with serving(create_app(settings_for(metrics_port=PORTS["metrics"]))) as url:
         for probe, path in (
             ("startupProbe", "/livez"),
@@ -178,21 +178,21 @@ def test_probes_ask_routes_that_there_are() -> None:
             assert (get["path"], PORTS[get["port"]]) == (path, PORTS["http"])
             assert requests.get(url + get["path"], timeout=20).status_code == 200
         paths = read("overlays/example/ingress.yaml")["spec"]["rules"][0]["http"]["paths"]
-        # Neither key nor Sentifyd are right here, so that the route itself answers.
+        # Neither the key nor Sentifyd is real, so 502 is the answer of the route itself.
         assert requests.get(url + paths[0]["path"], timeout=20).status_code == 502
 
 
-def test_pods_stay_until_the_service_has_ended() -> None:
+def test_termination_grace_period_covers_shutdown() -> None:
     pause = CONTAINER["lifecycle"]["preStop"]["sleep"]["seconds"]
     assert POD["terminationGracePeriodSeconds"] >= pause + MOST_SECONDS
 
 
-def test_pods_fit_the_restricted_standard() -> None:
+def test_pods_meet_restricted_security_standard() -> None:
     context, own = POD["securityContext"], CONTAINER["securityContext"]
     user, _, group = stages()[-1].the("USER").partition(":")
     assert context["runAsNonRoot"] is True
     assert (context["runAsUser"], context["runAsGroup"]) == (int(user), int(group))
-    # Secrets are for root and this group.
+    # Only root and this group can read secrets.
     assert context["fsGroup"] == int(group)
     assert context["seccompProfile"] == {"type": "RuntimeDefault"}
     assert own == {
@@ -206,7 +206,7 @@ def test_pods_fit_the_restricted_standard() -> None:
     assert namespace == {"pod-security.kubernetes.io/enforce": "restricted"}
 
 
-def test_memory_is_what_was_measured_and_room(root: Path) -> None:
+def test_memory_limits_exceed_measured_use(root: Path) -> None:
     page = (root / "example_docs/docs/reference/performance-service.md").read_text()
     [row] = [line for line in page.splitlines() if "Resident memory after" in line]
     most = max(int(number) for number in re.findall(r"(\d+) MiB", row))
@@ -217,7 +217,7 @@ def test_memory_is_what_was_measured_and_room(root: Path) -> None:
     assert "cpu" not in limits
 
 
-def test_everything_selects_the_pods() -> None:
+def test_all_selectors_match_the_pods() -> None:
     assert DEPLOYMENT["spec"]["template"]["metadata"]["labels"] == LABELS
     selectors = [t["labelSelector"]["matchLabels"] for t in POD["topologySpreadConstraints"]]
     for name in MANIFESTS:
@@ -236,7 +236,7 @@ def test_everything_selects_the_pods() -> None:
         assert scaler["minReplicas"] == DEPLOYMENT["spec"]["replicas"] > 1
 
 
-def test_every_port_is_one_of_the_pods() -> None:
+def test_service_and_monitoring_use_the_pods_ports() -> None:
     service = read("base/service.yaml")
     assert service["metadata"]["labels"] == LABELS
     ports = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
@@ -251,7 +251,7 @@ def test_every_port_is_one_of_the_pods() -> None:
     }
 
 
-def test_only_what_must_reach_the_service_may() -> None:
+def test_network_policies_allow_only_required_ingress() -> None:
     allowed = {}
     for name in MANIFESTS:
         manifest = read(name)
@@ -267,7 +267,7 @@ def test_only_what_must_reach_the_service_may() -> None:
     assert base["policyTypes"] == ["Ingress", "Egress"]
 
 
-def test_the_service_may_reach_sentifyd_names_and_redis_only() -> None:
+def test_network_policies_allow_only_dns_https_and_redis() -> None:
     dns, internet = read("base/networkpolicy.yaml")["spec"]["egress"]
     assert {(p["protocol"], p["port"]) for p in dns["ports"]} == {("UDP", 53), ("TCP", 53)}
     assert internet["ports"] == [{"protocol": "TCP", "port": 443}]
@@ -290,13 +290,13 @@ def autoscaling_rule() -> tuple[Manifest, dict[str, str]]:
     return rule, dict(re.findall(r',(\w+)=~"([^"]+)"', rule["metricsQuery"]))
 
 
-def test_the_autoscaler_looks_at_a_metric_that_is_exported(sandbox_url: str) -> None:
+def test_autoscaler_uses_an_exported_metric(sandbox_url: str) -> None:
     rule, patterns = autoscaling_rule()
     scaler = read("components/autoscale-requests/horizontalpodautoscaler.yaml")["spec"]
     assert scaler["metrics"][0]["pods"]["metric"]["name"] == rule["name"]["as"]
 
     series = rule["seriesQuery"].partition("{")[0]
-    avatars = {"": avatar_settings(sandbox_url), "away": avatar_settings(name="away")}
+    avatars = {"": avatar_settings(sandbox_url), "offline": avatar_settings(name="offline")}
     app = create_app(Settings(avatars=avatars, rate_limit="1/day", metrics_port=PORTS["metrics"]))
     [monitored] = read("components/monitoring/servicemonitor.yaml")["spec"]["endpoints"]
     with serving(app) as url, serving(metrics_app(app)) as prometheus:
@@ -306,7 +306,7 @@ def test_the_autoscaler_looks_at_a_metric_that_is_exported(sandbox_url: str) -> 
             return requests.request(method, url + path, headers=headers, timeout=20).status_code
 
         tokens = "/request_tokens"
-        assert [ask(tokens), ask(tokens), ask(f"{tokens}/away")] == [200, 429, 502]
+        assert [ask(tokens), ask(tokens), ask(f"{tokens}/offline")] == [200, 429, 502]
         assert ask(tokens, origin="https://other.example.com") == 403
         assert [ask(f"{tokens}/nobody"), ask(tokens, "PUT"), ask("/livez")] == [404, 405, 200]
         assert ask(tokens, "OPTIONS", Access_Control_Request_Method="POST") == 204
@@ -325,7 +325,7 @@ def test_the_autoscaler_looks_at_a_metric_that_is_exported(sandbox_url: str) -> 
     assert sorted(counted) == [("200", 1.0), ("502", 1.0)]
 
 
-def test_the_autoscaler_counts_no_refusals() -> None:
+def test_autoscaler_ignores_refused_requests() -> None:
     pattern = autoscaling_rule()[1]["code"]
     kinds = [ServiceError]
     for kind in kinds:

@@ -2,7 +2,7 @@
 
 They follow the examples in the developer guides of AWS Lambda ("Invoking Lambda function URLs") and
 of Amazon API Gateway ("Create AWS Lambda proxy integrations for HTTP APIs", "Lambda proxy
-integrations in API Gateway"), with documentation addresses. Nothing here has met AWS.
+integrations in API Gateway"), with documentation addresses. No test here runs on AWS.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ for line in sys.stdin:
     answer["tasks"] = len(asyncio.all_tasks(handler.loop))
     print("ANSWER", json.dumps(answer), flush=True)
 """
-# In the place of AWS' own: the secret of one name.
+# A stand-in for AWS' own module, which knows one secret.
 BOTO3 = """
 class _Client:
     def get_secret_value(self, SecretId):
@@ -148,7 +148,7 @@ SHAPES = [function_url, http_api, rest_api, http_api_1]
 
 
 class Function:
-    """An instance of the function; `log` is what it wrote besides its responses."""
+    """An instance of the function, in its own process."""
 
     def __init__(self, folder: Path, upstream: str, **variables: str) -> None:
         good = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SENTIFYD_BACKEND": upstream}
@@ -217,7 +217,7 @@ def function(folder: Path, sandbox_url: str) -> Iterator[Function]:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_tokens_come(function: Function, sandbox: Sandbox, shape: Shape) -> None:
+def test_function_returns_tokens(function: Function, sandbox: Sandbox, shape: Shape) -> None:
     before = sandbox.logins
     answer = function(shape(TOKENS, "GET", f"refreshToken={CANARY}%2B", FROM_PAGE))
 
@@ -232,7 +232,7 @@ def test_tokens_come(function: Function, sandbox: Sandbox, shape: Shape) -> None
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_errors_and_preflights(function: Function, shape: Shape) -> None:
+def test_errors_and_preflights_have_their_status(function: Function, shape: Shape) -> None:
     def status(path: str, method: str, query: str = "", **headers: str) -> tuple[int, str]:
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         answer = function(shape(path, method, query, sent))
@@ -255,7 +255,7 @@ def test_errors_and_preflights(function: Function, shape: Shape) -> None:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("encoded", [True, False])
-def test_bodies(function: Function, shape: Shape, encoded: bool) -> None:
+def test_bodies_are_decoded_and_limited(function: Function, shape: Shape, encoded: bool) -> None:
     def status(body: bytes) -> int:
         event = shape(TOKENS, "POST", "", {**FROM_PAGE, "Content-Type": "application/json"})
         event["isBase64Encoded"] = encoded
@@ -270,8 +270,8 @@ def test_bodies(function: Function, shape: Shape, encoded: bool) -> None:
 
 
 @pytest.mark.parametrize("shape", SHAPES)
-def test_the_address_is_the_one_that_aws_saw(folder: Path, sandbox_url: str, shape: Shape) -> None:
-    """Neither an invented X-Forwarded-For nor a change of it makes another visitor."""
+def test_rate_limit_uses_source_ip_from_aws(folder: Path, sandbox_url: str, shape: Shape) -> None:
+    """A forged or changed X-Forwarded-For does not make a new visitor."""
     with Function(folder, sandbox_url, RATE_LIMIT="2/day") as function:
         statuses = [
             function(shape(TOKENS, "GET", "", {"X-Forwarded-For": f"203.0.113.{number}"}))
@@ -286,7 +286,7 @@ def test_the_address_is_the_one_that_aws_saw(folder: Path, sandbox_url: str, sha
         assert function(other)["statusCode"] == 200
 
 
-def test_events_of_a_load_balancer_are_refused(function: Function) -> None:
+def test_load_balancer_event_is_rejected(function: Function) -> None:
     event = rest_api(TOKENS, "GET", "", FROM_PAGE)
     del event["resource"]
     event["requestContext"] = {"elb": {"targetGroupArn": "arn"}}
@@ -294,7 +294,7 @@ def test_events_of_a_load_balancer_are_refused(function: Function) -> None:
     assert function(event)["raised"].startswith("a load balancer sends a visitor's address only in")
 
 
-def test_what_is_no_request_is_reported_in_a_line(function: Function) -> None:
+def test_event_without_request_is_reported_in_one_line(function: Function) -> None:
     events: list[dict[str, Any]] = [{}, {"source": "aws.events"}, {"Records": []}]
     for event in events:
         raised = function(event)["raised"]
@@ -302,7 +302,7 @@ def test_what_is_no_request_is_reported_in_a_line(function: Function) -> None:
         assert "\n" not in raised
 
 
-def test_frozen_between_two_calls(folder: Path, sandbox_url: str) -> None:
+def test_function_answers_after_being_frozen(folder: Path, sandbox_url: str) -> None:
     with Function(folder, sandbox_url) as function:
         event = function_url(TOKENS, "GET", "", FROM_PAGE)
         for _ in range(2):
@@ -328,8 +328,8 @@ def test_instances_share_a_grant(folder: Path, sandbox_url: str, sandbox: Sandbo
     assert sandbox.logins == before + 1
 
 
-def test_nothing_is_left_half_done(folder: Path) -> None:
-    """A renewal of `shared` begins behind an answer; the function waits for its end."""
+def test_function_finishes_renewal_before_it_returns(folder: Path) -> None:
+    """The policy `shared` renews its grant after a response; the function waits for that."""
     brief = Sandbox(KEY, token_life=5)
     event = function_url(TOKENS, "GET", "", FROM_PAGE)
     shared = {"TOKEN_POLICY": "shared", "RATE_LIMIT": "999999/second"}
@@ -354,7 +354,7 @@ def test_nothing_is_left_half_done(folder: Path) -> None:
         ({"AVATAR_API_KEY": ""}, "AVATAR_API_KEY is not set: "),
     ],
 )
-def test_a_wrong_setting_is_reported_in_a_line(
+def test_invalid_setting_is_reported_in_one_line(
     folder: Path, variables: dict[str, str], line: str
 ) -> None:
     with pytest.raises(AssertionError, match=f"^{line}") as caught:
@@ -363,8 +363,8 @@ def test_a_wrong_setting_is_reported_in_a_line(
     assert str(caught.value).count("\n") == 1
 
 
-def test_the_key_comes_from_secrets_manager(folder: Path, sandbox_url: str, tmp_path: Path) -> None:
-    """A stand-in for boto3 that knows the secret."""
+def test_key_is_read_from_secrets_manager(folder: Path, sandbox_url: str, tmp_path: Path) -> None:
+    """A stand-in replaces boto3, and knows the secret."""
     (tmp_path / "boto3.py").write_text(BOTO3 % f"{KEY}\n")
     arn = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:avatar"
     path = f"{folder.parents[1]}:{tmp_path}"
@@ -374,13 +374,13 @@ def test_the_key_comes_from_secrets_manager(folder: Path, sandbox_url: str, tmp_
 
 
 class _Tolerant(yaml.SafeLoader):
-    """CloudFormation's own tags are of no interest here."""
+    """Loads YAML, and ignores CloudFormation's own tags."""
 
 
 _Tolerant.add_multi_constructor("!", lambda loader, _, node: loader.construct_scalar(node))
 
 
-def test_the_template_fits_the_handler(folder: Path, root: Path) -> None:
+def test_template_matches_the_handler(folder: Path, root: Path) -> None:
     template = yaml.load((folder / "template.yaml").read_text(), _Tolerant)
     function = template["Resources"]["TokenService"]["Properties"]
 
@@ -390,7 +390,7 @@ def test_the_template_fits_the_handler(folder: Path, root: Path) -> None:
     variables = function["Environment"]["Variables"]
     assert set(variables) == {"AVATAR_API_KEY_SECRET", "ALLOWED_ORIGINS", "TOKEN_POLICY"}
     assert variables["AVATAR_API_KEY_SECRET"] == "AvatarKeySecret"
-    # What a request may take: a slot, a login, and a renewal behind the answer.
+    # A request may wait for a slot, log in, and renew a grant after the response.
     assert function["Timeout"] > 1 + 5 + (5 + 2)
     version = re.search(r'^version = "(.+)"', (root / "pyproject.toml").read_text(), re.MULTILINE)
     assert version

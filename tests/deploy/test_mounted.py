@@ -1,4 +1,4 @@
-"""The token service inside an application of somebody else's."""
+"""The token service mounted in another application."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def variables(sandbox_url: str, **more: str) -> dict[str, str]:
 
 
 class Client:
-    """Asks a running application."""
+    """Sends requests to a running application."""
 
     def __init__(self, base: str) -> None:
         self._base = base
@@ -49,7 +49,7 @@ Load = Callable[..., tuple[ModuleType, Client]]
 
 @pytest.fixture
 def load(root: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
-    """Serve an application of the documentation."""
+    """Serve an example application of the documentation."""
     with ExitStack() as stack:
 
         def start(name: str, **more: str) -> tuple[ModuleType, Client]:
@@ -66,7 +66,7 @@ def load(root: Path, sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> Itera
         yield start
 
 
-def test_under_a_path(load: Load) -> None:
+def test_mounted_service_hands_out_tokens_under_its_path(load: Load) -> None:
     _, client = load("starlette_app")
 
     assert client.get("/").text == "Your own application"
@@ -86,13 +86,15 @@ def test_under_a_path(load: Load) -> None:
 
 
 @pytest.mark.parametrize(("more", "status"), [({}, 200), ({"METRICS_PORT": "9090"}, 404)])
-def test_metrics_are_public_unless_taken_off(load: Load, more: dict[str, str], status: int) -> None:
+def test_metrics_are_public_without_metrics_port(
+    load: Load, more: dict[str, str], status: int
+) -> None:
     _, client = load("starlette_app", **more)
 
     assert client.get("/avatar/metrics").status_code == status
 
 
-def test_at_the_root_the_address_stays(sandbox_url: str) -> None:
+def test_mount_at_root_keeps_the_path(sandbox_url: str) -> None:
     tokens = create_app(settings_for(sandbox_url))
     host = Starlette(routes=[Mount("/", tokens)])
 
@@ -102,8 +104,8 @@ def test_at_the_root_the_address_stays(sandbox_url: str) -> None:
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
-def test_the_background_begins_with_the_host(load: Load, sandbox: Sandbox) -> None:
-    """Nobody asks for a token, and the pool is filled all the same."""
+def test_pool_is_filled_when_the_host_starts(load: Load, sandbox: Sandbox) -> None:
+    """No request for a token is needed."""
     before = sandbox.logins
     _, client = load("starlette_app", TOKEN_POLICY="pool", TOKEN_POOL_SIZE="3")
 
@@ -111,7 +113,7 @@ def test_the_background_begins_with_the_host(load: Load, sandbox: Sandbox) -> No
     assert sandbox.logins == before + 3
 
 
-def test_people_whom_the_host_knows(load: Load) -> None:
+def test_host_authenticator_counts_visitors_by_user(load: Load) -> None:
     module, client = load("fastapi_app", RATE_LIMIT="2/day")
     module.sessions.update(one="ada", other="grace")
 
@@ -127,11 +129,11 @@ def test_people_whom_the_host_knows(load: Load) -> None:
     refused = client.get("/avatar/request_tokens", Origin=ORIGIN, **spoof)
     assert refused.status_code == 401
     assert refused.headers["Access-Control-Allow-Origin"] == ORIGIN
-    # Those without a session are counted by their address, invented ones aside.
+    # Visitors without a session are counted by their real address, not by a forged one.
     assert [ask("unknown", **spoof) for _ in range(2)] == [401, 429]
 
 
-def test_a_name_that_cannot_be_counted_is_nobody_s(load: Load) -> None:
+def test_invalid_user_name_is_unauthenticated(load: Load) -> None:
     module, client = load("fastapi_app")
     module.sessions.update(one="ada", line="ada\nlovelace", half="\ud83d", long="a" * 300)
 
@@ -141,8 +143,8 @@ def test_a_name_that_cannot_be_counted_is_nobody_s(load: Load) -> None:
     assert [ask(session) for session in ("one", "line", "half", "long")] == [200, 401, 401, 401]
 
 
-def test_a_browser_may_send_the_session_along(load: Load) -> None:
-    """By default an authenticator goes by a cookie, so the answers allow credentials."""
+def test_own_authenticator_allows_credentials(load: Load) -> None:
+    """By default an authenticator reads a cookie, so responses allow credentials."""
     module, client = load("fastapi_app")
     module.sessions["one"] = "ada"
 
@@ -150,8 +152,8 @@ def test_a_browser_may_send_the_session_along(load: Load) -> None:
     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
 
 
-def test_a_server_that_knows_no_addresses(load: Load) -> None:
-    """Such as one on a Unix socket."""
+def test_server_without_client_address_hands_out_tokens(load: Load) -> None:
+    """For example a server on a Unix socket."""
     module, _ = load("fastapi_app")
     module.sessions["one"] = "ada"
 
@@ -174,7 +176,7 @@ def test_a_server_that_knows_no_addresses(load: Load) -> None:
         ),
     ],
 )
-def test_settings_that_contradict_the_application_stop_it(
+def test_conflicting_settings_stop_the_application(
     root: Path, more: dict[str, str], reported: str
 ) -> None:
     folder = str(root / "deploy" / "mounted")
@@ -187,7 +189,7 @@ def test_settings_that_contradict_the_application_stop_it(
 
 
 @pytest.mark.parametrize("name", ["starlette_app", "fastapi_app"])
-def test_a_wrong_setting_is_reported_in_a_line(root: Path, name: str) -> None:
+def test_invalid_setting_is_reported_in_one_line(root: Path, name: str) -> None:
     folder = str(root / "deploy" / "mounted")
     with Command("uvicorn", "--app-dir", folder, f"{name}:app", ALLOWED_ORIGINS=ORIGIN) as command:
         assert command.wait() == 1
@@ -197,8 +199,8 @@ def test_a_wrong_setting_is_reported_in_a_line(root: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["starlette_app", "fastapi_app"])
-def test_in_a_process(root: Path, sandbox_url: str, name: str) -> None:
-    """Served as its text says, it hands out tokens, keeps them to itself, and ends cleanly."""
+def test_documented_uvicorn_command_works(root: Path, sandbox_url: str, name: str) -> None:
+    """Started as its docstring says, it hands out tokens, does not log them, and stops cleanly."""
     folder = root / "deploy" / "mounted"
     text = (folder / f"{name}.py").read_text().partition('"""')[2].partition('"""')[0]
     how = text.partition("    uvicorn ")[2].replace("\\\n", " ").splitlines()[0].split()

@@ -1,4 +1,4 @@
-"""The site and the token service under one origin, behind the nginx of the documentation."""
+"""The site and the token service under one origin, behind the documented nginx."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ plugins:
 
 
 def build(folder: Path, origin: str, sandbox: str) -> None:
-    """A site whose avatar asks the site's own origin, with the sandbox in Sentifyd's place."""
+    """Build a site whose avatar uses the site's own origin, with the sandbox as Sentifyd."""
     config = MKDOCS.format(origin=origin, sandbox=sandbox)
     built = build_site(folder, config, {"index.md": "# Welcome\n"})
     assert built.status == 0, built.output
@@ -64,20 +64,20 @@ def hosted(host: Host, service: Running, ports: dict[str, int], sandbox_url: str
     return hosted
 
 
-def test_tokens_come(hosted: Hosted) -> None:
+def test_visitor_gets_tokens_and_request_is_logged(hosted: Hosted) -> None:
     answer = hosted.ask()
 
     assert answer.status_code == 200
     assert set(answer.json()["tokens"]) >= {"accessToken", "refreshToken"}
     assert answer.headers["Cache-Control"] == "no-store"
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
-    # It is logged when it has been answered.
+    # nginx logs a request after its response.
     until(lambda: answer.headers["X-Request-ID"] in hosted.nginx.log("docs.example.com.log"))
     assert hosted.ask("/request_tokens/nobody").json()["code"] == "not_found"
 
 
-def test_the_avatar_connects_on_the_sites_own_origin(hosted: Hosted, browser: Browser) -> None:
-    """There the browser sends the site's cookies along, which is what VISITOR_AUTH lives on."""
+def test_avatar_connects_on_the_sites_own_origin(hosted: Hosted, browser: Browser) -> None:
+    """There the browser sends the site's cookies, which VISITOR_AUTH needs."""
     context = browser.new_context(ignore_https_errors=True)
     context.add_cookies([{"name": "session", "value": "ada", "url": hosted.origin}])
     visit = Visit(context.new_page())
@@ -95,7 +95,7 @@ def test_the_avatar_connects_on_the_sites_own_origin(hosted: Hosted, browser: Br
     until(lambda: line in hosted.nginx.log("docs.example.com.log"))
 
 
-def test_the_site_is_served(hosted: Hosted) -> None:
+def test_site_is_served_with_cache_headers(hosted: Hosted) -> None:
     page = hosted.ask("/")
     assert "<sentifyd-bot" in page.text or 'name="sentifyd"' in page.text
     assert page.headers["Cache-Control"] == "no-cache"
@@ -125,11 +125,11 @@ def test_the_site_is_served(hosted: Hosted) -> None:
     assert redirect.headers["Server"] == page.headers["Server"] == "nginx"
 
 
-def test_another_site_on_the_same_machine(hosted: Hosted) -> None:
+def test_second_site_on_the_machine_gets_tokens(hosted: Hosted) -> None:
     assert hosted.ask(headers={"Host": "wiki.example.com"}).status_code == 200
 
 
-def test_mistyped_endpoints(hosted: Hosted) -> None:
+def test_mistyped_endpoint_gives_404_and_logs_no_token(hosted: Hosted) -> None:
     query = f"?refreshToken={CANARY}"
     for end in ("/", "//", "/a/b", "x", "%2f", f"%3FrefreshToken={CANARY}"):
         for body in (b"", b"x" * 5000):
@@ -155,7 +155,7 @@ def exhaust(visitor: requests.Session, url: str, headers: dict[str, str]) -> lis
     return [visitor.get(url, headers=headers, timeout=5).status_code for _ in range(13)]
 
 
-def test_each_visitor_has_a_limit_of_their_own(hosted: Hosted) -> None:
+def test_each_visitor_has_own_rate_limit(hosted: Hosted) -> None:
     url = f"{hosted.origin}/request_tokens"
     with hosted.visitor() as one, hosted.visitor() as other:
         statuses = exhaust(one, url, {})
@@ -169,26 +169,26 @@ def test_each_visitor_has_a_limit_of_their_own(hosted: Hosted) -> None:
         assert other.get(url, timeout=5).status_code == 200
 
 
-def test_an_invented_address_does_not_help(hosted: Hosted) -> None:
+def test_forged_address_does_not_evade_rate_limit(hosted: Hosted) -> None:
     with hosted.visitor() as visitor:
         statuses = []
         for number in range(13):
-            invented = {
+            forged = {
                 "X-Forwarded-For": f"203.0.113.{number}",
                 "Forwarded": f"for=203.0.113.{number}",
                 "X-Real-IP": f"203.0.113.{number}",
             }
-            answer = visitor.get(f"{hosted.origin}/request_tokens", headers=invented, timeout=5)
+            answer = visitor.get(f"{hosted.origin}/request_tokens", headers=forged, timeout=5)
             statuses.append(answer.status_code)
 
     assert statuses == [200] * 12 + [429]
 
 
-def test_past_the_proxy_nobody_can_invent_an_address(service: Running) -> None:
-    """On this machine an address of the loopback network stands for one of another machine."""
-    with visitor_from("127.0.2.1") as stranger:
+def test_direct_request_cannot_forge_its_address(service: Running) -> None:
+    """Another address of the loopback network stands for another machine."""
+    with visitor_from("127.0.2.1") as direct:
         statuses = [
-            stranger.get(
+            direct.get(
                 service.url, headers={"X-Forwarded-For": f"203.0.113.{number}"}, timeout=5
             ).status_code
             for number in range(13)
@@ -197,11 +197,11 @@ def test_past_the_proxy_nobody_can_invent_an_address(service: Running) -> None:
     assert statuses == [200] * 12 + [429]
 
 
-def test_a_flood_is_stopped_by_nginx(hosted: Hosted) -> None:
+def test_nginx_limits_a_flood_of_requests(hosted: Hosted) -> None:
     with hosted.visitor() as visitor:
         for _ in range(300):
             answer = visitor.get(f"{hosted.origin}/request_tokens", timeout=5)
-            # Those of the service tell its limit.
+            # The service's own refusals contain its limit.
             if answer.status_code == 429 and "RateLimit" not in answer.headers:
                 break
 
@@ -211,7 +211,7 @@ def test_a_flood_is_stopped_by_nginx(hosted: Hosted) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-def test_methods(hosted: Hosted) -> None:
+def test_other_methods_are_not_allowed(hosted: Hosted) -> None:
     for method in ("PUT", "DELETE", "PATCH", "HEAD"):
         answer = hosted.ask(method=method)
         assert answer.status_code == 405
@@ -219,7 +219,7 @@ def test_methods(hosted: Hosted) -> None:
     assert hosted.ask(method="POST").status_code == 200
 
 
-def test_preflights_and_other_origins(hosted: Hosted) -> None:
+def test_preflight_succeeds_and_other_origin_is_refused(hosted: Hosted) -> None:
     ask = {"Access-Control-Request-Method": "GET"}
     preflight = hosted.ask(method="OPTIONS", headers={"Origin": hosted.origin, **ask})
     assert preflight.status_code == 204
@@ -228,7 +228,7 @@ def test_preflights_and_other_origins(hosted: Hosted) -> None:
     assert hosted.ask(headers={"Origin": "https://evil.example.com"}).status_code == 403
 
 
-def test_what_is_too_large(hosted: Hosted) -> None:
+def test_too_large_requests_are_rejected(hosted: Hosted) -> None:
     body = hosted.ask(method="POST", json={"refreshToken": "x" * 5000})
     assert body.status_code == 413
     assert body.json()["code"] == "content_too_large"
@@ -239,7 +239,7 @@ def test_what_is_too_large(hosted: Hosted) -> None:
     assert hosted.ask(f"/request_tokens?refreshToken={'x' * 9000}").status_code == 414
 
 
-def test_when_the_service_is_unavailable(host: Host) -> None:
+def test_unavailable_service_gives_502(host: Host) -> None:
     hosted = host(SITE, free_port(), free_ports())
 
     answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
@@ -252,7 +252,7 @@ def test_when_the_service_is_unavailable(host: Host) -> None:
     assert CANARY not in hosted.nginx.everything_written()
 
 
-def test_what_the_service_hears_of_a_visitor(host: Host, echo: int) -> None:
+def test_service_receives_only_documented_headers(host: Host, echo: int) -> None:
     hosted = host(SITE, echo, free_ports())
     passed = {
         "authorization": "Bearer x",
@@ -264,27 +264,27 @@ def test_what_the_service_hears_of_a_visitor(host: Host, echo: int) -> None:
         "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
         "tracestate": "a=b",
     }
-    said = {"X-Forwarded-User": "victim", "X-Remote-User": "victim", "X-Real-IP": "192.0.2.1"}
-    heard = hosted.ask(method="POST", headers={**passed, **said}, data="{}").json()
+    spoofed = {"X-Forwarded-User": "victim", "X-Remote-User": "victim", "X-Real-IP": "192.0.2.1"}
+    received = hosted.ask(method="POST", headers={**passed, **spoofed}, data="{}").json()
 
     for own in ("x-forwarded-for", "x-request-id"):
-        assert heard.pop(own)
+        assert received.pop(own)
     host_and_port = hosted.origin.removeprefix("https://")
-    assert heard == {**passed, "host": host_and_port, "content-length": "2"}
+    assert received == {**passed, "host": host_and_port, "content-length": "2"}
 
 
 def test_one_address_cannot_take_all_connections(host: Host) -> None:
-    """Twenty requests wait for a service that keeps silent; nginx itself answers one more."""
+    """Twenty requests wait for a service that never responds; nginx itself refuses one more."""
     statuses: queue.Queue[int] = queue.Queue()
     with RawUpstream(lambda _: None) as silent:
         crowded = host(SITE, int(silent.url.rpartition(":")[2]), free_ports())
 
-        def come() -> None:
+        def send() -> None:
             with visitor_from("127.0.1.254", crowded.certificate) as visitor:
                 url = f"{crowded.origin}/request_tokens"
                 statuses.put(visitor.get(url, timeout=20).status_code)
 
-        crowd = [threading.Thread(target=come) for _ in range(21)]
+        crowd = [threading.Thread(target=send) for _ in range(21)]
         for thread in crowd:
             thread.start()
         assert statuses.get(timeout=20) == 429
@@ -294,7 +294,7 @@ def test_one_address_cannot_take_all_connections(host: Host) -> None:
     assert [statuses.get_nowait() for _ in range(20)] == [502] * 20
 
 
-def test_no_refresh_token_is_written_down(hosted: Hosted, service: Running) -> None:
+def test_no_log_contains_a_refresh_token(hosted: Hosted, service: Running) -> None:
     query = f"/request_tokens?refreshToken={CANARY}"
     assert hosted.ask(query).status_code == 200
     assert hosted.ask(query, "PUT").status_code == 405
@@ -329,7 +329,7 @@ HIDDEN = b"GET /request_tokens HTTP/1.1\r\nHost: x\r\nX-Request-ID: hidden\r\n\r
 
 @pytest.fixture
 def with_websockets(tmp_path: Path, serve: Serve) -> Iterator[tuple[str, Running]]:
-    """A service behind an nginx that passes every offer of another protocol on."""
+    """A service behind an nginx that forwards every Upgrade header."""
     service, port = serve(ALLOWED_ORIGINS="https://docs.example.com"), free_port()
     site = tmp_path / "site.conf"
     site.write_text(LINES_FOR_WEBSOCKETS.format(port=port, service=service.port))
@@ -339,11 +339,11 @@ def with_websockets(tmp_path: Path, serve: Serve) -> Iterator[tuple[str, Running
         yield f"http://127.0.0.1:{port}", service
 
 
-def test_no_request_hides_in_another(with_websockets: tuple[str, Running]) -> None:
-    """What nginx takes for a body would else get past its rules."""
+def test_upgrade_request_cannot_smuggle_another(with_websockets: tuple[str, Running]) -> None:
+    """Otherwise a request inside what nginx takes for a body would bypass its rules."""
     base, service = with_websockets
     offer = {"Connection": "Upgrade", "Upgrade": "h2c", "Content-Type": "application/json"}
-    # More than nginx sends at once, so that the end comes in a segment of its own.
+    # More than nginx sends at once, so that the end arrives in its own segment.
     body = b"\r\n" * 20_000 + HIDDEN
     with requests.Session() as visitor:
         for _ in range(3):

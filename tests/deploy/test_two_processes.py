@@ -1,4 +1,4 @@
-"""Two token services behind nginx, as systemd runs them: many visitors, and a restart meanwhile."""
+"""Two token services behind nginx, as systemd runs them: many visitors, and a rolling restart."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SHARED = {
 
 
 def in_front_of(host: Host, first: int, second: int) -> int:
-    """The port of an nginx that neither encrypts nor slows one address down."""
+    """Start an nginx without TLS and without its rate limit; return its port."""
     ports = free_ports()
     more = {
         "listen 443 ssl http2;": f"listen 127.0.0.1:{ports['https']};",
@@ -54,7 +54,9 @@ def services(serve: Serve) -> list[Running]:
     return [serve(**SHARED) for _ in range(2)]
 
 
-def test_many_visitors_at_once(host: Host, services: list[Running], sandbox: Sandbox) -> None:
+def test_many_simultaneous_visitors_need_one_login_per_process(
+    host: Host, services: list[Running], sandbox: Sandbox
+) -> None:
     port = in_front_of(host, *(service.port for service in services))
     before = sandbox.logins
     sandbox.fault = Fault("delay", seconds=0.3)
@@ -73,9 +75,7 @@ def test_many_visitors_at_once(host: Host, services: list[Running], sandbox: San
     assert sandbox.logins <= before + len(services)
 
 
-def test_what_one_process_does_not_answer_the_other_does(
-    host: Host, services: list[Running]
-) -> None:
+def test_nginx_retries_on_the_other_process(host: Host, services: list[Running]) -> None:
     with RawUpstream(lambda connection: connection.shutdown(socket.SHUT_RDWR)) as dying:
         port = in_front_of(host, int(dying.url.rpartition(":")[2]), services[0].port)
         url = f"http://127.0.0.1:{port}/request_tokens"
@@ -85,7 +85,7 @@ def test_what_one_process_does_not_answer_the_other_does(
         assert dying.received
 
 
-def test_a_restart_without_a_failed_request(
+def test_rolling_restart_fails_no_request(
     host: Host, serve: Serve, services: list[Running]
 ) -> None:
     port = in_front_of(host, *(service.port for service in services))
@@ -105,10 +105,8 @@ def unit(root: Path) -> Path:
     return root / "deploy" / "nginx" / "sentifyd-edge@.service"
 
 
-def test_the_unit_starts_the_service(
-    unit: Path, root: Path, tmp_path: Path, sandbox_url: str
-) -> None:
-    """With the variables of both: those in the file win, as systemd has it."""
+def test_unit_starts_the_service(unit: Path, root: Path, tmp_path: Path, sandbox_url: str) -> None:
+    """With the variables of unit and file; those in the file win, as in systemd."""
     parser = configparser.ConfigParser(interpolation=None)
     parser.optionxform = str  # type: ignore[assignment,method-assign]
     parser.read(unit)
@@ -130,12 +128,12 @@ def test_the_unit_starts_the_service(
         assert Running(command).port == port
         assert requests.get(f"http://127.0.0.1:{port}/request_tokens", timeout=5).ok
         command.stop(signal.SIGTERM)
-    # What it does with a wrong setting, which is not tried again.
+    # With this exit status for an invalid setting, systemd does not restart it.
     with Command(Path(program).name, *arguments) as command:
         assert str(command.wait()) == service["RestartPreventExitStatus"]
 
 
-# Part of Debian, but of no container, and nothing to install for one test.
+# Debian includes it, containers do not, and one test is not worth an installation.
 if ANALYZE := shutil.which("systemd-analyze"):
 
     def test_systemd_can_read_the_unit(unit: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The token service as a Vercel function, as far as that can be seen without Vercel.
+"""The token service as a Vercel function, as far as it can be tested without Vercel.
 
 Its Python runtime (vercel-runtime 0.24.1) serves a module's `app` with uvicorn on a loopback port,
 with the lifespan, without an access log and with uvicorn's defaults for proxies.
@@ -31,12 +31,12 @@ def folder(root: Path) -> Path:
     return root / "deploy" / "vercel"
 
 
-def test_tokens_come_and_visitors_are_distinguished(folder: Path, sandbox_url: str) -> None:
+def test_function_returns_tokens_and_counts_by_address(folder: Path, sandbox_url: str) -> None:
     with function(folder, SENTIFYD_BACKEND=sandbox_url, RATE_LIMIT="2/day") as command:
         base = command.wait_for(r"running on (http://\S+)")[1]
 
         def ask(address: str, path: str = ROUTE) -> requests.Response:
-            # Vercel writes this header itself, whatever the visitor has put there.
+            # Vercel sets this header itself and discards the visitor's value.
             headers = {"Origin": ORIGIN, "X-Forwarded-For": address, "X-Real-IP": address}
             url = f"{base}{path}?refreshToken={CANARY}"
             return requests.get(url, headers=headers, timeout=10)
@@ -60,7 +60,7 @@ def test_tokens_come_and_visitors_are_distinguished(folder: Path, sandbox_url: s
         ({"ALLOWED_ORIGINS": ""}, "ALLOWED_ORIGINS is "),
     ],
 )
-def test_a_wrong_setting_is_reported_in_a_line(
+def test_invalid_setting_is_reported_in_one_line(
     folder: Path, variables: dict[str, str], line: str
 ) -> None:
     with function(folder, **variables) as command:
@@ -70,7 +70,7 @@ def test_a_wrong_setting_is_reported_in_a_line(
     assert command.output.count("\n") == 1
 
 
-def test_the_token_routes_lead_to_the_function(folder: Path, root: Path) -> None:
+def test_token_routes_lead_to_the_function(folder: Path, root: Path) -> None:
     config = json.loads((folder / "vercel.json").read_text())
     sources = [rewrite["source"] for rewrite in config["rewrites"]]
     assert sources == [ROUTE, f"{ROUTE}/:avatar"]

@@ -1,4 +1,4 @@
-"""The documentation for everybody: what axe-core finds on pages of each kind, in both palettes."""
+"""The documentation's accessibility: axe-core checks pages of each kind, in both palettes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ PAGES = [
     "security/",
     "guide/site/",
 ]
-GRAVE = {"serious", "critical"}
+SERIOUS_IMPACTS = {"serious", "critical"}
 # axe calls it minor, but it matters to users of screen readers.
-GRAVE_TO_US = {"empty-table-header"}
-# Of Material itself, by rule and element: neither can be named from a style sheet or Markdown.
-THEME_S_OWN = {
+SERIOUS_RULES = {"empty-table-header"}
+# Material causes these, by rule and element; style sheets and Markdown cannot fix them.
+THEME_VIOLATIONS = {
     ("aria-dialog-name", ".md-search"),
     ("aria-progressbar-name", ".md-progress"),
 }
@@ -48,9 +48,9 @@ def violations(page: Page, options: dict[str, Any]) -> list[str]:
     return [
         f"{violation['id']}: {node['html'][:200]} {node['failureSummary']}"
         for violation in found.response["violations"]
-        if violation["impact"] in GRAVE or violation["id"] in GRAVE_TO_US
+        if violation["impact"] in SERIOUS_IMPACTS or violation["id"] in SERIOUS_RULES
         for node in violation["nodes"]
-        if (violation["id"], node["target"][-1]) not in THEME_S_OWN
+        if (violation["id"], node["target"][-1]) not in THEME_VIOLATIONS
     ]
 
 
@@ -59,7 +59,7 @@ def violations(page: Page, options: dict[str, Any]) -> list[str]:
     [("light", "default", EVERYTHING), ("dark", "slate", COLOURS)],
     ids=["light", "dark"],
 )
-def test_pages_have_no_grave_violation(
+def test_pages_have_no_serious_violation(
     site: str,
     browser: Browser,
     palette: Literal["light", "dark"],
@@ -72,7 +72,7 @@ def test_pages_have_no_grave_violation(
         viewport={"width": 1280, "height": 800},
     )
     page = context.new_page()
-    # Neither the avatar nor the search has a part in it; the theme stops without an index.
+    # The avatar and the search are not tested here; the theme fails without a search index.
     page.route(lambda url: not url.startswith(site), lambda route: route.abort())
     page.route(
         "**/search_index.json",

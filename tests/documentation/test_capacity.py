@@ -1,4 +1,4 @@
-"""The documentation's pages on capacity show what is computed."""
+"""The documentation's pages on capacity show the computed figures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 from benchmarks.capacity import need, rates, shown, tables
 
 
-def test_the_pages_show_what_is_computed(root: Path) -> None:
+def test_pages_show_the_computed_figures(root: Path) -> None:
     folder = root / "example_docs" / "docs" / "deploy"
     page = (folder / "capacity.md").read_text(encoding="utf-8")
     steps = (folder / "capacity-model.md").read_text(encoding="utf-8")
@@ -32,7 +32,7 @@ def test_the_pages_show_what_is_computed(root: Path) -> None:
         assert figure in text
 
 
-def test_the_example_by_hand() -> None:
+def test_need_matches_a_calculation_by_hand() -> None:
     found = need(1e6, "direct")
     assert found.logins == found.requests == pytest.approx(120_000 / 3600 * 2 * (1 + 5 / 60))
     assert found.load == pytest.approx(found.logins * 0.2 / 16)

@@ -1,4 +1,4 @@
-"""Every code block of README and documentation that can be run is run, or read by what reads it."""
+"""Run, or at least parse, every code block of README and documentation."""
 
 from __future__ import annotations
 
@@ -24,26 +24,26 @@ from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.examples import ROOT, Block, blocks, command_lines
 from tests.support.shell import Shell, sample_shell
 
-# What `text` holds is output, or what cannot be run.
-READ = ("yaml", "toml", "json", "html", "js", "css", "nginx")
-HANDLED = (*READ, "sh", "python", "text")
+# A `text` block is output, or something that cannot be run.
+PARSED = ("yaml", "toml", "json", "html", "js", "css", "nginx")
+HANDLED = (*PARSED, "sh", "python", "text")
 REQUIRED = {"avatar_id": "avtr_1", "token_endpoint": "https://tokens.example.com/request_tokens"}
 
 
 def shown(*languages: str) -> pytest.MarkDecorator:
-    """Blocks as parameters; those that show a file are read where that file is tested."""
+    """Blocks as parameters, without those that show a file, which has its own test."""
     found = [block for block in blocks(*languages) if not block.is_snippet and not block.not_run]
     return pytest.mark.parametrize("block", found, ids=str)
 
 
 @pytest.fixture(scope="module")
 def shell(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """A reader's folder and services."""
+    """A shell with a reader's folder and services."""
     with sample_shell(tmp_path_factory.mktemp("shell")) as shell:
         yield shell
 
 
-def test_every_block_has_a_language_that_is_run() -> None:
+def test_every_block_has_a_tested_language() -> None:
     found = [block for block in blocks() if block.not_run is None and not block.is_snippet]
     assert len(found) > 80
     assert [str(block) for block in found if block.language not in HANDLED] == []
@@ -53,29 +53,29 @@ def typed(block: Block, shell: Shell) -> bool:
     return block.language == "sh" and any(map(shell.knows, command_lines(block.text)))
 
 
-def test_what_is_not_run_says_why(shell: Shell) -> None:
+def test_blocks_that_are_not_run_state_a_reason(shell: Shell) -> None:
     marked = [block for block in blocks() if block.not_run is not None]
     assert [str(block) for block in marked if not re.search(r"\w+ \w+", block.not_run or "")] == []
-    could = [block for block in marked if block.language in READ or typed(block, shell)]
-    assert [str(block) for block in could] == [], "a test runs these: take the mark away"
+    could = [block for block in marked if block.language in PARSED or typed(block, shell)]
+    assert [str(block) for block in could] == [], "a test can run these: remove the mark"
 
 
-def test_files_that_are_shown_are_there() -> None:
+def test_files_shown_in_blocks_exist() -> None:
     for block in blocks():
         for name in re.findall(r'^\s*--8<-- "([^":]+)', block.text, re.MULTILINE):
             assert (ROOT / name).is_file(), (str(block), name)
 
 
 @shown("sh")
-def test_commands(block: Block, shell: Shell) -> None:
+def test_shell_commands_succeed(block: Block, shell: Shell) -> None:
     parsed = subprocess.run(["sh", "-n"], input=block.text, capture_output=True, text=True)
     assert (parsed.returncode, parsed.stderr) == (0, "")
     shell.run(command_lines(block.text))
 
 
 @shown("text")
-def test_output(block: Block, shell: Shell) -> None:
-    """What a page says that a command prints is what it prints."""
+def test_commands_print_the_shown_output(block: Block, shell: Shell) -> None:
+    """Every line that a page shows is in the command's output."""
     if block.output_of is None:
         assert not re.search(r"^(sentifyd-edge|mkdocs-sentifyd): ", block.text, re.MULTILINE)
         return
@@ -84,19 +84,19 @@ def test_output(block: Block, shell: Shell) -> None:
 
 
 @shown("yaml")
-def test_yaml(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_yaml_has_valid_options(block: Block, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("SENTIFYD_TOKEN_ENDPOINT", "SENTIFYD_LOADER_URL"):
         monkeypatch.setenv(name, "http://127.0.0.1:8080/request_tokens")
     [*documents] = re.split(r"^---$", block.text, flags=re.MULTILINE)
     for text in documents:
         content = yaml_load(text, get_yaml_loader()) if text.strip() else {}
-        for options in of_the_plugin(content):
+        for options in plugin_options(content):
             config = SentifydConfig()
             config.load_dict({**REQUIRED, **options})
             assert config.validate() == ([], [])
 
 
-def of_the_plugin(content: object) -> list[dict[str, Any]]:
+def plugin_options(content: object) -> list[dict[str, Any]]:
     """Options of the plugin: in mkdocs.yml, as a part of it, or in front matter."""
     if not isinstance(content, Mapping):
         return []
@@ -110,13 +110,13 @@ def of_the_plugin(content: object) -> list[dict[str, Any]]:
     return [options or {} for options in found]
 
 
-def test_options_are_among_the_examples() -> None:
+def test_examples_contain_plugin_options() -> None:
     texts = [block.text for block in blocks("yaml")]
     assert sum("sentifyd:" in text for text in texts) > 15
 
 
 @shown("toml")
-def test_toml(block: Block, tmp_path: Path) -> None:
+def test_toml_is_valid(block: Block, tmp_path: Path) -> None:
     if "avatars" not in tomllib.loads(block.text):
         return
     for name in re.findall(r'key_file = "([^"]+)"', block.text):
@@ -130,12 +130,12 @@ def test_toml(block: Block, tmp_path: Path) -> None:
 
 
 @shown("json")
-def test_json(block: Block) -> None:
+def test_json_is_valid(block: Block) -> None:
     json.loads(block.text)
 
 
 @shown("python")
-def test_programs(block: Block, shell: Shell) -> None:
+def test_python_programs_succeed(block: Block, shell: Shell) -> None:
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", block.text, str(shell.site)],
         cwd=shell.folder,
@@ -148,8 +148,8 @@ def test_programs(block: Block, shell: Shell) -> None:
 
 
 @shown("html")
-def test_markup(block: Block) -> None:
-    """It is HTML without a mistake; an attribute that stands twice is one."""
+def test_html_is_valid(block: Block) -> None:
+    """A strict parser accepts it; it rejects repeated attributes, for example."""
     parser = html5lib.HTMLParser(strict=True)
     if "<head>" in block.text:
         parser.parse(f"<!doctype html><html>{block.text}</html>")
@@ -158,7 +158,7 @@ def test_markup(block: Block) -> None:
 
 
 @shown("css")
-def test_style_sheets(block: Block) -> None:
+def test_css_is_valid(block: Block) -> None:
     rules = tinycss2.parse_stylesheet(block.text, skip_comments=True, skip_whitespace=True)
     assert rules
     for rule in rules:
@@ -167,7 +167,7 @@ def test_style_sheets(block: Block) -> None:
         assert [part for part in declared if part.type == "error"] == []
 
 
-def test_scripts(browser: Browser) -> None:
+def test_javascript_is_valid(browser: Browser) -> None:
     page = browser.new_page()
     wrong = {}
     for block in blocks("js"):
@@ -175,14 +175,14 @@ def test_scripts(browser: Browser) -> None:
             continue
         try:
             page.evaluate("text => { new Function(`return async () => {${text}\\n}`) }", block.text)
-        except Exception as error:  # noqa: BLE001 - whatever the browser finds wrong
+        except Exception as error:  # noqa: BLE001 - any error that the browser reports
             wrong[str(block)] = str(error).splitlines()[0]
     page.close()
     assert wrong == {}
 
 
-def test_fragments_of_nginx(tmp_path: Path) -> None:
-    """In a server or beside one; nginx itself reads them."""
+def test_nginx_fragments_are_valid(tmp_path: Path) -> None:
+    """nginx itself accepts each fragment, inside or outside a server block."""
     frames = ("http { server { listen 127.0.0.1:1; %s } }", "http { %s }")
     executable = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     file = tmp_path / "nginx.conf"

@@ -1,7 +1,7 @@
-"""Every link of the built documentation, and of the files beside the README, leads somewhere.
+"""Every link of the built documentation, and of the files beside the README, has a target.
 
-What stands on other hosts cannot be fetched here. Of those links the test knows that they are
-well-formed, https, and to a host that somebody has looked at.
+Pages of other hosts cannot be fetched here. Links to them must be well-formed, use https, and lead
+to a reviewed host.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ class Site:
     def url(self, path: str) -> str:
         return SITE + path.removesuffix("index.html")
 
-    def leads_nowhere(self, page: str, link: str) -> bool:
-        """Whether a link of a page leads to nothing in the site."""
+    def is_broken(self, page: str, link: str) -> bool:
+        """Whether a link of a page has no target in the site."""
         url = urlsplit(urljoin(self.url(page), link))
         path = unquote(url.path.lstrip("/"))
         path += "index.html" if path.endswith("/") or not path else ""
         if not (self.folder / path).is_file():
             return True
-        # Of a picture the fragment is Material's: in which colour scheme to show it.
+        # A fragment of a picture's URL is Material's, and selects the colour scheme.
         known = self.anchors.get(path)
         return bool(url.fragment) and known is not None and unquote(url.fragment) not in known
 
@@ -79,15 +79,15 @@ def links(page: BeautifulSoup) -> Iterator[str]:
             yield from candidate.split()[:1]
 
 
-def test_links_within_the_site(site: Site) -> None:
+def test_internal_links_have_targets(site: Site) -> None:
     assert len(site.pages) > 25
     found = [(page, link) for page, html in site.pages.items() for link in links(html)]
     inside = [(page, link) for page, link in found if is_inside(link)]
     assert len(inside) > 1000
-    assert sorted({(p, link) for p, link in inside if site.leads_nowhere(p, link)}) == []
+    assert sorted({(p, link) for p, link in inside if site.is_broken(p, link)}) == []
 
 
-def test_links_to_other_sites(site: Site) -> None:
+def test_external_links_lead_to_reviewed_hosts(site: Site) -> None:
     found = {link for page in site.pages.values() for link in links(page) if not is_inside(link)}
     found -= {link for link in found if link.startswith((SITE, LOADER, "data:", "javascript:"))}
     assert found
@@ -95,7 +95,7 @@ def test_links_to_other_sites(site: Site) -> None:
     assert sorted({urlsplit(link).hostname or link for link in found} - REVIEWED) == []
 
 
-def test_nothing_is_loaded_from_another_site_but_the_loader(site: Site) -> None:
+def test_pages_load_only_the_loader_from_other_sites(site: Site) -> None:
     for path, page in site.pages.items():
         loaded = [
             str(tag.get("src") or tag.get("href") or tag.get("data") or tag.get("srcset") or "")
@@ -115,7 +115,7 @@ def test_nothing_is_loaded_from_another_site_but_the_loader(site: Site) -> None:
 @pytest.mark.parametrize(
     "name", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"]
 )
-def test_links_of_the_project_s_own_files(root: Path, name: str) -> None:
+def test_links_of_root_markdown_files_have_targets(root: Path, name: str) -> None:
     text = re.sub(r"^```.*?^```", "", (root / name).read_text(), flags=re.DOTALL | re.MULTILINE)
     for link in re.findall(r"\]\(([^)\s]+)\)", text):
         url = urlsplit(link)
@@ -128,7 +128,7 @@ def test_links_of_the_project_s_own_files(root: Path, name: str) -> None:
 
 
 def headings(text: str) -> set[str]:
-    """Anchors that hosts of repositories give to headings."""
+    """Anchors that repository hosts give to headings."""
     titles = re.findall(r"^#+ +(.+)$", text, re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", title).strip().lower().replace(" ", "-") for title in titles}
 
@@ -137,7 +137,7 @@ def test_no_page_scrolls_sideways_on_a_phone(site: Site, browser: Browser) -> No
     page = browser.new_page(viewport={"width": 360, "height": 740})
     wide = {}
     with serving(StaticFiles(directory=site.folder, html=True)) as base:
-        # What the search builds takes longer than all the rest of a page.
+        # Building the search takes longer than the rest of a page.
         needless = lambda url: not url.startswith(base) or "search" in url  # noqa: E731
         page.route(needless, lambda route: route.abort())
         for path in site.pages:

@@ -1,4 +1,4 @@
-"""The documentation names every option, variable, route, code and log line that there is."""
+"""The documentation lists every option, variable, route, code and log event."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def hooks() -> ModuleType:
 
 
 def answers() -> list[type[ServiceError]]:
-    """Every class of an answer."""
+    """Every class of an error response."""
     found: list[type[ServiceError]] = [ServiceError]
     for kind in found:
         found += kind.__subclasses__()
@@ -68,7 +68,7 @@ def page(documentation: Path, name: str) -> Tag:
 
 
 def entry(page: Tag, name: str) -> dict[str, str]:
-    """What a reference page tells of one name: its facts, and the text below them."""
+    """The content of a reference page for one name: its facts, and the text below them."""
     heading = page.find(id=name)
     assert heading is not None, name
     assert heading.get_text().rstrip("¶") == name
@@ -81,8 +81,8 @@ def entry(page: Tag, name: str) -> dict[str, str]:
     return {**found, "text": text.get_text()}
 
 
-def test_the_readme_s_options_and_variables_exist(root: Path) -> None:
-    """It has the ten that are used most, and leaves the others to the reference."""
+def test_readme_options_and_variables_exist(root: Path) -> None:
+    """The README lists the ten that are used most; the reference lists all."""
     text = (root / "README.md").read_text()
     known = {
         "Option": {name for name, _ in option_types()},
@@ -95,41 +95,41 @@ def test_the_readme_s_options_and_variables_exist(root: Path) -> None:
         assert {name for row in rows for name in row} <= names
 
 
-def test_the_reference_of_variables(documentation: Path) -> None:
+def test_reference_documents_every_variable(documentation: Path) -> None:
     shown = page(documentation, "reference/variables")
     for variable in declared():
-        told = entry(shown, variable.name)
-        assert told["Default"]
-        assert len(told["text"]) > 3
-        assert ("File" in told) == variable.secret
-        assert "Default:" not in told["text"]
+        found = entry(shown, variable.name)
+        assert found["Default"]
+        assert len(found["text"]) > 3
+        assert ("File" in found) == variable.secret
+        assert "Default:" not in found["text"]
         if isinstance(variable.default, str | int) and not isinstance(variable.default, bool):
-            assert told["Default"] == str(variable.default)
+            assert found["Default"] == str(variable.default)
         elif variable.missing:
-            assert told["Default"].startswith("required")
+            assert found["Default"].startswith("required")
     assert entry(shown, "UPSTREAM_TIMEOUT")["Default"] == "5"
     assert entry(shown, "ALLOW_ANY_ORIGIN")["Default"] == "false"
     assert entry(shown, "OTEL_EXPORTER_OTLP_ENDPOINT")["Default"] == "no traces"
 
 
-def test_the_reference_of_options(documentation: Path) -> None:
+def test_reference_documents_every_option(documentation: Path) -> None:
     shown = page(documentation, "reference/options")
     names = [str(tag["id"]) for tag in shown.select("[id]")]
     assert len(names) == len(set(names))
     for name, option in option_types():
-        told = entry(shown, name)
+        found = entry(shown, name)
         choices = getattr(getattr(option, "option", option), "choices", None)
-        assert told["Values"] == ", ".join(choices) if choices else told["Values"]
-        assert len(told["text"]) > 3
-        assert not re.search("Default:|Required", told["text"])
+        assert found["Values"] == ", ".join(choices) if choices else found["Values"]
+        assert len(found["text"]) > 3
+        assert not re.search("Default:|Required", found["text"])
         if isinstance(option.default, str | bool):
-            assert told["Default"] == str(option.default).lower()
+            assert found["Default"] == str(option.default).lower()
     assert entry(shown, "avatar_id")["Default"] == "required"
     assert entry(shown, "captions")["Default"] == "the component's own"
     assert entry(shown, "brand.name")["Default"] == "none"
 
 
-def test_the_reference_of_commands(documentation: Path) -> None:
+def test_reference_documents_every_command(documentation: Path) -> None:
     shown = page(documentation, "reference/commands")
     titles = {tag.get_text().rstrip("¶"): tag for tag in shown.select("h2")}
     commands = hooks().commands()
@@ -147,20 +147,20 @@ def test_the_reference_of_commands(documentation: Path) -> None:
 
 
 def test_help_is_the_same_in_every_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def told(columns: str, **colour: str) -> list[str]:
+    def help_texts(columns: str, **colour: str) -> list[str]:
         for name, value in {"COLUMNS": columns, **colour}.items():
             monkeypatch.setenv(name, value)
         return [hooks().command_help(name) for name in hooks().commands()]
 
-    assert told("30") == told("200", FORCE_COLOR="1")
+    assert help_texts("30") == help_texts("200", FORCE_COLOR="1")
 
 
-def test_a_command_that_is_not_there() -> None:
+def test_unknown_command_in_a_page_raises_plugin_error() -> None:
     with pytest.raises(PluginError, match="no command 'sentifyd-edge canary'"):
         hooks().on_page_markdown("<!-- help: sentifyd-edge canary -->")
 
 
-def test_the_changelog_is_shown(root: Path, documentation: Path) -> None:
+def test_changelog_page_lists_every_version(root: Path, documentation: Path) -> None:
     shown = page(documentation, "changelog")
     titles = [tag.get_text().rstrip("¶") for tag in shown.select("h1, h2")]
     versions = re.findall(r"^## \[(.+?)\]", (root / "CHANGELOG.md").read_text(), re.MULTILINE)
@@ -168,11 +168,11 @@ def test_the_changelog_is_shown(root: Path, documentation: Path) -> None:
     assert [title.strip("[]").partition("]")[0] for title in titles[1:]] == versions
 
 
-def test_the_demo_says_what_it_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_demo_reports_a_missing_package(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     lacking = lambda name: None if name == "mkdocstrings_handlers" else find(name)  # noqa: E731
     monkeypatch.setattr(importlib.util, "find_spec", lacking)
-    monkeypatch.setenv("SITE_PORT", "none: it would go on to here")
+    monkeypatch.setenv("SITE_PORT", "invalid, so that the demo cannot start")
     with pytest.raises(DemoError, match=r"run pip install 'mkdocstrings\[python\]'$"):
         run_demo(EXAMPLE, 30, print)
 
@@ -182,20 +182,20 @@ def cells(table: Tag) -> list[list[str]]:
     return [[cell.get_text() for cell in row.select("td")] for row in table.select("tbody tr")]
 
 
-def test_every_answer_of_the_service_is_in_the_table(documentation: Path) -> None:
+def test_table_lists_every_error_response(documentation: Path) -> None:
     [table] = page(documentation, "reference/errors").select(".answers table")
     found = cells(table)
     for kind in answers():
         [row] = [row for row in found if row[0] == kind.code and row[2] == kind.error]
         assert row[1] == ("400 to 599" if kind is UpstreamRejected else str(kind.status))
-    # Only a class that says more about the same code shares it.
+    # Classes share a code only if one is a more specific case of the other.
     shared = {row[0] for row in found if [other[0] for other in found].count(row[0]) > 1}
     assert shared == {"bad_request"}
     assert_fixes_are_plain(found)
     assert {tag["id"] for tag in table.select("[id]")} == {kind.code for kind in answers()}
 
 
-def test_every_finding_is_in_the_table(documentation: Path) -> None:
+def test_table_lists_every_finding(documentation: Path) -> None:
     [table] = page(documentation, "reference/errors").select(".findings table")
     found = cells(table)
     assert [row[:2] for row in found] == [
@@ -206,7 +206,7 @@ def test_every_finding_is_in_the_table(documentation: Path) -> None:
 
 
 def assert_fixes_are_plain(found: list[list[str]]) -> None:
-    """Each is one sentence, in words that everybody knows."""
+    """Each fix is one sentence in plain words."""
     for code, _, message, fix in found:
         assert message, code
         assert re.fullmatch(r"[A-Z](?:[^.!?]|[.!?](?!\s))+\.", fix), (code, fix)
@@ -216,7 +216,7 @@ def assert_fixes_are_plain(found: list[list[str]]) -> None:
         assert old == [], code
 
 
-def test_every_line_of_the_log_is_documented(root: Path, documentation: Path) -> None:
+def test_every_log_event_is_documented(root: Path, documentation: Path) -> None:
     logged = re.compile(r"\.(?:debug|info|warning|error)\(\s*\"([a-z_]+)\"")
     sources = (root / "edge_service").rglob("*.py")
     events = {event for file in sources for event in logged.findall(file.read_text())}
@@ -348,7 +348,7 @@ def test_the_browser_runtime_is_documented(root: Path) -> None:
     assert missing == []
 
 
-def test_calls_of_the_page_s_actions_are_documented(root: Path) -> None:
+def test_page_actions_are_documented(root: Path) -> None:
     source = (root / "mkdocs_sentifyd/runtime/actions.js").read_text()
     actions = re.findall(r'\baction\(\s*"docs\.(\w+)"', source)
     text = (root / "example_docs/docs/guide/actions.md").read_text()
@@ -356,7 +356,7 @@ def test_calls_of_the_page_s_actions_are_documented(root: Path) -> None:
     assert [name for name in actions if f"`docs.{name}`" not in text] == []
 
 
-def test_the_program_for_a_content_security_policy(tmp_path: Path) -> None:
+def test_csp_program_prints_the_shown_policy(tmp_path: Path) -> None:
     page = "example_docs/docs/csp-header.md"
     [program] = [block.text for block in blocks("python") if block.page == page]
     script, data = "var a = '<b>' && 1;\n", json.dumps({"b": 1})
@@ -377,7 +377,7 @@ def test_the_program_for_a_content_security_policy(tmp_path: Path) -> None:
     assert hashes.sub("", done.stdout) == hashes.sub("", written)
 
 
-def test_files_that_are_named_are_there(root: Path) -> None:
+def test_files_named_in_pages_exist(root: Path) -> None:
     folders = "tests|deploy|scripts|benchmarks|example_docs|edge_service|mkdocs_sentifyd"
     named = {
         (file.name, path)
@@ -388,7 +388,7 @@ def test_files_that_are_named_are_there(root: Path) -> None:
     assert sorted((page, path) for page, path in named if not (root / path).exists()) == []
 
 
-def test_pictures_are_small_and_shown(root: Path) -> None:
+def test_pictures_are_small_and_used(root: Path) -> None:
     pictures = list((root / "example_docs/docs/assets").glob("*.png"))
     pages = "".join(file.read_text() for file in (root / "example_docs/docs").rglob("*.md"))
     assert len(pictures) >= 4

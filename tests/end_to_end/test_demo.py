@@ -1,4 +1,4 @@
-"""The demo as a newcomer sees it: three servers, one page, a real browser."""
+"""The demo as a new user sees it: three servers, one page, a real browser."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def demo(root: Path) -> Iterator[Demo]:
         assert "Traceback" not in command.output
 
 
-def test_the_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> None:
+def test_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> None:
     page = visit.page
     page.goto(demo.site)
     visit.wait_until_connected()
@@ -90,10 +90,10 @@ def test_the_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> 
     loaders = [r.url for r in visit.requests if r.url.endswith("/sentifyd-bot/main.js")]
     assert len(loaders) == 1
     assert visit.errors() == []
-    assert KEY not in visit.everything_heard()
+    assert KEY not in visit.all_received_text()
 
 
-def test_it_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
+def test_output_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
     demo.command.wait_for("mkdocs serve")
 
     *_, ctrl_c, empty, first, second = demo.command.output.splitlines()
@@ -108,7 +108,7 @@ def test_it_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
     assert "preview" in page.text
 
 
-def test_the_next_step_beside_another_site(root: Path, tmp_path: Path) -> None:
+def test_next_step_with_another_config_file_names_the_guide(root: Path, tmp_path: Path) -> None:
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "index.md").write_text("# Home\n")
     (tmp_path / "mkdocs.yml").write_text("site_name: Other\n")
@@ -121,13 +121,13 @@ def test_the_next_step_beside_another_site(root: Path, tmp_path: Path) -> None:
     assert "preview: sandbox" in (root / guide).read_text()
 
 
-def test_every_page_of_the_site(demo: Demo, visit: Visit) -> None:
-    """Follow the navigation; on each page the avatar connects, or nobody else is asked at all."""
+def test_avatar_connects_on_every_page_that_has_one(demo: Demo, visit: Visit) -> None:
+    """Follow the navigation: each page has a connected avatar, or contacts no other host."""
     visit.page.goto(demo.site)
     links: list[str] = visit.page.evaluate(
         "[...document.querySelectorAll('.md-nav--primary a[href]')].map(link => link.href)"
     )
-    assert KEY not in visit.everything_heard()
+    assert KEY not in visit.all_received_text()
     pages = sorted({link.partition("#")[0] for link in links})
     assert len(pages) >= 10
     without = {f"{demo.site}/without-an-avatar/", f"{demo.site}/guide/pages/"}
@@ -145,11 +145,11 @@ def test_every_page_of_the_site(demo: Demo, visit: Visit) -> None:
         else:
             visit.wait_until_connected()
             assert visit.page.locator(visit.avatar).count() == 1
-        assert KEY not in visit.everything_heard()
+        assert KEY not in visit.all_received_text()
     assert visit.errors() == []
 
 
-def test_an_avatar_that_the_author_placed(demo: Demo, visit: Visit) -> None:
+def test_avatar_placed_by_the_author_connects(demo: Demo, visit: Visit) -> None:
     visit.page.goto(f"{demo.site}/guide/placing/")
     visit.wait_until_connected()
 
@@ -158,14 +158,14 @@ def test_an_avatar_that_the_author_placed(demo: Demo, visit: Visit) -> None:
     assert visit.page.locator(visit.avatar).count() == 1
 
 
-def test_an_unknown_address(demo: Demo, visit: Visit) -> None:
+def test_not_found_page_has_an_avatar(demo: Demo, visit: Visit) -> None:
     response = visit.page.goto(f"{demo.site}/nowhere/")
     assert response
     assert response.status == 404
     visit.wait_until_connected()
 
 
-def test_code_samples_stay_samples(demo: Demo, visit: Visit) -> None:
+def test_code_samples_are_not_changed(demo: Demo, visit: Visit) -> None:
     visit.page.goto(f"{demo.site}/guide/site/")
     samples = " ".join(visit.page.locator("article code").all_inner_texts())
 
@@ -176,7 +176,7 @@ def test_code_samples_stay_samples(demo: Demo, visit: Visit) -> None:
     assert demo.edge not in samples
 
 
-def test_the_conversation_goes_on_across_pages(demo: Demo, visit: Visit) -> None:
+def test_conversation_continues_across_pages(demo: Demo, visit: Visit) -> None:
     visit.page.goto(demo.site)
     visit.wait_until_connected()
     avatar = visit.page.locator(visit.avatar)
@@ -193,7 +193,7 @@ def test_the_conversation_goes_on_across_pages(demo: Demo, visit: Visit) -> None
     assert answer.is_visible()
 
 
-def test_a_link_in_an_answer_keeps_the_avatar(demo: Demo, visit: Visit) -> None:
+def test_link_in_an_answer_keeps_the_avatar(demo: Demo, visit: Visit) -> None:
     visit.page.goto(demo.site)
     visit.wait_until_connected()
     avatar = visit.page.locator(visit.avatar)
@@ -220,7 +220,9 @@ def test_another_site_gets_no_tokens(demo: Demo) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stopping_leaves_nothing_behind(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_stop_signal_leaves_no_process_or_file(
+    root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     command = start(root, TMPDIR=str(tmp_path))
     demo = Demo(command)
     port = int(demo.site.rpartition(":")[2])
@@ -233,7 +235,9 @@ def test_stopping_leaves_nothing_behind(root: Path, tmp_path: Path, number: sign
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_stopping_during_the_build(root: Path, tmp_path: Path, number: signal.Signals) -> None:
+def test_stop_signal_during_the_build_exits_with_130(
+    root: Path, tmp_path: Path, number: signal.Signals
+) -> None:
     command = start(root, TMPDIR=str(tmp_path))
     command.wait_for("Building the site")
 
@@ -243,8 +247,8 @@ def test_stopping_during_the_build(root: Path, tmp_path: Path, number: signal.Si
     assert "Traceback" not in command.output
 
 
-def test_a_build_that_ends_at_once_when_stopped(tmp_path: Path) -> None:
-    # Ctrl-C in the middle of the build, which is gone before the demo looks again.
+def test_build_killed_by_ctrl_c_is_no_build_failure(tmp_path: Path) -> None:
+    # Ctrl-C during the build, which ends before the demo checks it again.
     (tmp_path / "ctrl_c.py").write_text(
         "import os, signal\n"
         "def on_pre_build(config):\n"
@@ -262,7 +266,7 @@ def test_a_build_that_ends_at_once_when_stopped(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("variable", ["SITE_PORT", "EDGE_PORT", "SANDBOX_PORT"])
-def test_a_taken_port_names_its_variable(root: Path, variable: str) -> None:
+def test_port_in_use_is_reported_with_its_variable(root: Path, variable: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         with start(root, **{variable: port}) as command:
@@ -273,14 +277,14 @@ def test_a_taken_port_names_its_variable(root: Path, variable: str) -> None:
     )
 
 
-def test_a_malformed_port(root: Path) -> None:
+def test_malformed_port_is_reported(root: Path) -> None:
     with start(root, SITE_PORT="http") as command:
         assert command.wait() == 2
 
     assert command.output == "sentifyd-edge: SITE_PORT must be a whole number from 0 to 65535\n"
 
 
-def test_a_site_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_config_file_is_reported(tmp_path: Path) -> None:
     result = subprocess.run(
         [str(Path(sys.executable).parent / "sentifyd-edge"), "demo"],
         cwd=tmp_path,
@@ -294,7 +298,7 @@ def test_a_site_that_is_not_there(tmp_path: Path) -> None:
     assert len(result.stderr.splitlines()) == 1
 
 
-def test_a_site_that_does_not_build(tmp_path: Path) -> None:
+def test_failed_build_is_reported(tmp_path: Path) -> None:
     (tmp_path / "mkdocs.yml").write_text(
         "site_name: Broken\ntheme: material\nplugins: [sentifyd]\n"
     )
@@ -304,14 +308,14 @@ def test_a_site_that_does_not_build(tmp_path: Path) -> None:
     ) as command:
         assert command.wait() == 2
 
-    said = [line for line in command.output.splitlines() if line.strip()]
-    assert said[1] == "sentifyd-edge: the build of the site failed:"
-    assert "option 'avatar_id': missing" in said[2]
-    assert len(said) <= 4
+    lines = [line for line in command.output.splitlines() if line.strip()]
+    assert lines[1] == "sentifyd-edge: the build of the site failed:"
+    assert "option 'avatar_id': missing" in lines[2]
+    assert len(lines) <= 4
     assert "Traceback" not in command.output
 
 
-def test_a_warning_stops_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_build_warning_stops_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     docs = tmp_path / "example_docs" / "docs"
     docs.mkdir(parents=True)
     (docs / "index.md").write_text("---\nsentifyd: perhaps\n---\n# Home\n")
@@ -323,7 +327,7 @@ def test_a_warning_stops_the_example(tmp_path: Path, monkeypatch: pytest.MonkeyP
     with Command("sentifyd-edge", "demo", **FREE_PORTS) as command:
         assert command.wait() == 2
 
-    said = [line for line in command.output.splitlines() if line.strip()]
-    assert said[1] == "sentifyd-edge: the build of the site failed:"
-    assert "index.md" in said[2]
-    assert not [line for line in said if line.startswith("INFO")]
+    lines = [line for line in command.output.splitlines() if line.strip()]
+    assert lines[1] == "sentifyd-edge: the build of the site failed:"
+    assert "index.md" in lines[2]
+    assert not [line for line in lines if line.startswith("INFO")]

@@ -1,4 +1,4 @@
-"""The first minutes of a stranger at a terminal: what `sentifyd-edge serve` says, and is it so."""
+"""A new user's first minutes at a terminal: whether what `sentifyd-edge serve` prints works."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from tests.support.servers import serving
 from tests.support.settings import KEY
 
 GOOD = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": "https://docs.example.com"}
-PATIENCE_SECONDS = 30
+TIMEOUT_SECONDS = 30
 SERVES = "a token service for Sentifyd avatars"
 
 
 class Terminal:
-    """A command at a real terminal; `text` is what a person has seen of it so far.
+    """A command at a real terminal; `text` is what the terminal has shown so far.
 
-    `log` names a file that its standard output goes to instead.
+    `log` names a file for its standard output.
     """
 
     def __init__(self, *arguments: str, log: str = "", **variables: str) -> None:
@@ -56,27 +56,27 @@ class Terminal:
         self.text = ""
 
     def read_until(self, pattern: str) -> str:
-        """All that was seen, as soon as it holds the pattern."""
+        """Wait for the pattern, and return all output so far."""
         while not re.search(pattern, self.text, re.MULTILINE):
-            assert self._read(), f"{pattern} never came:\n{self.text}"
+            assert self._read(), f"{pattern} did not appear:\n{self.text}"
         return self.text
 
     def stop(self) -> int:
-        """Ctrl-C, the rest of what there is to see, and the exit status."""
+        """Send Ctrl-C, read the rest of the output, and return the exit status."""
         self.process.send_signal(signal.SIGINT)
         return self.wait()
 
     def wait(self) -> int:
-        """The exit status, once it ends by itself."""
+        """Wait until it ends by itself, and return the exit status."""
         while self._read():
             pass
         os.close(self._screen)
         return self.process.wait(10)
 
     def _read(self) -> bool:
-        ready, _, _ = select.select([self._screen], [], [], PATIENCE_SECONDS)
-        assert ready, f"nothing comes any more:\n{self.text}"
-        # Linux ends a terminal that nobody holds any more with an error.
+        ready, _, _ = select.select([self._screen], [], [], TIMEOUT_SECONDS)
+        assert ready, f"no more output:\n{self.text}"
+        # On Linux, reading a terminal that no process holds open raises an error.
         with suppress(OSError):
             piece = os.read(self._screen, 65536).decode().replace("\r\n", "\n")
             self.text += piece
@@ -98,7 +98,7 @@ def terminal(*arguments: str, log: str = "", **variables: str) -> Iterator[Termi
 
 
 def pasted(text: str) -> list[dict[str, Any]]:
-    """The options in what belongs into mkdocs.yml, found good by the plugin."""
+    """The options in the block for mkdocs.yml, after the plugin has validated them."""
     lines = text.partition("Add to mkdocs.yml, under plugins:\n")[2].partition("\n\n\n")[0]
     block = "\n".join(line for line in lines.splitlines() if not line.startswith("  ... and"))
     plugins = yaml_load(f"plugins:\n{block}\n", get_yaml_loader())["plugins"]
@@ -109,7 +109,7 @@ def pasted(text: str) -> list[dict[str, Any]]:
     return [plugin["sentifyd"] for plugin in plugins]
 
 
-def test_the_very_first_run_leads_on() -> None:
+def test_first_run_says_which_settings_are_missing() -> None:
     with terminal("serve", "--port", "0") as shown:
         assert shown.wait() == 2
 
@@ -119,11 +119,11 @@ def test_the_very_first_run_leads_on() -> None:
     assert "without an account, run sentifyd-edge sandbox" in hint
 
 
-def test_who_does_what_the_sandbox_prints_gets_tokens() -> None:
+def test_settings_printed_by_the_sandbox_give_tokens() -> None:
     with Command("sentifyd-edge", "sandbox", "--port", "0") as sandbox:
         sandbox.wait_for("loader:")
-        said = sandbox.output
-        assignments = dict(re.findall(r"([A-Z_]+)=(\S+)", said))
+        printed = sandbox.output
+        assignments = dict(re.findall(r"([A-Z_]+)=(\S+)", printed))
         with terminal("serve", "--port", "0", **assignments) as shown:
             shown.read_until("token_endpoint: .*\n(.*\n)*\n")
             [options] = pasted(shown.text)
@@ -133,12 +133,12 @@ def test_who_does_what_the_sandbox_prints_gets_tokens() -> None:
             assert shown.stop() == 0
 
     assert set(assignments) == {"SENTIFYD_BACKEND", "AVATAR_API_KEY", "ALLOWED_ORIGINS"}
-    loader = yaml_load(said.splitlines()[-1], get_yaml_loader())["loader"]
+    loader = yaml_load(printed.splitlines()[-1], get_yaml_loader())["loader"]
     assert options["loader"] == loader
     assert "tokens work with the sandbox's component" in shown.text
 
 
-def test_what_is_printed_once_it_listens() -> None:
+def test_startup_prints_endpoint_notes_and_options() -> None:
     with terminal("serve", "--port", "0", **GOOD, TRUSTED_PROXY="canary") as shown:
         text = shown.read_until("token_endpoint: .*\n\n")
         assert SERVES in text
@@ -154,14 +154,14 @@ def test_what_is_printed_once_it_listens() -> None:
     assert "TRUSTED_PROXY is not a variable of this service: did you mean TRUSTED_PROXIES?" in notes
     assert "ALLOW_ANY_ORIGIN" not in notes
     assert "canary" not in shown.text
-    # The log goes on in words, and does not say again that it listens.
+    # The log continues as text, and does not repeat that the service listens.
     assert "listening" not in shown.text
     assert re.search(r"request .*path=/livez", re.sub(r"\x1b\[[0-9;]*m", "", shown.text))
     assert pasted(text) == [{"avatar_id": "avtr_...", "token_endpoint": endpoint}]
     assert "# your avatar's ID" in text
 
 
-def test_a_service_for_everybody_is_warned_about() -> None:
+def test_startup_warns_if_any_origin_is_allowed() -> None:
     variables = {**GOOD, "ALLOWED_ORIGINS": "*", "ALLOW_ANY_ORIGIN": "true", "HOST": "0.0.0.0"}
     more = {"TRUSTED_PROXIES": "10.0.0.0/8", "AVATAR_ID": "0123", "TOKEN_POLICY": "shared"}
     with terminal("serve", "--port", "0", **variables, **more) as shown:
@@ -179,7 +179,7 @@ def test_a_service_for_everybody_is_warned_about() -> None:
 
 
 @pytest.mark.parametrize("count", [2, 30])
-def test_several_avatars(tmp_path: Path, count: int) -> None:
+def test_startup_lists_several_avatars(tmp_path: Path, count: int) -> None:
     entries = [
         f'[[avatars]]\nid = "a{number}"\nkey = "{KEY}"\navatar_id = "avtr_{number}"\n'
         for number in range(count)
@@ -208,7 +208,7 @@ def test_several_avatars(tmp_path: Path, count: int) -> None:
 
 
 @pytest.mark.parametrize("word", ["json", " JSON "])
-def test_a_user_who_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> None:
+def test_json_log_at_a_terminal_has_no_other_output(word: str) -> None:
     with terminal("serve", "--port", "0", **GOOD, LOG_FORMAT=word) as shown:
         shown.read_until("listening.*\n")
         shown.stop()
@@ -217,7 +217,7 @@ def test_a_user_who_asks_for_json_at_a_terminal_gets_nothing_else(word: str) -> 
     assert json.loads(line)["event"] == "listening"
 
 
-def test_a_log_that_goes_elsewhere_from_a_terminal_is_whole() -> None:
+def test_redirected_log_contains_every_event() -> None:
     reader, writer = os.pipe()
     more = {**GOOD, "TRUSTED_PROXY": "x"}
     log = b""
@@ -227,7 +227,7 @@ def test_a_log_that_goes_elsewhere_from_a_terminal_is_whole() -> None:
         terminal("serve", "--port", "0", log=f"/dev/fd/{writer}", **more) as shown,
     ):
         while b"listening" not in log:
-            assert select.select([reader], [], [], PATIENCE_SECONDS)[0], log
+            assert select.select([reader], [], [], TIMEOUT_SECONDS)[0], log
             log += os.read(reader, 65536)
         assert shown.stop() == 0
 
@@ -236,7 +236,7 @@ def test_a_log_that_goes_elsewhere_from_a_terminal_is_whole() -> None:
     assert shown.text == ""
 
 
-def test_a_log_that_is_collected_is_json() -> None:
+def test_log_without_a_terminal_is_json() -> None:
     with Command("sentifyd-edge", "serve", "--port", "0", **GOOD) as command:
         line = command.wait_for("listening").string
         command.stop()
@@ -245,7 +245,7 @@ def test_a_log_that_is_collected_is_json() -> None:
     assert SERVES not in command.output
 
 
-def test_the_doctor_at_a_terminal() -> None:
+def test_doctor_reports_success_at_a_terminal() -> None:
     with serving(create_sandbox(Sandbox(KEY))) as url:
         variables = {**GOOD, "SENTIFYD_BACKEND": url}
         with terminal("doctor", **variables) as shown:

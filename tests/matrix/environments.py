@@ -68,7 +68,7 @@ def make_environment(name: str, *, with_project: bool) -> Environment:
         with_project: whether the working tree is installed too, for a generator with plugins.
 
     Raises:
-        InstallError: there is no network, or a pin is gone.
+        InstallError: there is no network, or a pinned version no longer exists.
     """
     requirements = HERE / "requirements" / f"{name}.txt"
     environment = Environment(name, ROOT / ".venvs" / f"matrix-{name}")

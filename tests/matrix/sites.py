@@ -89,11 +89,11 @@ class Site:
 
 
 def pages_with_avatar(folder: Path, attributes: Mapping[str, Attributes] | None = None) -> set[str]:
-    """Return the pages with an avatar, and check that each page has all of it or nothing.
+    """Return the pages with an avatar, and check that each page has a complete avatar or none.
 
     Args:
         folder: of the built site.
-        attributes: by page, those of an element that has others than the options ask for.
+        attributes: by page, those of an element that differs from the options.
     """
     chosen = set()
     for file in sorted(folder.rglob("*.html")):
@@ -104,7 +104,7 @@ def pages_with_avatar(folder: Path, attributes: Mapping[str, Attributes] | None 
                 page.assert_avatar((attributes or {}).get(path))
                 chosen.add(path)
             else:
-                page.assert_nothing_of_ours()
+                page.assert_no_avatar()
         except Exception as error:
             error.add_note(f"on the page {path}")
             raise

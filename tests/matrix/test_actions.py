@@ -20,7 +20,9 @@ from tests.runtime.test_actions import (
 from tests.support.browsing import Visit
 
 
-def test_a_zensical_site(zensical: Environment, tmp_path: Path, visit: Visit) -> None:
+def test_page_actions_work_on_a_zensical_site(
+    zensical: Environment, tmp_path: Path, visit: Visit
+) -> None:
     site = Site(zensical, tmp_path)
     site.write({f"docs/{name}": text for name, text in {**PAGES, "starter.js": STARTER}.items()})
     site.configure(

@@ -23,7 +23,9 @@ def _mentions(folder: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("directory_urls", [True, False])
-def test_a_zensical_site(zensical: Environment, tmp_path: Path, directory_urls: bool) -> None:
+def test_inject_adds_avatars_to_a_zensical_site(
+    zensical: Environment, tmp_path: Path, directory_urls: bool
+) -> None:
     site = Site(zensical, tmp_path)
     site.write(
         {
@@ -69,7 +71,9 @@ plugins:
 
 
 @pytest.mark.parametrize(("theme", "builder"), [("alabaster", "html"), ("furo", "dirhtml")])
-def test_a_sphinx_site(sphinx: Environment, tmp_path: Path, theme: str, builder: str) -> None:
+def test_inject_adds_avatars_to_a_sphinx_site(
+    sphinx: Environment, tmp_path: Path, theme: str, builder: str
+) -> None:
     site = Site(sphinx, tmp_path)
     contents = ".. toctree::\n\n   guide/page\n   guide/off\n   private/page\n   own\n"
     sample = ".. code-block:: html\n\n   <sentifyd-bot></sentifyd-bot></body>\n"

@@ -12,7 +12,7 @@ from tests.matrix.sites import INLINE, OFF, Site, pages_with_avatar
 from tests.support.sites import ENDPOINT, LOADER, OPTIONS
 
 
-def test_a_warning_of_ours_fails_a_strict_build(site: Site) -> None:
+def test_plugin_warning_fails_a_strict_build(site: Site) -> None:
     site.write({"docs/index.md": "---\nsentifyd: perhaps\n---\n\n# Home\n"})
     site.configure()
 
@@ -35,7 +35,7 @@ MINIFY = {
 }
 
 
-def test_minify_takes_the_quotes_off_an_authors_element(site: Site) -> None:
+def test_authors_element_is_completed_after_minify_removes_quotes(site: Site) -> None:
     own = {"avatar-id": "mine", "terms-href": "https://example.com/", "toggler": "false"}
     quoted = " ".join(f'{name}="{value}"' for name, value in own.items())
     bare = " ".join(f"{name}={value}" for name, value in own.items())
@@ -58,7 +58,7 @@ def test_minify_takes_the_quotes_off_an_authors_element(site: Site) -> None:
     }
 
 
-def test_minify_takes_the_quotes_off_an_authors_loader(site: Site) -> None:
+def test_authors_loader_is_found_after_minify_removes_quotes(site: Site) -> None:
     site.write({"docs/index.md": f'# Home\n\n<script src="{LOADER}" defer></script>\n'})
     site.configure([MINIFY])
 
@@ -84,7 +84,7 @@ def test_redirect_pages_have_no_avatar(site: Site) -> None:
     assert site.pages_with_avatar() == with_avatar
 
 
-def test_awesome_nav_orders_the_pages(site: Site) -> None:
+def test_awesome_nav_pages_have_avatars(site: Site) -> None:
     site.write(
         {
             "docs/index.md": "# Home\n",
@@ -103,7 +103,7 @@ def test_awesome_nav_orders_the_pages(site: Site) -> None:
     assert site.pages_with_avatar() == {"index.html", "guide/a/index.html", "404.html"}
 
 
-def test_meta_switches_a_folder_off(site: Site) -> None:
+def test_meta_plugin_disables_the_avatar_of_a_folder(site: Site) -> None:
     site.write(
         {
             "docs/index.md": "# Home\n",
@@ -136,7 +136,7 @@ def test_tags_list_pages_with_and_without_avatar(site: Site) -> None:
     assert site.pages_with_avatar() == {"index.html", "tags/index.html", "404.html"}
 
 
-def test_search_indexes_nothing_of_ours(site: Site) -> None:
+def test_search_index_does_not_contain_the_avatar(site: Site) -> None:
     site.write({"docs/index.md": f"# Home\n\n{INLINE}", "docs/a.md": "# A\n\nText.\n"})
     site.configure(["search"])
 
@@ -148,7 +148,7 @@ def test_search_indexes_nothing_of_ours(site: Site) -> None:
     assert site.pages_with_avatar() == {"index.html", "a/index.html", "404.html"}
 
 
-def test_offline_names_files_in_place_of_folders(site: Site) -> None:
+def test_offline_plugin_pages_have_avatars(site: Site) -> None:
     site.write({"docs/index.md": "# Home\n", "docs/a.md": "# A\n", "docs/off.md": f"{OFF}# Off\n"})
     site.configure(["offline", "search"])
 
@@ -166,7 +166,7 @@ MORE = "\n\n<!-- more -->\n\nRest.\n"
 VIEWS = ("blog/", "blog/archive/2026/", "blog/category/news/")
 
 
-def test_blog_posts_and_every_page_that_lists_them(site: Site) -> None:
+def test_blog_posts_and_list_pages_have_avatars(site: Site) -> None:
     site.write(
         {
             "docs/index.md": "# Home\n",
@@ -210,7 +210,7 @@ def test_blog_pages_can_be_excluded(site: Site) -> None:
     }
 
 
-def test_an_element_in_a_blog_excerpt_is_completed_where_it_stands(site: Site) -> None:
+def test_element_in_a_blog_excerpt_is_completed_in_place(site: Site) -> None:
     site.write(
         {
             "docs/index.md": "# Home\n",
@@ -245,7 +245,7 @@ def _languages(structure: str) -> dict[str, object]:
     [("folder", "{language}/{page}.md", "/de/a.md"), ("suffix", "{page}.{language}.md", "a.de.md")],
     ids=["folder", "suffix"],
 )
-def test_every_language_has_its_avatar_once(
+def test_every_language_has_one_avatar_per_page(
     site: Site, structure: str, name: str, german: str
 ) -> None:
     translated = {"en": ("index", "a", "off", "private/p"), "de": ("index", "a", "private/p")}
@@ -277,7 +277,7 @@ def test_every_language_has_its_avatar_once(
     assert site.pages_with_avatar(attributes) == {"index.html", "a/index.html", *spoken}
 
 
-def test_mike_keeps_one_avatar_a_page_in_every_version(site: Site) -> None:
+def test_every_mike_version_has_one_avatar_per_page(site: Site) -> None:
     site.write(
         {"docs/index.md": "# Home\n", "docs/off.md": f"{OFF}# Off\n", ".gitignore": "site/\n"}
     )
@@ -298,7 +298,7 @@ def test_mike_keeps_one_avatar_a_page_in_every_version(site: Site) -> None:
     }
 
 
-def test_a_dirty_build_renews_the_pages_that_changed(site: Site) -> None:
+def test_dirty_build_updates_only_changed_pages(site: Site) -> None:
     pages = {"index": "# Home\n", "a": "# A\n", "b": "# B\n", "off": f"{OFF}# Off\n"}
     site.write({f"docs/{name}.md": text for name, text in pages.items()})
     site.configure()

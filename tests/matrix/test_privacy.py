@@ -1,6 +1,6 @@
 """Test with Material's privacy plugin, which fails if it cannot download an external file.
 
-It does its work before ours, so it never finds our tags; it does find what authors write.
+It runs before this project's plugin, so it finds only the tags that authors write.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from tests.matrix.sites import Site
 from tests.support.sites import ENDPOINT, LOADER, OPTIONS
 
 # Material's own script contains this URL.
-THEIRS = "unpkg.com/*"
+MATERIAL_SCRIPT = "unpkg.com/*"
 COPY = "assets/external/frontend.sentifyd.io/sentifyd-bot/main.js"
 
 SOURCES = {
@@ -29,16 +29,16 @@ def own_loader(request: pytest.FixtureRequest) -> tuple[str, list[str]]:
 def _configure(site: Site, own_loader: tuple[str, list[str]], *exclude: str) -> None:
     text, scripts = own_loader
     site.write({"docs/index.md": text})
-    privacy = {"privacy": {"assets_exclude": [THEIRS, *exclude]}}
+    privacy = {"privacy": {"assets_exclude": [MATERIAL_SCRIPT, *exclude]}}
     site.configure([privacy], extra_javascript=scripts)
 
 
-def test_our_tags_need_no_setting_of_privacy(site: Site) -> None:
+def test_plugin_tags_need_no_privacy_setting(site: Site) -> None:
     logo = "https://example.com/logo.png"
     terms = "https://example.com/terms"
     element = f'<sentifyd-bot brand-logo="{logo}" terms-href="{terms}"></sentifyd-bot>'
     site.write({"docs/index.md": "# Home\n", "docs/inline.md": f"# Inline\n\n{element}\n"})
-    site.configure([{"privacy": {"assets_exclude": [THEIRS]}}])
+    site.configure([{"privacy": {"assets_exclude": [MATERIAL_SCRIPT]}}])
 
     output = site.build()
 
@@ -49,7 +49,7 @@ def test_our_tags_need_no_setting_of_privacy(site: Site) -> None:
     }
 
 
-def test_an_authors_own_loader_is_downloaded(site: Site, own_loader: tuple[str, list[str]]) -> None:
+def test_privacy_downloads_an_authors_loader(site: Site, own_loader: tuple[str, list[str]]) -> None:
     _configure(site, own_loader)
 
     status, output = site.try_build("--strict")
@@ -59,7 +59,7 @@ def test_an_authors_own_loader_is_downloaded(site: Site, own_loader: tuple[str, 
     assert f"Couldn't retrieve {LOADER}" in output
 
 
-def test_assets_exclude_leaves_an_authors_own_loader_alone(
+def test_assets_exclude_keeps_an_authors_loader(
     site: Site, own_loader: tuple[str, list[str]]
 ) -> None:
     _configure(site, own_loader, "frontend.sentifyd.io/*")
@@ -71,7 +71,7 @@ def test_assets_exclude_leaves_an_authors_own_loader_alone(
     assert len(page.loaders()) == len(page.elements()) == 1
 
 
-def test_a_downloaded_copy_stays_the_only_loader(
+def test_downloaded_loader_is_the_only_loader(
     site: Site, own_loader: tuple[str, list[str]]
 ) -> None:
     _configure(site, own_loader)

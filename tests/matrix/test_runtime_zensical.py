@@ -50,7 +50,7 @@ INSTANT = {"features": ["navigation.instant"], "font": False}
 
 
 @pytest.mark.parametrize("load", ["eager", "interaction"])
-def test_instant_navigation_of_zensical(
+def test_zensical_instant_navigation_keeps_the_avatar(
     zensical: Environment, stage: Stage, visitor: Visitor, load: str
 ) -> None:
     site, url = _site(stage, zensical, f"zensical-{load}")
@@ -81,7 +81,7 @@ def test_instant_navigation_of_zensical(
     assert [line for line in visitor.errors() if "sentifyd" in line] == []
 
 
-def test_the_language_follows_from_one_to_another(
+def test_avatar_language_follows_the_page(
     generator: Environment, stage: Stage, visitor: Visitor
 ) -> None:
     site, url = _site(stage, generator, f"languages-{generator.name}")

@@ -30,7 +30,7 @@ def _get(port: int, path: str) -> str:
         connection.close()
 
 
-def test_a_live_server_renews_a_page_without_a_second_avatar(site: Site) -> None:
+def test_live_reload_adds_no_second_avatar(site: Site) -> None:
     site.write({"docs/index.md": "# Home\n", "docs/off.md": f"{OFF}# Off\n"})
     site.configure()
     port = free_port()
@@ -60,7 +60,7 @@ def test_a_live_server_renews_a_page_without_a_second_avatar(site: Site) -> None
     for html in (before, after):
         assert len(RELOAD.findall(html)) == 1
         Page(html).assert_avatar()
-    Page(off).assert_nothing_of_ours()
+    Page(off).assert_no_avatar()
 
 
 @contextmanager
@@ -82,7 +82,7 @@ def _served(folder: Path, preview: str) -> Iterator[tuple[Command, str]]:
         yield server, f"http://127.0.0.1:{port}/"
 
 
-def test_a_preview_in_the_sandbox(tmp_path: Path, visit: Visit) -> None:
+def test_sandbox_preview_connects(tmp_path: Path, visit: Visit) -> None:
     with _served(tmp_path, "sandbox") as (server, url):
         (line,) = [line for line in server.output.splitlines() if "preview:" in line]
         endpoint = line.rpartition(" ")[2]
@@ -101,15 +101,15 @@ def test_a_preview_in_the_sandbox(tmp_path: Path, visit: Visit) -> None:
         assert is_refused(urlsplit(origin).port or 80)
 
 
-def test_a_preview_without_an_avatar(tmp_path: Path, visit: Visit) -> None:
+def test_preview_off_adds_no_avatar(tmp_path: Path, visit: Visit) -> None:
     with _served(tmp_path, "off") as (server, url):
         visit.page.goto(url)
 
-        Page(visit.page.content()).assert_nothing_of_ours()
+        Page(visit.page.content()).assert_no_avatar()
         assert "preview:" not in server.output
 
 
-def test_a_live_preview_says_once_whom_to_allow(tmp_path: Path) -> None:
+def test_live_preview_logs_once_which_origins_to_allow(tmp_path: Path) -> None:
     with _served(tmp_path, "live") as (server, url):
         port = urlsplit(url).port
         assert port
@@ -125,7 +125,7 @@ def test_a_live_preview_says_once_whom_to_allow(tmp_path: Path) -> None:
     assert f"must allow http://127.0.0.1:{port} and http://localhost:{port}" in lines[0]
 
 
-def test_a_preview_without_the_token_service(site: Site) -> None:
+def test_sandbox_preview_without_the_service_is_reported(site: Site) -> None:
     """The generators' environments have the plugin without the extra `service`."""
     site.write({"docs/index.md": "# Home\n"})
     site.configure(options={"preview": "sandbox"})

@@ -23,7 +23,7 @@ THEMES: dict[str, set[str]] = {
 
 
 @pytest.mark.parametrize("theme", THEMES)
-def test_every_page_of_a_theme(site: Site, theme: str) -> None:
+def test_every_page_of_a_theme_has_an_avatar(site: Site, theme: str) -> None:
     site.write(
         {
             "docs/index.md": "# Home\n\n## First\n\nText.\n",

@@ -1,4 +1,4 @@
-"""Virtual environments that hold the built wheel and what it asks for, and no source tree."""
+"""Virtual environments with the built wheel and its requirements, but without the source tree."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def interpreters() -> dict[str, str]:
 def make_bare(
     folder: Path, python: str, requirements: Iterable[str], without: Iterable[str] = ()
 ) -> Environment:
-    """Make an environment with these requirements, from which some packages are taken out again.
+    """Make an environment with these requirements, and then uninstall some packages.
 
     Raises:
-        InstallError: there is no network, or nothing that fits.
+        InstallError: there is no network, or no matching version.
     """
     _uv("venv", "--quiet", "--python", python, str(folder))
     # `Site` builds with the command of the environment's name.
@@ -66,7 +66,7 @@ def make_bare(
 
 
 def conflicts(environment: Environment) -> str:
-    """What is installed beside a version that something asks for; empty when nothing is."""
+    """uv's report of conflicting versions; empty if there are none."""
     try:
         _pip(environment, "check")
     except InstallError as error:
@@ -75,7 +75,7 @@ def conflicts(environment: Environment) -> str:
 
 
 def lowest(project: Path, python: str, *extras: str) -> list[str]:
-    """Pins of the lowest versions that the project says it runs with."""
+    """Pins of the lowest versions that the project supports."""
     chosen = [argument for extra in extras for argument in ("--extra", extra)]
     pins = _uv(
         *("pip", "compile", "--quiet", "--resolution", "lowest-direct", "--python", python),
@@ -85,14 +85,14 @@ def lowest(project: Path, python: str, *extras: str) -> list[str]:
 
 
 def try_pins(python: str, *arguments: str) -> None:
-    """See whether requirements can be met on a Python that need not be here.
+    """Resolve requirements for a Python that need not be installed.
 
     Args:
         python: its version, such as 3.11.2.
-        arguments: requirements and constraints, as pip has them.
+        arguments: requirements and constraints, as for pip.
 
     Raises:
-        InstallError: they cannot.
+        InstallError: they cannot be met.
     """
     _uv("pip", "compile", "--quiet", "--python-version", python, *arguments)
 

@@ -19,7 +19,7 @@ from tests.support.share import Share
 
 @dataclass(frozen=True, slots=True)
 class Distributions:
-    """What a release publishes, and the wheel that the tree itself makes."""
+    """The files of a release, and the wheel that is built directly from the tree."""
 
     sdist: Path
     wheel: Path
@@ -27,7 +27,7 @@ class Distributions:
 
 
 class Make(Protocol):
-    """Makes an environment of a Python and what is to be installed there."""
+    """Makes an environment from a Python and its requirements."""
 
     def __call__(
         self, python: str, *requirements: str, without: tuple[str, ...] = ()
@@ -36,7 +36,7 @@ class Make(Protocol):
 
 @contextmanager
 def installing() -> Iterator[None]:
-    """Without a network a test is skipped, but not unseen."""
+    """Skip a test without a network; in CI, fail it."""
     try:
         yield
     except InstallError as error:
@@ -48,7 +48,7 @@ def installing() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def distributions(root: Path, share: Share) -> Distributions:
     def make(folder: Path) -> None:
-        # Asked for no kind, build makes the wheel out of the sdist.
+        # By default, build makes the wheel from the sdist.
         build(root, "--outdir", str(folder / "published"))
         build(root, "--outdir", str(folder / "other"), "--wheel")
 
@@ -69,14 +69,14 @@ def make(share: Share) -> Make:
             with installing():
                 make_bare(folder, python, requirements, without)
 
-        # Python writes what it compiles beside the modules.
+        # Python writes compiled files beside the modules.
         return Environment("mkdocs", share.made(name, install, is_read_only=False))
 
     return make
 
 
 def build(project: Path, *arguments: str) -> None:
-    """Make what an index gets of a project, as a release does."""
+    """Build the distributions of a project, as a release does."""
     result = subprocess.run(
         [sys.executable, "-m", "build", "--installer", "uv", *arguments, str(project)],
         stdin=subprocess.DEVNULL,

@@ -14,7 +14,7 @@ from tests.packaging.conftest import Distributions, build
 
 PACKAGES = ("mkdocs_sentifyd", "edge_service")
 KINDS = {".py", ".js", ".css", ".html", ".typed"}
-STAYS = {".git", ".github", ".ci", ".venv", ".venvs"}
+NOT_PUBLISHED = {".git", ".github", ".ci", ".venv", ".venvs"}
 
 
 def contents(wheel: Path) -> dict[str, bytes]:
@@ -23,7 +23,7 @@ def contents(wheel: Path) -> dict[str, bytes]:
 
 
 def described(wheel: Path) -> tuple[str, str]:
-    """What the wheel says of itself: the fields, and the description below them."""
+    """The wheel's metadata: the fields, and the description below them."""
     (text,) = (
         text.decode() for name, text in contents(wheel).items() if name.endswith("/METADATA")
     )
@@ -31,7 +31,7 @@ def described(wheel: Path) -> tuple[str, str]:
     return fields, description
 
 
-def test_the_wheel_holds_the_packages_and_no_more(root: Path, distributions: Distributions) -> None:
+def test_wheel_contains_only_the_packages(root: Path, distributions: Distributions) -> None:
     names = contents(distributions.wheel)
     info = {name.partition("/")[2] for name in names if ".dist-info/" in name}
     packed = {name for name in names if ".dist-info/" not in name}
@@ -54,24 +54,24 @@ def test_the_wheel_holds_the_packages_and_no_more(root: Path, distributions: Dis
     }
 
 
-def test_the_sdist_makes_the_same_wheel(distributions: Distributions) -> None:
+def test_sdist_builds_the_same_wheel(distributions: Distributions) -> None:
     made, wanted = contents(distributions.wheel), contents(distributions.wheel_of_tree)
     assert made.keys() == wanted.keys()
     assert [name for name in made if made[name] != wanted[name]] == []
     assert distributions.wheel.read_bytes() == distributions.wheel_of_tree.read_bytes()
 
 
-def test_the_sdist_holds_what_its_tests_need(root: Path, distributions: Distributions) -> None:
+def test_sdist_contains_what_its_tests_need(root: Path, distributions: Distributions) -> None:
     with tarfile.open(distributions.sdist) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     tops = {name.partition("/")[0] for name in names}
     assert tops > {"tests", "benchmarks", "example_docs", "scripts", "Makefile", "constraints.txt"}
     assert {path.name for path in root.glob("[A-Z]*.md")} < tops
-    assert not tops & STAYS
+    assert not tops & NOT_PUBLISHED
     assert [name for name in names if "__pycache__" in name or name.endswith(".pyc")] == []
 
 
-def test_a_key_in_the_tree_is_not_published(root: Path, tmp_path: Path) -> None:
+def test_key_in_the_tree_is_not_published(root: Path, tmp_path: Path) -> None:
     project = tmp_path / "project"
     for folder in (*PACKAGES, "deploy"):
         shutil.copytree(root / folder, project / folder)
@@ -86,12 +86,12 @@ def test_a_key_in_the_tree_is_not_published(root: Path, tmp_path: Path) -> None:
     (sdist,) = tmp_path.glob("*.tar.gz")
     with tarfile.open(sdist) as archive:
         files = {member.name: archive.extractfile(member) for member in archive.getmembers()}
-        told = [name for name, file in files.items() if file and b"canary-key" in file.read()]
+        leaks = [name for name, file in files.items() if file and b"canary-key" in file.read()]
     assert len(files) > 100
-    assert told == []
+    assert leaks == []
 
 
-def test_an_index_takes_them(distributions: Distributions) -> None:
+def test_twine_accepts_the_distributions(distributions: Distributions) -> None:
     result = subprocess.run(
         [
             *(sys.executable, "-m", "twine", "--no-color", "check", "--strict"),
@@ -106,7 +106,7 @@ def test_an_index_takes_them(distributions: Distributions) -> None:
     assert result.stdout.count("PASSED") == 2
 
 
-def test_the_description_needs_no_repository(root: Path, distributions: Distributions) -> None:
+def test_description_has_no_relative_links(root: Path, distributions: Distributions) -> None:
     fields, description = described(distributions.wheel)
     readme = (root / "README.md").read_text(encoding="utf-8")
     targets = re.compile(r"\]\(([^)]*)\)")
@@ -114,7 +114,7 @@ def test_the_description_needs_no_repository(root: Path, distributions: Distribu
     relative = [
         target for target in targets.findall(readme) if not target.startswith(("http", "#"))
     ]
-    assert relative, "nothing to take out of README.md any more"
+    assert relative, "README.md has no relative links"
     assert not set(relative) & set(targets.findall(description))
     assert description.startswith("# mkdocs-sentifyd\n")
     assert description.rstrip().endswith(readme.rstrip().splitlines()[-1])

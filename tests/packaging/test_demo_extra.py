@@ -10,7 +10,7 @@ from tests.packaging.conftest import Distributions, Make
 MOST_PACKAGES = 60
 
 
-def test_the_demo_needs_no_more_than_its_extra(
+def test_demo_runs_with_its_extra_alone(
     root: Path, tmp_path: Path, make: Make, distributions: Distributions
 ) -> None:
     pins = ("--constraint", str(root / "constraints.txt"))

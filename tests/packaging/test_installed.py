@@ -1,4 +1,4 @@
-"""The published wheel in bare environments, from a folder that knows nothing of the source tree."""
+"""The published wheel in bare environments, run from a folder outside the source tree."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def plain(request: pytest.FixtureRequest, make: Make, distributions: Distributio
 def service(
     request: pytest.FixtureRequest, make: Make, distributions: Distributions
 ) -> Environment:
-    """The wheel with [service] alone, on each Python, and nothing that only the plugin needs."""
+    """The wheel with [service] alone, on each Python, without the plugin's own requirements."""
     environment = make(
         PYTHONS[request.param],
         f"{distributions.wheel}[service]",
@@ -44,7 +44,7 @@ def service(
 
 @pytest.fixture(scope="module")
 def oldest(root: Path, make: Make, distributions: Distributions) -> Environment:
-    """The wheel with the lowest versions that it says it runs with, on the oldest Python here."""
+    """The wheel with the lowest supported versions, on the oldest Python of this machine."""
     extras = ("service", "redis", "check")
     with installing():
         pins = lowest(root / "pyproject.toml", PYTHONS[OLDEST], *extras)
@@ -54,7 +54,7 @@ def oldest(root: Path, make: Make, distributions: Distributions) -> Environment:
 def assert_builds_a_site(environment: Environment, folder: Path) -> Site:
     site = Site(environment, folder)
     site.write({"docs/index.md": "# Home\n", "docs/quiet.md": "---\nsentifyd: false\n---\n"})
-    # CSS is read by a package that is loaded for a colour alone.
+    # A colour, because only colours need the package that parses CSS.
     site.configure(theme={"name": "mkdocs"}, options={"appearance": {"primary_color": "#123456"}})
     site.build()
     assert site.page("index.html").element()["avatar_id"] == "avtr_1234abcd"
@@ -86,17 +86,17 @@ def assert_hands_out_a_token(environment: Environment, **variables: str) -> None
     assert answer.json()["tokens"]["accessToken"].count(".") == 2
 
 
-def assert_checks(site: Site) -> None:
+def assert_check_passes(site: Site) -> None:
     result = site.environment.run("mkdocs-sentifyd", "check", "site", folder=site.folder)
     assert result.returncode == 0, result.stdout
 
 
-def test_the_plugin_needs_no_extra(plain: Environment, tmp_path: Path) -> None:
+def test_plugin_needs_no_extra(plain: Environment, tmp_path: Path) -> None:
     assert conflicts(plain) == ""
     assert_builds_a_site(plain, tmp_path)
 
 
-def test_a_command_names_its_extra(plain: Environment, tmp_path: Path) -> None:
+def test_command_reports_its_missing_extra(plain: Environment, tmp_path: Path) -> None:
     served = plain.run("sentifyd-edge", "serve", folder=tmp_path)
     assert served.returncode == 2
     (line,) = served.stdout.splitlines()
@@ -115,20 +115,20 @@ def test_help_needs_no_extra(plain: Environment, tmp_path: Path, command: str) -
     assert result.stdout.startswith(f"usage: {command}")
 
 
-def test_the_service_needs_nothing_of_the_plugin(
+def test_service_runs_without_the_plugins_requirements(
     service: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert_hands_out_a_token(service)
 
 
-def test_the_lowest_versions_are_enough(
+def test_lowest_versions_work(
     oldest: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     assert conflicts(oldest) == ""
-    assert_checks(assert_builds_a_site(oldest, tmp_path))
-    # Nothing listens there, but all that would talk to it is made.
+    assert_check_passes(assert_builds_a_site(oldest, tmp_path))
+    # Nothing listens there, but the service still creates its Redis client.
     assert_hands_out_a_token(oldest, REDIS_URL="redis://127.0.0.1:1/0")
 
 

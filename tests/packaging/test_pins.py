@@ -1,4 +1,4 @@
-"""The pinned versions go together, on the oldest Python that somebody may have and the newest."""
+"""The pinned versions are compatible, on the oldest and the newest Python."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ DEBIAN_12 = "3.11.2"
 
 
 @pytest.mark.parametrize("python", [DEBIAN_12, "3.14"])
-def test_make_install_has_what_it_needs(root: Path, python: str) -> None:
+def test_pins_satisfy_make_install(root: Path, python: str) -> None:
     constraints, project = str(root / "constraints.txt"), str(root / "pyproject.toml")
     with installing():
         try_pins(python, "--extra", "dev", "--constraint", constraints, project)
 
 
 @pytest.mark.parametrize("name", ["mkdocs", "properdocs", "sphinx", "zensical"])
-def test_other_generators_have_what_they_need(root: Path, name: str) -> None:
+def test_pins_of_other_generators_are_compatible(root: Path, name: str) -> None:
     with installing():
         try_pins(DEBIAN_12, str(root / f"tests/matrix/requirements/{name}.txt"))

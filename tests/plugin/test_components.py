@@ -32,14 +32,14 @@ ELEMENT = re.compile(r"(?<![\w-])sentifyd-[a-z]+(?![\w-])")
 COPIES = {"api_keys.py": set(ADDRESSES)}
 
 
-def test_there_are_facts_to_look_for() -> None:
+def test_facts_to_search_for_exist() -> None:
     assert {"sentifyd-bot", "sentifyd-realtime"} <= ELEMENTS
     assert "frontend.sentifyd.io" in HOSTS
     assert {"avatar-id", "brand-logo", "--primary-color"} <= SPELLINGS
     assert "toggler" in DISPLAYS
 
 
-def test_the_runtime_names_the_elements_that_there_are(root: Path) -> None:
+def test_runtime_names_all_elements_or_none(root: Path) -> None:
     named = {
         file.name: set(ELEMENT.findall(file.read_text()))
         for file in (root / "mkdocs_sentifyd/runtime").iterdir()

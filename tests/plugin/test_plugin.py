@@ -1,4 +1,4 @@
-"""Real strict builds, every rendered page parsed."""
+"""Run real strict builds, and parse every rendered page."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ PAGES = {
     ("theme", "directory_urls"),
     list(itertools.product(["mkdocs", "readthedocs", "material"], [True, False])),
 )
-def test_every_page_over_themes_and_url_forms(
+def test_avatar_in_every_theme_and_url_form(
     build: BuildSite, theme: str, directory_urls: bool
 ) -> None:
     built = build(
@@ -66,7 +66,7 @@ def test_every_page_over_themes_and_url_forms(
         assert element.parent
         assert element.parent.name == "body"
     for name in ("off", "private/out"):
-        page(name).assert_nothing_of_ours()
+        page(name).assert_no_avatar()
     built.page("404.html").assert_avatar()
 
     own = page("own")
@@ -97,7 +97,7 @@ def test_every_page_over_themes_and_url_forms(
     assert element.parent.name != "body"
 
 
-def test_a_page_without_the_avatar_is_untouched(build: BuildSite) -> None:
+def test_page_without_an_avatar_is_unchanged(build: BuildSite) -> None:
     pages = {"index.md": f"# Home\n{SAMPLE}"}
     without = build(pages, plugins=["search"]).page("index.html").html
     excluded = build(pages, {"exclude": "*"}).page("index.html").html
@@ -121,7 +121,7 @@ def test_a_page_without_the_avatar_is_untouched(build: BuildSite) -> None:
         ([], None, set()),
     ],
 )
-def test_include_and_exclude(
+def test_include_and_exclude_choose_pages(
     build: BuildSite, include: object, exclude: object, chosen: set[str]
 ) -> None:
     names = ["index", "a/one", "a/two", "b/one"]
@@ -144,35 +144,33 @@ def test_front_matter_wins_over_patterns(build: BuildSite) -> None:
         {"exclude": ["on.md"]},
     )
 
-    built.page("index.html").assert_nothing_of_ours()
+    built.page("index.html").assert_no_avatar()
     built.page("on/index.html").assert_avatar()
 
 
-def test_a_mistake_in_front_matter_names_the_page(build: BuildSite) -> None:
+def test_mistake_in_front_matter_is_reported_with_the_page(build: BuildSite) -> None:
     built = build({"index.md": "# Home\n", "a/b.md": "---\nsentifyd: off please\n---\n# B\n"})
 
     assert built.status == 1
     assert "sentifyd: a/b.md: `sentifyd` in the front matter must be true, false" in built.output
 
 
-def test_the_not_found_page_can_go_without(build: BuildSite) -> None:
+def test_not_found_page_option_removes_the_avatar(build: BuildSite) -> None:
     built = build({"index.md": "# Home\n"}, {"not_found_page": False}, theme="material")
 
-    built.page("404.html").assert_nothing_of_ours()
+    built.page("404.html").assert_no_avatar()
     built.page("index.html").assert_avatar()
 
 
-def test_the_not_found_page_can_be_excluded(build: BuildSite) -> None:
+def test_not_found_page_can_be_excluded(build: BuildSite) -> None:
     built = build({"index.md": "# Home\n"}, {"exclude": ["404.html"]})
 
     assert built.status == 0, built.output
-    built.page("404.html").assert_nothing_of_ours()
+    built.page("404.html").assert_no_avatar()
     built.page("index.html").assert_avatar()
 
 
-def test_fragments_among_the_themes_templates_are_left_alone(
-    build: BuildSite, tmp_path: Path
-) -> None:
+def test_theme_templates_that_are_fragments_are_unchanged(build: BuildSite, tmp_path: Path) -> None:
     fragment = '<meta name="theme" content="1">'
     (tmp_path / "custom").mkdir()
     (tmp_path / "custom" / "version.html").write_text(fragment)
@@ -182,14 +180,14 @@ def test_fragments_among_the_themes_templates_are_left_alone(
     assert (built.site / "version.html").read_text() == fragment
 
 
-def test_static_templates_of_the_theme(build: BuildSite) -> None:
+def test_static_theme_template_has_an_avatar(build: BuildSite) -> None:
     built = build({"index.md": "# Home\n"}, theme="readthedocs", site_url="https://a.example/")
 
     built.page("search.html").assert_avatar()
     assert "sentifyd" not in (built.site / "sitemap.xml").read_text()
 
 
-def test_an_authors_own_attributes_stay(build: BuildSite) -> None:
+def test_authors_attributes_are_kept(build: BuildSite) -> None:
     mine = '<SENTIFYD-BOT\n  avatar-id = mine toggler="false"\n></SENTIFYD-BOT>'
     built = build({"index.md": f"# Home\n\n<div>\n{mine}\n</div>\n"})
 
@@ -197,7 +195,7 @@ def test_an_authors_own_attributes_stay(build: BuildSite) -> None:
     assert element.attrs == {"token_endpoint": ENDPOINT, "avatar-id": "mine", "toggler": "false"}
 
 
-def test_an_authors_own_loader_stays_the_only_one(build: BuildSite) -> None:
+def test_authors_loader_stays_the_only_one(build: BuildSite) -> None:
     other = "https://cdn.sentifyd.io/element/bot.js"
     built = build({"index.md": f'# Home\n\n<script src="{other}" defer></script>\n'})
 
@@ -214,7 +212,7 @@ def test_two_elements_on_a_page_are_reported(build: BuildSite) -> None:
     assert "sentifyd: index.md: has 2 <sentifyd-bot>, and only the first" in built.output
 
 
-def test_both_documented_loaders(build: BuildSite) -> None:
+def test_other_documented_loader_can_be_configured(build: BuildSite) -> None:
     other = "https://cdn.sentifyd.io/element/bot.js"
     page = build({"index.md": "# Home\n"}, {"loader": {"url": other}}).page("index.html")
 
@@ -222,7 +220,7 @@ def test_both_documented_loaders(build: BuildSite) -> None:
     assert page.loaders() == []
 
 
-def test_a_module_with_integrity(build: BuildSite) -> None:
+def test_module_loader_with_integrity_is_anonymous(build: BuildSite) -> None:
     digest = "sha384-" + "A" * 64
     built = build({"index.md": "# Home\n"}, {"loader": {"type": "module", "integrity": digest}})
 
@@ -235,7 +233,7 @@ def test_a_module_with_integrity(build: BuildSite) -> None:
     }
 
 
-def test_the_mode_that_an_author_chose_stays(build: BuildSite) -> None:
+def test_configured_crossorigin_mode_is_kept(build: BuildSite) -> None:
     digests = f"sha256-{'A' * 43}= sha512-{'B' * 86}=="
     options = {"integrity": digests, "crossorigin": "use-credentials"}
     (loader,) = build({"index.md": "# Home\n"}, {"loader": options}).page("index.html").loaders()
@@ -248,7 +246,7 @@ def test_the_mode_that_an_author_chose_stays(build: BuildSite) -> None:
     }
 
 
-def test_an_authors_copy_of_a_loader_of_our_own(build: BuildSite) -> None:
+def test_custom_loader_is_not_repeated(build: BuildSite) -> None:
     own = "https://static.example.com/avatar.js"
     page = build(
         {"index.md": f'# Home\n\n<script src="{own}"></script>\n'}, {"loader": {"url": own}}
@@ -257,8 +255,8 @@ def test_an_authors_copy_of_a_loader_of_our_own(build: BuildSite) -> None:
     assert len(page.loaders(own)) == 1
 
 
-def test_other_plugins_have_done_their_work_before(build: BuildSite, tmp_path: Path) -> None:
-    """Plugins that rewrite whole pages neither see nor change our tags."""
+def test_tags_are_inserted_after_other_plugins_ran(build: BuildSite, tmp_path: Path) -> None:
+    """Plugins that rewrite whole pages do not see or change the tags."""
     (tmp_path / "hook.py").write_text(
         "from mkdocs.plugins import event_priority\n"
         "@event_priority(-50)\n"
@@ -293,7 +291,7 @@ def test_pages_that_mkdocs_skips_stay_skipped(build: BuildSite, tmp_path: Path) 
     assert not (built.site / "404.html").exists()
 
 
-def test_templates_of_the_author_are_left_alone(build: BuildSite) -> None:
+def test_extra_templates_are_unchanged(build: BuildSite) -> None:
     page = "<html><head></head><body></body></html>"
     built = build(
         {"index.md": "# Home\n", "extra.html": page, "feed.xml": page},
@@ -304,14 +302,14 @@ def test_templates_of_the_author_are_left_alone(build: BuildSite) -> None:
     assert (built.site / "feed.xml").read_text() == page
 
 
-def test_the_build_says_how_many_pages_have_an_avatar(build: BuildSite) -> None:
+def test_build_logs_how_many_pages_have_an_avatar(build: BuildSite) -> None:
     pages = {"index.md": "# Home\n", "a.md": "# A\n"}
 
     assert "sentifyd: 3 pages have an avatar" in build(pages).output
     assert "sentifyd: 1 pages have an avatar" in build(pages, {"include": []}).output
 
 
-def test_a_key_on_an_element_fails_a_strict_build(
+def test_key_on_an_element_fails_a_strict_build(
     build: BuildSite, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
@@ -336,7 +334,7 @@ def test_values_are_escaped(build: BuildSite) -> None:
     assert "<script>alert" not in page.html
 
 
-def test_a_numeric_avatar_id(build: BuildSite) -> None:
+def test_numeric_avatar_id_is_accepted(build: BuildSite) -> None:
     (element,) = build({"index.md": "# Home\n"}, {"avatar_id": 42}).page("index.html").elements()
 
     assert element["avatar_id"] == "42"

@@ -1,4 +1,4 @@
-"""Test the sandbox of `mkdocs serve`: it answers, and it ends with the process that started it."""
+"""Test the sandbox of `mkdocs serve`: it responds, and it stops with its parent process."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def running() -> Iterator[Preview]:
     started.stop()
 
 
-def test_allowed_origins_get_tokens_and_no_others(running: Preview) -> None:
+def test_only_allowed_origins_get_tokens(running: Preview) -> None:
     def ask(origin: str) -> int:
         headers = {"Origin": origin}
         return requests.get(running.token_endpoint, headers=headers, timeout=5).status_code
@@ -49,31 +49,29 @@ def test_allowed_origins_get_tokens_and_no_others(running: Preview) -> None:
 
 
 @pytest.mark.parametrize("component", ["bot", "realtime"])
-def test_the_loaders_answer(running: Preview, component: str) -> None:
+def test_loader_urls_return_the_component(running: Preview, component: str) -> None:
     source = requests.get(running.loaders[component], timeout=5).text
 
     assert f'const ELEMENT = "sentifyd-{component}";' in source
 
 
-def test_it_is_never_blocked_by_what_it_writes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_output_never_blocks_the_preview(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A substitute for Python that writes more than a pipe can buffer."""
-    talkative = tmp_path / "talkative"
+    verbose = tmp_path / "verbose"
     addresses = json.dumps({"token_endpoint": "http://x", "loaders": {}})
-    talkative.write_text(
+    verbose.write_text(
         f"#!/bin/sh\necho '{addresses}'\nhead -c 1000000 /dev/zero | tr '\\0' '\\n'\n"
         "touch $(dirname $0)/written\nread _\n"
     )
-    talkative.chmod(0o755)
-    monkeypatch.setattr(sys, "executable", str(talkative))
+    verbose.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(verbose))
 
     started = Preview.start(ORIGINS)
     until((tmp_path / "written").exists)
     started.stop()
 
 
-def test_stopping_leaves_nothing_behind() -> None:
+def test_stop_leaves_no_process() -> None:
     started = Preview.start(ORIGINS)
     pid = started._process.pid
     assert not group_is_empty(pid)
@@ -85,7 +83,7 @@ def test_stopping_leaves_nothing_behind() -> None:
     assert is_refused(int(started.token_endpoint.split(":")[2].split("/")[0]))
 
 
-def test_a_preview_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_preview_that_ignores_stop_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(preview, "STOP_SECONDS", 0.1)
     started = Preview.start(ORIGINS)
     started._process.send_signal(signal.SIGSTOP)
@@ -95,7 +93,7 @@ def test_a_preview_that_does_not_listen_is_killed(monkeypatch: pytest.MonkeyPatc
     assert group_is_empty(started._process.pid)
 
 
-def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
+def test_preview_stops_if_its_parent_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(f"{STARTED}import time\ntime.sleep(600)\n")
     with Command("python", str(script)) as parent:
@@ -108,7 +106,7 @@ def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
     assert is_refused(int(port))
 
 
-def test_it_ends_with_a_parent_that_forgets_it(tmp_path: Path) -> None:
+def test_preview_stops_if_its_parent_exits_without_stopping_it(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     script.write_text(STARTED)
     with Command("python", str(script)) as parent:
@@ -118,7 +116,7 @@ def test_it_ends_with_a_parent_that_forgets_it(tmp_path: Path) -> None:
     until(lambda: group_is_empty(pid))
 
 
-def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path) -> None:
+def test_ctrl_c_in_the_terminal_does_not_stop_the_preview(tmp_path: Path) -> None:
     script = tmp_path / "parent.py"
     # The signal may arrive as soon as the line is printed.
     script.write_text(
@@ -143,7 +141,7 @@ def test_ctrl_c_in_the_terminal_is_not_for_it(tmp_path: Path) -> None:
     assert len(parent.output.splitlines()) == 2
 
 
-def test_files_of_the_site_are_not_taken_for_modules(
+def test_files_of_the_site_are_not_imported_as_modules(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "edge_service").mkdir()
@@ -154,7 +152,7 @@ def test_files_of_the_site_are_not_taken_for_modules(
     Preview.start(ORIGINS).stop()
 
 
-def test_without_the_extra_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_extra_is_reported_and_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
     monkeypatch.setattr(subprocess, "Popen", lambda *_, **__: pytest.fail("started"))
 
@@ -166,7 +164,7 @@ def test_without_the_extra_nothing_is_started(monkeypatch: pytest.MonkeyPatch) -
     )
 
 
-def test_a_process_that_fails_at_once() -> None:
+def test_process_that_fails_at_start_is_reported() -> None:
     with pytest.raises(PreviewError) as refused:
         Preview.start(["http://docs.example.com/path"])
 
@@ -176,7 +174,9 @@ def test_a_process_that_fails_at_once() -> None:
     assert "\n" not in text
 
 
-def test_a_process_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_process_without_output_is_reported_and_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A substitute for Python that waits until its input is closed."""
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\necho $$ > $(dirname $0)/pid\nread _\n")
@@ -201,11 +201,13 @@ def test_a_process_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyP
         (("192.0.2.7", 4), ["http://192.0.2.7:4"]),
     ],
 )
-def test_where_a_site_is_opened(address: tuple[str, int], origins: list[str]) -> None:
+def test_local_origins_contain_every_name_of_the_address(
+    address: tuple[str, int], origins: list[str]
+) -> None:
     assert local_origins(address) == origins
 
 
-def test_a_preview_that_died_is_replaced_at_the_next_build(
+def test_dead_preview_is_replaced_at_the_next_build(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("NO_MKDOCS_2_WARNING", "1")

@@ -8,7 +8,7 @@ from pkgutil import resolve_name
 
 import pytest
 
-# Named by the entry points, and by programs that document or complete the command line.
+# Used by the entry points, and by programs that document or complete the command line.
 PUBLIC = (
     "mkdocs_sentifyd.plugin:SentifydPlugin",
     "mkdocs_sentifyd.cli:main",
@@ -17,7 +17,7 @@ PUBLIC = (
 
 
 @pytest.mark.parametrize("name", PUBLIC)
-def test_a_public_name_stays_importable(name: str) -> None:
+def test_public_name_is_importable(name: str) -> None:
     assert callable(resolve_name(name))
 
 

@@ -175,7 +175,7 @@ class Stage:
 
 
 class _Headers:
-    """Add the headers of a site to its answers."""
+    """Add the headers of a site to its responses."""
 
     def __init__(self, app: ASGIApp, stage: Stage) -> None:
         self.app = app
@@ -280,7 +280,7 @@ class Visitor(Visit):
         """The launcher, which is shown instead of the avatar."""
         return self.page.locator("[data-sentifyd-launcher]").get_by_role("button")
 
-    def launcher_says(self) -> Locator:
+    def launcher_status(self) -> Locator:
         return self.page.locator("[data-sentifyd-launcher] [role=status]")
 
     def reported_errors(self) -> list[str]:

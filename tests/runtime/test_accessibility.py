@@ -13,7 +13,7 @@ from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, T
 Scheme = Literal["light", "dark"]
 ASKED = {"load": "interaction"}
 FOLLOWING = {**ASKED, "appearance": {"follow_palette": True}}
-OURS = "[data-sentifyd-launcher]"
+LAUNCHER = "[data-sentifyd-launcher]"
 PHONE: ViewportSize = {"width": 360, "height": 640}
 OVERFLOW = "document.documentElement.scrollWidth"
 THEMES = pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def _themed(theme: Theme, scheme: str) -> Theme:
 @pytest.mark.parametrize("options", [ASKED, FOLLOWING], ids=["own", "following"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @THEMES
-def test_the_launcher(
+def test_launcher_is_accessible(
     stage: Stage,
     visitor: Visitor,
     theme: Theme,
@@ -52,7 +52,7 @@ def test_the_launcher(
     visitor.open(stage.build(options, theme=_themed(theme, scheme)))
     visitor.launcher().wait_for()
 
-    assert _violations(visitor, OURS) == []
+    assert _violations(visitor, LAUNCHER) == []
     # Axe only checks text; an icon needs 3:1 (WCAG 2.2, 1.4.11).
     assert _contrast(visitor) >= 3
 
@@ -81,7 +81,7 @@ def _contrast(visitor: Visitor) -> float:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("theme", [INSTANT, MKDOCS], ids=["instant", "mkdocs"])
-def test_the_message_of_a_failure(
+def test_failure_message_is_accessible_and_visible(
     stage: Stage,
     visitor: Visitor,
     theme: Theme,
@@ -93,10 +93,10 @@ def test_the_message_of_a_failure(
     options = {**ASKED, "loader": {"url": stage.late_loader}}
     visitor.open(stage.build(options, theme=_themed(theme, scheme)))
     visitor.launcher().click()
-    message = visitor.launcher_says()
+    message = visitor.launcher_status()
     message.get_by_text("Please try again").wait_for()
 
-    assert _violations(visitor, OURS) == []
+    assert _violations(visitor, LAUNCHER) == []
     box = message.bounding_box()
     assert box
     assert box["x"] >= 0
@@ -104,7 +104,7 @@ def test_the_message_of_a_failure(
 
 
 @THEMES
-def test_the_open_avatar(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_open_avatar_is_accessible(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     visitor.open(stage.build(ASKED, theme=theme))
     visitor.launcher().click()
     visitor.wait_until_connected()
@@ -113,7 +113,9 @@ def test_the_open_avatar(stage: Stage, visitor: Visitor, theme: Theme) -> None:
 
 
 @THEMES
-def test_a_narrow_screen(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_launcher_and_avatar_fit_a_narrow_screen(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
     page = visitor.page
     page.set_viewport_size(PHONE)
     visitor.open(stage.build(theme=theme, with_avatar=False))

@@ -33,7 +33,7 @@ SITE = "https://docs.example.com"
 THEMES = ["material", "mkdocs", "readthedocs"]
 NAMES = ["docs.search", "docs.get_page", "docs.current_page", "docs.open_page"]
 
-# What the runtime's core does at every page change.
+# The runtime's core does the same at every page change.
 STARTER = """\
 import update from "./assets/sentifyd/test/actions.js";
 window.update = update;
@@ -106,7 +106,7 @@ PAGES = {
 
 
 class Docs:
-    """A built site below /docs/ of a server that has other things, too."""
+    """A built site below /docs/ of a server that also has other pages."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -128,7 +128,7 @@ class Docs:
         )
         other = HTMLResponse("<title>Other</title>Secret.")
         routes = [
-            Route("/docs/away/", lambda request: RedirectResponse(request.query_params["to"])),
+            Route("/docs/redirect/", lambda request: RedirectResponse(request.query_params["to"])),
             Route("/docs/outside/", lambda _: RedirectResponse("/docs-other/")),
             Route("/docs/moved/", lambda _: RedirectResponse("/docs/guide/text/")),
             Route("/docs/broken/", lambda _: HTMLResponse("<p>Oops", status_code=500)),
@@ -137,14 +137,14 @@ class Docs:
         ]
         policy = Middleware(_Policy, policy=self._policy())
         with serving(Starlette(routes=routes, middleware=[policy])) as self.origin:
-            # Instant navigation opens what the sitemap has, and takes no notice of its port.
+            # Instant navigation opens the pages of the sitemap, and ignores the port of its URLs.
             for sitemap in self.folder.glob("sitemap.xml"):
                 text = sitemap.read_text(encoding="utf-8").replace(SITE, self.origin)
                 sitemap.write_text(text, encoding="utf-8")
             yield
 
     def _policy(self) -> str:
-        """No inline script but the theme's own."""
+        """Allow only the theme's own inline scripts."""
         hashes = set()
         for file in self.folder.rglob("*.html"):
             soup = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
@@ -157,7 +157,7 @@ class Docs:
 
 
 class _Policy:
-    """Sends a Content-Security-Policy with every answer."""
+    """Sends a Content-Security-Policy with every response."""
 
     def __init__(self, app: ASGIApp, policy: str) -> None:
         self.app = app
@@ -222,7 +222,7 @@ def material(sites: Callable[[str], Docs]) -> Docs:
 
 
 def call(page: Page, name: str, value: object = None) -> Any:  # noqa: ANN401
-    """What an action answers; its error's text if it refuses."""
+    """The result of an action, or the text of its error."""
     return page.evaluate(
         """async ([name, input]) => {
           try {
@@ -249,7 +249,7 @@ def paths(docs: Docs, results: list[dict[str, str]]) -> list[str]:
 # Registration
 
 
-def test_the_actions_are_registered(docs: Docs, visit: Visit) -> None:
+def test_actions_are_registered(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     actions = visit.page.evaluate("Object.values(Sentifyd.actions)")
@@ -265,8 +265,8 @@ def test_the_actions_are_registered(docs: Docs, visit: Visit) -> None:
     assert visit.errors() == []
 
 
-def test_each_sdk_gets_them_once(plain: Docs, visit: Visit) -> None:
-    """Before or after its announcement, under either name, however often the page changes."""
+def test_each_sdk_gets_the_actions_once(plain: Docs, visit: Visit) -> None:
+    """This holds before and after its announcement, for both names, and after page changes."""
     page = visit.page
     plain.open(page)
     counts = (
@@ -290,7 +290,7 @@ def test_each_sdk_gets_them_once(plain: Docs, visit: Visit) -> None:
     assert visit.errors() == []
 
 
-def test_a_page_without_an_avatar_registers_nothing(plain: Docs, visit: Visit) -> None:
+def test_page_without_an_avatar_registers_nothing(plain: Docs, visit: Visit) -> None:
     plain.open(visit.page)
 
     visit.page.evaluate("window.SentifydRealtime = makeSdk(); update(null)")
@@ -301,7 +301,9 @@ def test_a_page_without_an_avatar_registers_nothing(plain: Docs, visit: Visit) -
 @pytest.mark.parametrize(
     "failure", ["throw new Error('full')", "return Promise.reject(new Error('full'))"]
 )
-def test_an_sdk_that_fails_breaks_nothing(plain: Docs, visit: Visit, failure: str) -> None:
+def test_failing_sdk_does_not_stop_other_registrations(
+    plain: Docs, visit: Visit, failure: str
+) -> None:
     page = visit.page
     page.add_init_script(f"window.SentifydRealtime = {{ registerAction() {{ {failure}; }} }};")
 
@@ -319,7 +321,7 @@ def webmcp(browser: Browser) -> Iterator[Page]:
         yield other.new_page()
 
 
-def test_tools_of_the_browser_without_an_sdk(plain: Docs, webmcp: Page) -> None:
+def test_webmcp_tools_work_without_an_sdk(plain: Docs, webmcp: Page) -> None:
     webmcp.goto(f"{plain.url}guide/text/")
     webmcp.wait_for_selector("[data-ready]", state="attached")
     webmcp.evaluate("update({ actions: true })")
@@ -346,7 +348,7 @@ def test_tools_of_the_browser_without_an_sdk(plain: Docs, webmcp: Page) -> None:
     assert refused == "refused"
 
 
-def test_tools_of_an_older_draft(plain: Docs, visit: Visit) -> None:
+def test_webmcp_tools_of_an_older_draft_work(plain: Docs, visit: Visit) -> None:
     page = visit.page
     page.add_init_script(
         """navigator.modelContext = {
@@ -396,13 +398,15 @@ LONG_URL = "url must be text of 1 to 2000 characters"
         ("docs.open_page", {}, LONG_URL),
     ],
 )
-def test_wrong_inputs(plain: Docs, visit: Visit, name: str, value: object, reason: str) -> None:
+def test_invalid_inputs_are_rejected(
+    plain: Docs, visit: Visit, name: str, value: object, reason: str
+) -> None:
     plain.open(visit.page)
 
     assert call(visit.page, name, value) == f"Error: {name}: {reason}"
 
 
-def test_inputs_at_their_limits(plain: Docs, visit: Visit) -> None:
+def test_inputs_at_their_limits_are_accepted(plain: Docs, visit: Visit) -> None:
     plain.open(visit.page)
 
     assert search(visit.page, "x" * 200, limit=20) == []
@@ -414,7 +418,9 @@ REFUSED = "url must lead to a page of this site"
 
 
 @pytest.mark.parametrize("name", ["docs.get_page", "docs.open_page"])
-def test_other_places_are_refused(plain: Docs, visit: Visit, name: str) -> None:
+def test_urls_outside_the_site_are_rejected_without_a_request(
+    plain: Docs, visit: Visit, name: str
+) -> None:
     page = visit.page
     plain.open(page)
     host = plain.origin.removeprefix("http://")
@@ -451,7 +457,9 @@ def test_other_places_are_refused(plain: Docs, visit: Visit, name: str) -> None:
 
 @pytest.mark.parametrize("name", ["docs.get_page", "docs.open_page"])
 @pytest.mark.parametrize("path", ["none/", "broken/", "outside/", "none.js"])
-def test_what_is_no_page_is_refused(plain: Docs, visit: Visit, name: str, path: str) -> None:
+def test_urls_that_are_not_pages_are_rejected(
+    plain: Docs, visit: Visit, name: str, path: str
+) -> None:
     page = visit.page
     plain.open(page)
 
@@ -460,14 +468,16 @@ def test_what_is_no_page_is_refused(plain: Docs, visit: Visit, name: str, path: 
 
 
 @pytest.mark.parametrize("name", ["docs.get_page", "docs.open_page"])
-def test_a_redirect_to_another_server(plain: Docs, browser: Browser, name: str) -> None:
-    """Not even asked, and not only where a Content-Security-Policy forbids it."""
+def test_redirect_to_another_server_is_not_followed(
+    plain: Docs, browser: Browser, name: str
+) -> None:
+    """The other server gets no request, even without a Content-Security-Policy."""
     asked: list[str] = []
 
     async def answer(request: HTTPRequest) -> HTMLResponse:
         asked.append(request.method)
         headers = {"Access-Control-Allow-Origin": "*"}
-        return HTMLResponse("<title>Away</title>", headers=headers)
+        return HTMLResponse("<title>Elsewhere</title>", headers=headers)
 
     with (
         serving(Starlette(routes=[Route("/", answer)])) as elsewhere,
@@ -475,7 +485,7 @@ def test_a_redirect_to_another_server(plain: Docs, browser: Browser, name: str) 
     ):
         page = context.new_page()
         plain.open(page)
-        refused = call(page, name, {"url": f"away/?to={elsewhere}/"})
+        refused = call(page, name, {"url": f"redirect/?to={elsewhere}/"})
         stayed = page.url
 
     assert refused.startswith(f"Error: {name}: ")
@@ -486,7 +496,7 @@ def test_a_redirect_to_another_server(plain: Docs, browser: Browser, name: str) 
 # Searching
 
 
-def test_results_name_where_they_are(docs: Docs, visit: Visit) -> None:
+def test_results_contain_title_section_and_url(docs: Docs, visit: Visit) -> None:
     page = visit.page
     docs.open(page, "guide/once/")
 
@@ -520,7 +530,7 @@ def test_excerpts_are_plain_text(docs: Docs, visit: Visit) -> None:
         assert "¶" not in excerpt
 
 
-def test_the_index_is_asked_for_once_and_late(docs: Docs, visit: Visit) -> None:
+def test_index_is_fetched_once_at_the_first_search(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page, "guide/once/")
     visit.page.wait_for_load_state("networkidle")
     visit.requests.clear()
@@ -539,7 +549,7 @@ def _indexes(visit: Visit) -> list[str]:
     return [request.url for request in visit.requests if request.url.endswith(".json")]
 
 
-def test_a_failed_fetch_is_tried_again(plain: Docs, visit: Visit) -> None:
+def test_failed_index_fetch_is_retried_at_the_next_search(plain: Docs, visit: Visit) -> None:
     page = visit.page
     plain.open(page)
     page.route("**/*.json", lambda route: route.fulfill(status=503))
@@ -550,7 +560,7 @@ def test_a_failed_fetch_is_tried_again(plain: Docs, visit: Visit) -> None:
     assert search(page, "wheel")
 
 
-def test_prefixes_case_and_accents(docs: Docs, visit: Visit) -> None:
+def test_search_ignores_case_accents_and_word_endings(docs: Docs, visit: Visit) -> None:
     page = visit.page
     docs.open(page)
 
@@ -562,7 +572,7 @@ def test_prefixes_case_and_accents(docs: Docs, visit: Visit) -> None:
         assert any("guide/accents/" in path for path in paths(docs, search(page, query))), query
 
 
-def test_titles_count_more_than_text(docs: Docs, visit: Visit) -> None:
+def test_titles_rank_higher_than_text(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     found = [path.split("#")[0] for path in paths(docs, search(visit.page, "deployment"))]
@@ -570,13 +580,13 @@ def test_titles_count_more_than_text(docs: Docs, visit: Visit) -> None:
     assert found[-1] == "guide/release/"
 
 
-def test_rare_words_count_more_than_frequent_ones(docs: Docs, visit: Visit) -> None:
+def test_rare_words_rank_higher_than_frequent_ones(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     assert "guide/once/" in paths(docs, search(visit.page, "word story word"))[0]
 
 
-def test_at_most_two_results_of_a_page(docs: Docs, visit: Visit) -> None:
+def test_search_returns_at_most_two_results_of_a_page(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     found = paths(docs, search(visit.page, "turn the wheel"))
@@ -586,7 +596,7 @@ def test_at_most_two_results_of_a_page(docs: Docs, visit: Visit) -> None:
     assert pages.count("guide/many/") == 2
 
 
-def test_chinese(docs: Docs, visit: Visit) -> None:
+def test_search_finds_chinese_text(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     (result,) = search(visit.page, "如何配置网站")
@@ -594,7 +604,7 @@ def test_chinese(docs: Docs, visit: Visit) -> None:
     assert "配置文件" in result["excerpt"]
 
 
-def test_an_excerpt_is_around_the_hit(docs: Docs, visit: Visit) -> None:
+def test_excerpt_surrounds_the_match(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     first = search(visit.page, "cafe offnet")[0]
@@ -606,7 +616,7 @@ def test_an_excerpt_is_around_the_hit(docs: Docs, visit: Visit) -> None:
     assert first["excerpt"].endswith("Danach.")
 
 
-def test_the_limit(docs: Docs, visit: Visit) -> None:
+def test_search_respects_the_limit(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     assert len(search(visit.page, "guide word wheel server release", limit=2)) == 2
@@ -643,13 +653,13 @@ Naïve café & <tags>."""
 
 
 def lines(text: str) -> list[str]:
-    """All that are not empty."""
+    """The lines that are not empty."""
     return [line for line in text.splitlines() if line.strip()]
 
 
 @pytest.mark.parametrize("start", ["guide/text/", "guide/once/"])
-def test_a_page_as_text(docs: Docs, visit: Visit, start: str) -> None:
-    """It is the same whether it is the current page or another."""
+def test_get_page_returns_the_page_as_text(docs: Docs, visit: Visit, start: str) -> None:
+    """The text is the same for the current page and for another page."""
     docs.open(visit.page, start)
 
     answer = call(visit.page, "docs.get_page", {"url": "guide/text/"})
@@ -663,7 +673,7 @@ def test_a_page_as_text(docs: Docs, visit: Visit, start: str) -> None:
 
 
 @pytest.mark.parametrize("start", ["guide/text/", "guide/once/"])
-def test_reading_begins_at_the_anchor(docs: Docs, visit: Visit, start: str) -> None:
+def test_get_page_starts_at_the_anchor(docs: Docs, visit: Visit, start: str) -> None:
     docs.open(visit.page, start)
 
     answer = call(visit.page, "docs.get_page", {"url": f"{docs.url}guide/text/#samples"})
@@ -672,7 +682,7 @@ def test_reading_begins_at_the_anchor(docs: Docs, visit: Visit, start: str) -> N
     assert lines(answer["text"]) == lines(READ[READ.index("## Samples") :])
 
 
-def test_the_current_page_needs_no_request(docs: Docs, visit: Visit) -> None:
+def test_get_page_of_the_current_page_sends_no_request(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page, "guide/text/?h=one#samples")
     visit.page.wait_for_load_state("networkidle")
     visit.requests.clear()
@@ -683,7 +693,7 @@ def test_the_current_page_needs_no_request(docs: Docs, visit: Visit) -> None:
     assert [request.url for request in visit.requests if request.resource_type == "fetch"] == []
 
 
-def test_a_page_that_has_moved(plain: Docs, visit: Visit) -> None:
+def test_get_page_follows_a_redirect_in_the_site(plain: Docs, visit: Visit) -> None:
     plain.open(visit.page)
 
     answer = call(visit.page, "docs.get_page", {"url": "moved/#samples"})
@@ -692,7 +702,7 @@ def test_a_page_that_has_moved(plain: Docs, visit: Visit) -> None:
     assert answer["text"].startswith("## Samples")
 
 
-def test_a_minified_page_has_lines(plain: Docs, visit: Visit) -> None:
+def test_get_page_breaks_a_minified_page_into_lines(plain: Docs, visit: Visit) -> None:
     rows = "<tr><th>a</th><th>b</th></tr><tr><td>c</td><td>d</td></tr>"
     html = f"<main><h1>Small</h1><p>One.</p><ul><li>two<li>three</ul><table>{rows}</table></main>"
     plain.open(visit.page)
@@ -703,7 +713,7 @@ def test_a_minified_page_has_lines(plain: Docs, visit: Visit) -> None:
     assert lines(answer["text"]) == ["# Small", "One.", "- two", "- three", "a | b", "c | d"]
 
 
-def test_a_long_page_is_cut(docs: Docs, visit: Visit) -> None:
+def test_get_page_truncates_a_long_page(docs: Docs, visit: Visit) -> None:
     docs.open(visit.page)
 
     answer = call(visit.page, "docs.get_page", {"url": "guide/long/"})
@@ -712,7 +722,7 @@ def test_a_long_page_is_cut(docs: Docs, visit: Visit) -> None:
     assert answer["truncated"] is True
 
 
-def test_the_current_page(docs: Docs, visit: Visit) -> None:
+def test_current_page_returns_headings_and_selection(docs: Docs, visit: Visit) -> None:
     page = visit.page
     docs.open(page, "guide/text/")
     page.evaluate(
@@ -740,7 +750,7 @@ def test_the_current_page(docs: Docs, visit: Visit) -> None:
     assert answer["language"]
 
 
-def test_the_current_page_is_bounded(plain: Docs, visit: Visit) -> None:
+def test_current_page_limits_headings_and_selection(plain: Docs, visit: Visit) -> None:
     plain.open(visit.page, "guide/long/")
     visit.page.evaluate("getSelection().selectAllChildren(document.body)")
 
@@ -754,7 +764,7 @@ def test_the_current_page_is_bounded(plain: Docs, visit: Visit) -> None:
 
 
 @pytest.mark.parametrize("url", ["guide/text/#samples", "/docs/guide/text/#samples"])
-def test_a_page_is_opened(docs: Docs, visit: Visit, url: str) -> None:
+def test_open_page_opens_the_page(docs: Docs, visit: Visit, url: str) -> None:
     page = visit.page
     docs.open(page)
 
@@ -766,7 +776,7 @@ def test_a_page_is_opened(docs: Docs, visit: Visit, url: str) -> None:
     assert visit.errors() == []
 
 
-def test_the_avatar_stays_where_navigation_is_instant(material: Docs, visit: Visit) -> None:
+def test_open_page_uses_instant_navigation(material: Docs, visit: Visit) -> None:
     page = visit.page
     material.open(page)
     page.evaluate("window.stays = true")
@@ -783,7 +793,7 @@ def test_the_avatar_stays_where_navigation_is_instant(material: Docs, visit: Vis
     assert visit.errors() == []
 
 
-def test_the_answer_gets_out_first(plain: Docs, visit: Visit) -> None:
+def test_open_page_answers_before_it_navigates(plain: Docs, visit: Visit) -> None:
     page = visit.page
     plain.open(page)
 
@@ -855,7 +865,7 @@ def started(folder: Path) -> Iterator[Docs]:
         yield docs
 
 
-def test_questions_that_a_reader_asks(manual: Docs, visit: Visit) -> None:
+def test_search_answers_typical_questions(manual: Docs, visit: Visit) -> None:
     manual.open(visit.page, "start.html")
 
     missed = {}
@@ -870,7 +880,7 @@ def test_questions_that_a_reader_asks(manual: Docs, visit: Visit) -> None:
 
 @pytest.mark.stress
 @pytest.mark.parametrize("theme", ["mkdocs", "material"])
-def test_five_thousand_sections(tmp_path: Path, visit: Visit, theme: str) -> None:
+def test_search_of_five_thousand_sections_is_fast(tmp_path: Path, visit: Visit, theme: str) -> None:
     page = visit.page
     (tmp_path / "search").mkdir()
     index = tmp_path / "search" / "search_index.json"

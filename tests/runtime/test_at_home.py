@@ -34,7 +34,7 @@ def _custom(visitor: Visitor, selector: str, name: str) -> str:
 
 @INSTANT_AND_NOT
 @pytest.mark.parametrize("load", ["eager", "interaction"])
-def test_colours_follow_materials_switch(
+def test_colours_follow_materials_palette_switch(
     stage: Stage, visitor: Visitor, theme: Theme, load: str
 ) -> None:
     page = visitor.page
@@ -52,7 +52,7 @@ def test_colours_follow_materials_switch(
     assert page.evaluate(FACE) == before
 
 
-def test_colours_follow_the_color_mode_of_mkdocs(stage: Stage, visitor: Visitor) -> None:
+def test_colours_follow_the_mkdocs_color_mode(stage: Stage, visitor: Visitor) -> None:
     # Its palette switch fails without the style sheets of highlight.js from a CDN.
     theme = {"name": "mkdocs", "color_mode": "auto", "user_color_mode_toggle": True}
     visitor.page.route("https://**", lambda route: route.abort())
@@ -72,14 +72,16 @@ def test_colours_follow_the_color_mode_of_mkdocs(stage: Stage, visitor: Visitor)
     assert len(seen) == 2
 
 
-def test_colours_on_read_the_docs(stage: Stage, visitor: Visitor) -> None:
+def test_colours_follow_the_readthedocs_theme(stage: Stage, visitor: Visitor) -> None:
     visitor.start(stage.build(FOLLOW, theme=READTHEDOCS))
 
     assert visitor.page.evaluate(FACE) == "rgb(41, 128, 185)"
 
 
 @INSTANT_AND_NOT
-def test_colours_that_are_set_win(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_configured_colours_win_over_the_palette(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
     appearance = {**FOLLOW["appearance"], "primary_color": "#123456"}
     palette = {**theme, "palette": PALETTE}
     visitor.start(stage.build({"appearance": appearance}, theme=palette))
@@ -89,7 +91,7 @@ def test_colours_that_are_set_win(stage: Stage, visitor: Visitor, theme: Theme) 
     assert _custom(visitor, "sentifyd-bot", "--secondary-color") == accent != ""
 
 
-def test_without_the_option_the_component_keeps_its_colours(stage: Stage, visitor: Visitor) -> None:
+def test_component_keeps_its_colours_without_the_option(stage: Stage, visitor: Visitor) -> None:
     visitor.start(stage.build())
 
     assert visitor.page.evaluate(FACE) == "rgb(0, 191, 219)"
@@ -147,7 +149,7 @@ def _closed_shadow(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     ],
     ids=["instant-open", "instant-closed", "material-open", "mkdocs-open", "mkdocs-closed"],
 )
-def test_typing_into_the_avatar_fires_no_shortcut_of_the_theme(
+def test_typing_into_the_avatar_triggers_no_theme_shortcut(
     stage: Stage,
     visitor: Visitor,
     theme: Theme,
@@ -175,7 +177,7 @@ def test_typing_into_the_avatar_fires_no_shortcut_of_the_theme(
     ],
     ids=["instant", "mkdocs"],
 )
-def test_elsewhere_the_themes_shortcuts_work(
+def test_theme_shortcuts_work_outside_the_avatar(
     stage: Stage, visitor: Visitor, theme: Theme, is_open: str
 ) -> None:
     visitor.start(f"{stage.build(theme=theme)}plain/")
@@ -223,7 +225,7 @@ def _ask(visitor: Visitor, name: str) -> None:
 
 
 @pytest.mark.parametrize("theme", [INSTANT, MKDOCS], ids=["instant", "mkdocs"])
-def test_what_is_asked_before_anything_is_there(
+def test_open_before_the_runtime_loads_is_honoured(
     stage: Stage, visitor: Visitor, theme: Theme
 ) -> None:
     visitor.page.add_init_script("(window.sentifydDocs ??= []).push('open')")
@@ -234,7 +236,7 @@ def test_what_is_asked_before_anything_is_there(
     assert visitor.connects() == 1
 
 
-def test_opening_closing_and_sending_it_away(stage: Stage, visitor: Visitor) -> None:
+def test_script_calls_open_close_and_destroy_the_avatar(stage: Stage, visitor: Visitor) -> None:
     panel = visitor.page.get_by_role("region", name=PANEL)
     visitor.start(stage.build())
     assert not panel.is_visible()
@@ -258,7 +260,7 @@ def test_opening_closing_and_sending_it_away(stage: Stage, visitor: Visitor) -> 
     assert visitor.moves() == 0
 
 
-def test_an_avatar_in_the_text_is_hidden_and_shown(stage: Stage, visitor: Visitor) -> None:
+def test_script_calls_hide_and_show_an_avatar_in_the_text(stage: Stage, visitor: Visitor) -> None:
     visitor.start(f"{stage.build()}own/")
     visitor.mark()
 
@@ -271,7 +273,9 @@ def test_an_avatar_in_the_text_is_hidden_and_shown(stage: Stage, visitor: Visito
     assert visitor.connects() == 1
 
 
-def test_asking_on_a_page_without_an_avatar_does_nothing(stage: Stage, visitor: Visitor) -> None:
+def test_script_calls_on_a_page_without_an_avatar_do_nothing(
+    stage: Stage, visitor: Visitor
+) -> None:
     visitor.open(f"{stage.build()}off/")
 
     for name in ("open", "toggle", "close", "destroy"):
@@ -281,7 +285,7 @@ def test_asking_on_a_page_without_an_avatar_does_nothing(stage: Stage, visitor: 
     assert visitor.errors() == []
 
 
-def test_a_configured_shortcut(stage: Stage, visitor: Visitor) -> None:
+def test_configured_shortcut_opens_and_closes_the_avatar(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     options = {"load": "interaction", "shortcut": "ctrl+alt+a"}
     visitor.open(stage.build(options, theme=MKDOCS))
@@ -299,7 +303,7 @@ def test_a_configured_shortcut(stage: Stage, visitor: Visitor) -> None:
     panel.wait_for(state="hidden")
 
 
-def test_events_and_hooks(stage: Stage, visitor: Visitor) -> None:
+def test_events_and_root_attribute_report_the_state(stage: Stage, visitor: Visitor) -> None:
     hook = "document.documentElement.dataset.sentifyd"
     visitor.start(stage.build())
     assert visitor.page.evaluate("seen.events") == [["loaded", None], ["shown", "sentifyd-bot"]]
@@ -315,7 +319,7 @@ def test_events_and_hooks(stage: Stage, visitor: Visitor) -> None:
 @pytest.mark.parametrize(
     ("found", "is_open"), [("{}", False), ("['opne', 'open']", True)], ids=["object", "wrong name"]
 )
-def test_what_a_site_left_there_breaks_nothing(
+def test_existing_global_value_causes_no_error(
     stage: Stage, visitor: Visitor, found: str, is_open: bool
 ) -> None:
     visitor.page.add_init_script(f"window.sentifydDocs = {found}")

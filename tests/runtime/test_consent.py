@@ -1,4 +1,4 @@
-"""Test that nothing third-party loads before consent, and that nothing is left after withdrawal."""
+"""Test that third-party code loads only after consent, and that withdrawal removes everything."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _assert_gone(visitor: Visitor) -> None:
 
 
 @FORMS
-def test_agreeing_loads_at_once(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_consent_loads_the_avatar_at_once(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     visitor.open(_with_form(stage, theme))
     visitor.page.get_by_role("button", name="Accept").wait_for()
     visitor.page.evaluate("() => new Promise((resolve) => requestIdleCallback(resolve))")
@@ -74,9 +74,9 @@ def test_agreeing_loads_at_once(stage: Stage, visitor: Visitor, theme: Theme) ->
         ("Accept", ["accept", "reject", "manage"]),
         ("Accept", ["accept", "reject"]),
     ],
-    ids=["rejected", "not ticked in a folded list", "not ticked in a list in sight"],
+    ids=["rejected", "unticked in a collapsed list", "unticked in a visible list"],
 )
-def test_nothing_comes_without_agreement(
+def test_nothing_loads_without_consent(
     stage: Stage, visitor: Visitor, theme: Theme, answer: str, actions: list[str]
 ) -> None:
     extra = {"consent": {**FORM["consent"], "actions": actions}}
@@ -91,7 +91,7 @@ def test_nothing_comes_without_agreement(
 
 
 @FORMS
-def test_withdrawing_removes_the_avatar_and_what_it_keeps(
+def test_withdrawal_removes_the_avatar_and_its_storage(
     stage: Stage, visitor: Visitor, theme: Theme
 ) -> None:
     url = _with_form(stage, theme)
@@ -113,7 +113,7 @@ def test_withdrawing_removes_the_avatar_and_what_it_keeps(
     assert {r.url for r in visitor.requests[count:] if not r.url.startswith(stage.origin)} == set()
 
 
-def test_withdrawing_in_another_tab(stage: Stage, visitor: Visitor) -> None:
+def test_withdrawal_applies_to_other_tabs(stage: Stage, visitor: Visitor) -> None:
     url = _with_form(stage, INSTANT)
     visitor.open(url)
     _choose(visitor)
@@ -128,34 +128,36 @@ def test_withdrawing_in_another_tab(stage: Stage, visitor: Visitor) -> None:
 
 
 @pytest.fixture
-def keeping(browser: Browser, stage: Stage) -> Iterator[Visitor]:
-    """A visitor with a back/forward cache, which Playwright switches off by default."""
+def caching(browser: Browser, stage: Stage) -> Iterator[Visitor]:
+    """A visitor with a back/forward cache, which Playwright disables by default."""
     without = ["--disable-back-forward-cache"]
     with launch(browser.browser_type, ignore_default_args=without) as other:
         yield Visitor(other.new_page(), stage.loaders)
 
 
-def test_withdrawing_on_a_later_page_holds_on_the_way_back(stage: Stage, keeping: Visitor) -> None:
-    page = keeping.page
+def test_withdrawal_applies_to_pages_in_the_back_forward_cache(
+    stage: Stage, caching: Visitor
+) -> None:
+    page = caching.page
     url = _with_form(stage, MATERIAL, load="interaction")
-    keeping.open(url)
-    _choose(keeping)
-    keeping.launcher().wait_for()
+    caching.open(url)
+    _choose(caching)
+    caching.launcher().wait_for()
     page.evaluate("window.kept = true")
     depth = page.evaluate("history.length")
     page.goto(f"{url}plain/")
-    _change(keeping, f"{url}plain/")
-    keeping.launcher().wait_for(state="hidden")
+    _change(caching, f"{url}plain/")
+    caching.launcher().wait_for(state="hidden")
 
     page.evaluate("depth => void setTimeout(() => history.go(depth - history.length))", depth)
     page.get_by_role("heading", name="Home", level=1).wait_for()
 
     assert page.evaluate("window.kept") is True
-    assert not keeping.launcher().is_visible()
+    assert not caching.launcher().is_visible()
 
 
 @FORMS
-def test_with_a_launcher_agreeing_shows_it_and_asks_nobody(
+def test_consent_shows_the_launcher_without_third_party_requests(
     stage: Stage, visitor: Visitor, theme: Theme
 ) -> None:
     visitor.open(_with_form(stage, theme, load="interaction"))
@@ -183,7 +185,7 @@ def test_open_before_consent_is_remembered(stage: Stage, visitor: Visitor) -> No
 
 
 @pytest.mark.parametrize("theme", [MKDOCS, READTHEDOCS], ids=lambda theme: theme["name"])
-def test_other_themes_tell_it_in_an_event(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_consent_event_works_in_other_themes(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     visitor.open(stage.build(CONSENT, theme=theme))
     visitor.wait_for_event("consent-wanted")
     visitor.page.evaluate(DISPATCH_CONSENT, {"sentifyd": False})
@@ -208,7 +210,9 @@ def _cookies(visitor: Visitor) -> dict[str, bool]:
     return {str(box["name"]): box.has_attr("checked") for box in inputs if box.has_attr("name")}
 
 
-def test_the_form_lists_the_avatar_beside_the_themes_own(stage: Stage, visitor: Visitor) -> None:
+def test_consent_form_lists_the_avatar_with_the_themes_cookies(
+    stage: Stage, visitor: Visitor
+) -> None:
     more = {"consent": {**FORM["consent"]}, "analytics": {"provider": "google", "property": "G-1"}}
     repo = "https://github.com/example/example"
     visitor.open(stage.build(CONSENT, theme=MATERIAL, extra=more, repo_url=repo))
@@ -216,7 +220,7 @@ def test_the_form_lists_the_avatar_beside_the_themes_own(stage: Stage, visitor: 
     assert _cookies(visitor) == {"analytics": True, "github": True, "sentifyd": False}
 
 
-def test_a_form_in_which_its_author_describes_the_avatar(stage: Stage, visitor: Visitor) -> None:
+def test_authors_description_in_the_consent_form_is_kept(stage: Stage, visitor: Visitor) -> None:
     cookies = {"sentifyd": {"name": "Our helper", "checked": False}, "maps": "Maps"}
     visitor.open(stage.build(CONSENT, extra={"consent": {**FORM["consent"], "cookies": cookies}}))
 
@@ -227,14 +231,14 @@ def test_a_form_in_which_its_author_describes_the_avatar(stage: Stage, visitor: 
     )
 
 
-def test_a_site_without_a_form_says_what_to_do(stage: Stage) -> None:
+def test_build_without_a_consent_form_logs_what_to_do(stage: Stage) -> None:
     url = stage.build(CONSENT, theme=MKDOCS)
 
     output = stage.outputs[url]
     assert "a script dispatches the event sentifyd:consent with {sentifyd: true}" in output
 
 
-def test_the_author_is_reported_of_a_list_that_is_folded_away(stage: Stage) -> None:
+def test_build_warns_if_the_consent_list_is_collapsed(stage: Stage) -> None:
     output = stage.outputs[stage.build(CONSENT, theme=MATERIAL, extra=FORM)]
     assert "set extra.consent.actions to [accept, reject]" in output
 
@@ -242,7 +246,9 @@ def test_the_author_is_reported_of_a_list_that_is_folded_away(stage: Stage) -> N
     assert "consent:" not in stage.outputs[stage.build(CONSENT, theme=MATERIAL, extra=extra)]
 
 
-def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visitor) -> None:
+def test_withdrawal_while_the_loader_is_pending_hides_the_launcher(
+    stage: Stage, visitor: Visitor
+) -> None:
     page = visitor.page
     held: list[Route] = []
     page.route(stage.loader, lambda route: held.append(route))
@@ -250,11 +256,11 @@ def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visit
     visitor.wait_for_event("consent-wanted")
     page.evaluate(DISPATCH_CONSENT, {"sentifyd": True})
     visitor.launcher().click()
-    visitor.launcher_says().get_by_text("Loading").wait_for()
+    visitor.launcher_status().get_by_text("Loading").wait_for()
 
     page.evaluate(DISPATCH_CONSENT, {"sentifyd": False})
     assert not visitor.launcher().is_visible()
-    assert not visitor.launcher_says().is_visible()
+    assert not visitor.launcher_status().is_visible()
     held[0].continue_()
     visitor.wait_for_event("loaded")
     assert visitor.element().count() == 0
@@ -264,7 +270,7 @@ def test_withdrawing_while_the_avatar_is_on_its_way(stage: Stage, visitor: Visit
     page.get_by_role("region", name="Sandbox avatar").wait_for()
 
 
-def test_what_is_said_of_others_changes_nothing(stage: Stage, visitor: Visitor) -> None:
+def test_consent_to_other_cookies_changes_nothing(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(CONSENT, theme=MKDOCS))
     visitor.wait_for_event("consent-wanted")
     output: list[dict[str, bool] | None] = [{"analytics": True}, None]

@@ -52,7 +52,7 @@ def _growth(visitor: Visitor) -> dict[str, float]:
     return {name: after[name] - before[name] for name in after}
 
 
-def test_fifty_navigations_have_one_loader_and_one_connection(
+def test_fifty_navigations_need_one_loader_and_one_connection(
     stage: Stage, visitor: Visitor
 ) -> None:
     visitor.start(stage.build())
@@ -77,9 +77,7 @@ def test_fifty_navigations_have_one_loader_and_one_connection(
     assert visitor.errors() == []
 
 
-def test_navigations_leave_no_more_in_memory_than_the_theme_does(
-    stage: Stage, visitor: Visitor
-) -> None:
+def test_navigations_leak_no_memory(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(with_avatar=False))
     without = _growth(visitor)
     visitor.start(stage.build())
@@ -90,7 +88,7 @@ def test_navigations_leave_no_more_in_memory_than_the_theme_does(
         assert count <= max(without[name], 0) + 10, (name, grown, without)
 
 
-def test_a_visit_that_begins_without_an_avatar(stage: Stage, visitor: Visitor) -> None:
+def test_visit_that_begins_on_a_page_without_an_avatar(stage: Stage, visitor: Visitor) -> None:
     url = stage.build()
     visitor.open(f"{url}off/")
     assert visitor.page.locator("sentifyd-bot").count() == 0
@@ -103,7 +101,7 @@ def test_a_visit_that_begins_without_an_avatar(stage: Stage, visitor: Visitor) -
     assert (visitor.connects(), visitor.loader_requests()) == (1, 1)
 
 
-def test_back_forward_and_anchors(stage: Stage, visitor: Visitor) -> None:
+def test_back_forward_and_anchors_keep_the_avatar(stage: Stage, visitor: Visitor) -> None:
     url = stage.build()
     page = visitor.page
     visitor.start(url)
@@ -133,7 +131,7 @@ def test_back_forward_and_anchors(stage: Stage, visitor: Visitor) -> None:
     assert visitor.connects() == 1
 
 
-def test_a_result_of_the_themes_search(stage: Stage, visitor: Visitor) -> None:
+def test_opening_a_search_result_keeps_the_avatar(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     visitor.start(stage.build())
     visitor.mark()
@@ -147,7 +145,7 @@ def test_a_result_of_the_themes_search(stage: Stage, visitor: Visitor) -> None:
     assert visitor.connects() == 1
 
 
-def test_prefetched_pages(stage: Stage, visitor: Visitor) -> None:
+def test_prefetched_pages_keep_the_avatar(stage: Stage, visitor: Visitor) -> None:
     features = ["navigation.instant", "navigation.instant.prefetch", "navigation.instant.progress"]
     visitor.start(stage.build(theme={**MATERIAL, "features": features}))
     visitor.mark()
@@ -163,8 +161,8 @@ def test_prefetched_pages(stage: Stage, visitor: Visitor) -> None:
     assert visitor.connects() == 1
 
 
-def test_the_avatar_is_where_an_author_wants_it(stage: Stage, visitor: Visitor) -> None:
-    """A new element at each place, because a moved one may never connect again."""
+def test_avatar_appears_where_the_author_placed_it(stage: Stage, visitor: Visitor) -> None:
+    """Each place gets a new element, because a moved one may never connect again."""
     visitor.start(stage.build())
     visitor.element().get_by_role("button", name="Avatar (sandbox)").click()
     visitor.say("Hello")
@@ -192,7 +190,7 @@ def test_the_avatar_is_where_an_author_wants_it(stage: Stage, visitor: Visitor) 
     assert _elements_alive(visitor) <= 2
 
 
-def test_a_visit_that_begins_where_an_author_placed_it(stage: Stage, visitor: Visitor) -> None:
+def test_visit_that_begins_on_a_page_with_a_placed_avatar(stage: Stage, visitor: Visitor) -> None:
     visitor.start(f"{stage.build()}own/")
     assert visitor.attributes()["id"] == "mine"
     assert visitor.connects() == 1
@@ -206,7 +204,7 @@ def test_a_visit_that_begins_where_an_author_placed_it(stage: Stage, visitor: Vi
     assert visitor.page.evaluate(PARENT) != "body"
 
 
-def test_another_avatar_takes_the_place_of_the_first_once(stage: Stage, visitor: Visitor) -> None:
+def test_page_with_another_avatar_replaces_the_element_once(stage: Stage, visitor: Visitor) -> None:
     visitor.start(stage.build())
     visitor.mark()
 
@@ -223,7 +221,7 @@ def test_another_avatar_takes_the_place_of_the_first_once(stage: Stage, visitor:
     assert _elements_alive(visitor) <= 2
 
 
-def test_both_components_on_one_site(stage: Stage, visitor: Visitor) -> None:
+def test_both_components_work_on_one_site(stage: Stage, visitor: Visitor) -> None:
     visitor.start(stage.build())
 
     visitor.follow("Realtime")
@@ -240,7 +238,7 @@ def test_both_components_on_one_site(stage: Stage, visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("theme", [MATERIAL, READTHEDOCS, MKDOCS], ids=lambda theme: theme["name"])
-def test_without_instant_navigation_static_tags_do_it(
+def test_static_tags_suffice_without_instant_navigation(
     stage: Stage, visitor: Visitor, theme: Theme
 ) -> None:
     visitor.start(stage.build(theme=theme))
@@ -259,7 +257,7 @@ def test_without_instant_navigation_static_tags_do_it(
     assert visitor.errors() == []
 
 
-def test_a_site_that_wants_no_avatar_anywhere_gets_no_file(stage: Stage, visitor: Visitor) -> None:
+def test_site_without_any_avatar_gets_no_file(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build({"exclude": ["*"]}, theme=MKDOCS))
 
     assert not any("sentifyd" in request.url for request in visitor.requests)
@@ -275,7 +273,7 @@ def test_instant_navigation_keeps_the_document(stage: Stage, visitor: Visitor) -
     assert visitor.page.evaluate("window.kept") is True
 
 
-def test_a_component_that_does_not_come_is_not_replaced_by_the_other(
+def test_component_that_fails_to_load_is_not_replaced_by_the_other(
     stage: Stage, visitor: Visitor
 ) -> None:
     visitor.page.route(stage.realtime_loader, lambda route: route.abort())
@@ -291,7 +289,7 @@ def test_a_component_that_does_not_come_is_not_replaced_by_the_other(
     assert visitor.element().is_visible()
 
 
-def test_a_loader_that_fails_late_leaves_the_other_component_alone(
+def test_late_loader_failure_does_not_affect_the_other_component(
     stage: Stage, visitor: Visitor
 ) -> None:
     page = visitor.page
@@ -299,7 +297,7 @@ def test_a_loader_that_fails_late_leaves_the_other_component_alone(
     page.route(stage.loader, lambda route: held.append(route))
     visitor.open(stage.build({"load": "interaction"}))
     visitor.launcher().click()
-    visitor.launcher_says().get_by_text("Loading").wait_for()
+    visitor.launcher_status().get_by_text("Loading").wait_for()
     visitor.follow("Realtime")
     page.wait_for_selector('sentifyd-realtime[data-state="connected"]')
     page.evaluate("document.addEventListener('error', () => (window.hasFailed = true), true)")
@@ -312,7 +310,7 @@ def test_a_loader_that_fails_late_leaves_the_other_component_alone(
     assert not visitor.launcher().is_visible()
 
 
-def test_a_preview_of_a_page_does_not_get_the_avatar(stage: Stage, visitor: Visitor) -> None:
+def test_page_preview_does_not_get_the_avatar(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     link = "[Preview](own.md){ data-preview }"
     visitor.start(
@@ -334,7 +332,7 @@ def test_a_preview_of_a_page_does_not_get_the_avatar(stage: Stage, visitor: Visi
     assert page.evaluate(PARENT) == "body"
 
 
-def test_a_page_that_shows_the_avatar_otherwise(stage: Stage, visitor: Visitor) -> None:
+def test_page_with_another_display_replaces_the_element(stage: Stage, visitor: Visitor) -> None:
     front = "---\nsentifyd: {display: embedded}\n---\n"
     visitor.start(stage.build(files={"plain.md": f"{front}# Plain\n\n[To Home](index.md)\n"}))
     floating = visitor.page.locator("sentifyd-bot[data-floating]")

@@ -1,4 +1,4 @@
-"""Test when third-party requests happen, and what a visitor sees before."""
+"""Test when third-party requests are sent, and what a visitor sees before."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def _use(visitor: Visitor) -> None:
 
 
 @THEMES
-def test_idle_waits_for_the_page(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_idle_loading_waits_for_the_page(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     page = visitor.page
     late: list[Route] = []
     # The page has not finished loading while an image is pending.
@@ -63,7 +63,7 @@ def test_idle_waits_for_the_page(stage: Stage, visitor: Visitor, theme: Theme) -
 
 @THEMES
 @pytest.mark.parametrize("use", ["click", "Enter", "Space"])
-def test_interaction_asks_nobody_until_the_launcher_is_used(
+def test_interaction_sends_no_request_until_the_launcher_is_used(
     stage: Stage, visitor: Visitor, theme: Theme, use: str
 ) -> None:
     page = visitor.page
@@ -90,24 +90,24 @@ def test_interaction_asks_nobody_until_the_launcher_is_used(
     assert visitor.errors() == []
 
 
-def test_the_launcher_tells_that_the_avatar_is_on_its_way(stage: Stage, visitor: Visitor) -> None:
+def test_launcher_shows_that_the_avatar_is_loading(stage: Stage, visitor: Visitor) -> None:
     held: list[Route] = []
     visitor.page.route(stage.loader, lambda route: held.append(route))
     visitor.open(stage.build(ASKED))
 
     visitor.launcher().click()
-    visitor.launcher_says().get_by_text("Loading …").wait_for()
+    visitor.launcher_status().get_by_text("Loading …").wait_for()
     assert visitor.launcher().get_attribute("aria-expanded") == "true"
     visitor.launcher().click()
     held[0].continue_()
     visitor.wait_until_connected()
 
     assert len(held) == 1
-    assert visitor.launcher_says().text_content() == ""
+    assert visitor.launcher_status().text_content() == ""
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_launcher_looks_like_a_button(
+def test_launcher_has_button_size_and_focus_outline(
     stage: Stage,
     visitor: Visitor,
     scheme: Literal["light", "dark"],
@@ -130,7 +130,7 @@ def test_the_launcher_looks_like_a_button(
     assert launcher.evaluate(style) == "solid"
 
 
-def test_forced_colours_keep_the_launchers_edge(stage: Stage, visitor: Visitor) -> None:
+def test_forced_colours_keep_the_launchers_border(stage: Stage, visitor: Visitor) -> None:
     visitor.page.emulate_media(forced_colors="active")
     visitor.open(stage.build(ASKED))
 
@@ -143,8 +143,8 @@ def test_forced_colours_keep_the_launchers_edge(stage: Stage, visitor: Visitor) 
     assert border != fill
 
 
-def test_the_launcher_never_moves(stage: Stage, visitor: Visitor) -> None:
-    """Nothing moves, with and without the preference for reduced motion."""
+def test_launcher_has_no_animation(stage: Stage, visitor: Visitor) -> None:
+    """This holds with and without the preference for reduced motion."""
     visitor.open(stage.build(ASKED))
     visitor.launcher().hover()
 
@@ -154,7 +154,7 @@ def test_the_launcher_never_moves(stage: Stage, visitor: Visitor) -> None:
 
 
 @THEMES
-def test_neither_launcher_nor_avatar_shifts_the_page(
+def test_launcher_and_avatar_do_not_shift_the_page(
     stage: Stage, visitor: Visitor, theme: Theme
 ) -> None:
     visitor.page.add_init_script(SHIFTS)
@@ -171,7 +171,7 @@ def test_neither_launcher_nor_avatar_shifts_the_page(
     assert visitor.page.evaluate("shift") <= without + 0.001
 
 
-# Whether a frame showed the launcher inside of the text.
+# Counts frames that show the launcher inside the text.
 FRAMES = """
 window.misplaced = 0;
 requestAnimationFrame(function look() {
@@ -182,7 +182,7 @@ requestAnimationFrame(function look() {
 """
 
 
-def test_the_launcher_stays_dressed_while_pages_change(stage: Stage, visitor: Visitor) -> None:
+def test_launcher_keeps_its_style_while_pages_change(stage: Stage, visitor: Visitor) -> None:
     """Pages in other folders have other relative URLs for the runtime's files."""
     visitor.page.add_init_script(FRAMES)
     visitor.open(stage.build(ASKED))
@@ -196,9 +196,7 @@ def test_the_launcher_stays_dressed_while_pages_change(stage: Stage, visitor: Vi
     assert visitor.page.evaluate("misplaced") == 0
 
 
-def test_the_launcher_speaks_the_pages_language_and_names_the_avatar(
-    stage: Stage, visitor: Visitor
-) -> None:
+def test_launcher_label_has_the_pages_language_and_brand(stage: Stage, visitor: Visitor) -> None:
     options = {**ASKED, "ui_language": "de"}
     visitor.open(stage.build(options))
     assert visitor.launcher().get_attribute("aria-label") == "Mit dem Avatar sprechen"
@@ -213,9 +211,7 @@ def test_the_launcher_speaks_the_pages_language_and_names_the_avatar(
     assert not visitor.launcher().is_visible()
 
 
-def test_an_open_conversation_goes_on_when_the_next_page_is_loaded(
-    stage: Stage, visitor: Visitor
-) -> None:
+def test_open_conversation_continues_on_the_next_page(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(ASKED, theme=MKDOCS))
     _use(visitor)
     visitor.say("Hello")
@@ -231,7 +227,7 @@ def test_an_open_conversation_goes_on_when_the_next_page_is_loaded(
     assert visitor.element().count() == 0
 
 
-def test_a_used_launcher_stays_away_across_instant_navigation(
+def test_used_launcher_stays_hidden_during_instant_navigation(
     stage: Stage, visitor: Visitor
 ) -> None:
     visitor.open(stage.build(ASKED))
@@ -252,11 +248,13 @@ def _ours(visitor: Visitor) -> list[str]:
 
 
 @THEMES
-def test_a_loader_that_fails_and_comes_back(stage: Stage, visitor: Visitor, theme: Theme) -> None:
+def test_failed_loader_is_reported_and_retried_on_click(
+    stage: Stage, visitor: Visitor, theme: Theme
+) -> None:
     stage.has_loader = False
     visitor.open(stage.build({**ASKED, "loader": {"url": stage.late_loader}}, theme=theme))
     visitor.launcher().click()
-    visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+    visitor.launcher_status().get_by_text("cannot be reached. Please try again.").wait_for()
 
     message = f"{stage.late_loader} does not define <sentifyd-bot>"
     assert _ours(visitor) == [f"error: sentifyd: {message}"]
@@ -270,17 +268,15 @@ def test_a_loader_that_fails_and_comes_back(stage: Stage, visitor: Visitor, them
     visitor.launcher().click()
     visitor.wait_until_connected()
 
-    assert visitor.launcher_says().text_content() == ""
+    assert visitor.launcher_status().text_content() == ""
     visitor.page.get_by_role("region", name=OPEN).wait_for()
 
 
-def test_after_a_failure_the_next_page_asks_nobody_by_itself(
-    stage: Stage, visitor: Visitor
-) -> None:
+def test_next_page_after_a_failure_does_not_retry_by_itself(stage: Stage, visitor: Visitor) -> None:
     stage.has_loader = False
     visitor.open(stage.build({**ASKED, "loader": {"url": stage.late_loader}}, theme=MKDOCS))
     visitor.launcher().click()
-    visitor.launcher_says().get_by_text("cannot be reached").wait_for()
+    visitor.launcher_status().get_by_text("cannot be reached").wait_for()
 
     visitor.follow("Plain")
     visitor.launcher().wait_for()
@@ -310,13 +306,15 @@ ENDPOINTS = {
 
 @pytest.mark.parametrize("kind", ENDPOINTS)
 @pytest.mark.parametrize("theme", [INSTANT, MKDOCS], ids=["instant", "mkdocs"])
-def test_an_endpoint_that_fails(stage: Stage, visitor: Visitor, theme: Theme, kind: str) -> None:
+def test_failing_endpoint_is_reported_and_the_launcher_stays(
+    stage: Stage, visitor: Visitor, theme: Theme, kind: str
+) -> None:
     choose, answer = ENDPOINTS[kind]
     endpoint = choose(stage)
     visitor.open(stage.build({**ASKED, "token_endpoint": endpoint}, theme=theme))
     visitor.launcher().click()
 
-    visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+    visitor.launcher_status().get_by_text("cannot be reached. Please try again.").wait_for()
 
     assert _ours(visitor) == [f"error: sentifyd: {endpoint} answers {answer}"]
     assert visitor.reported_errors() == ["endpoint"]
@@ -325,11 +323,11 @@ def test_an_endpoint_that_fails(stage: Stage, visitor: Visitor, theme: Theme, ki
     assert visitor.page.get_by_role("heading", name="Home", level=1).is_visible()
 
 
-def test_an_endpoint_that_comes_back(stage: Stage, visitor: Visitor) -> None:
+def test_failed_endpoint_is_retried_on_click(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(ASKED))
     visitor.page.route(f"{stage.endpoint}*", lambda route: route.abort())
     visitor.launcher().click()
-    visitor.launcher_says().get_by_text("cannot be reached").wait_for()
+    visitor.launcher_status().get_by_text("cannot be reached").wait_for()
 
     visitor.page.unroute_all()
     visitor.launcher().click()
@@ -340,7 +338,7 @@ def test_an_endpoint_that_comes_back(stage: Stage, visitor: Visitor) -> None:
 
 
 @pytest.mark.parametrize("options", [{}, IDLE], ids=["eager", "idle"])
-def test_without_a_launcher_the_page_stays_whole(
+def test_loader_failure_without_a_launcher_does_not_break_the_page(
     stage: Stage, visitor: Visitor, options: dict[str, Any]
 ) -> None:
     stage.has_loader = False
@@ -363,7 +361,7 @@ RECORDED = """(start) => new Promise((resolve) => {
 })"""
 
 
-def test_the_keyboard_comes_back_to_an_avatar_that_it_left(stage: Stage, visitor: Visitor) -> None:
+def test_keyboard_focus_can_return_to_the_avatar(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     visitor.open(stage.build(ASKED, theme=MKDOCS))
     visitor.launcher().press("Enter")
@@ -380,7 +378,7 @@ def test_the_keyboard_comes_back_to_an_avatar_that_it_left(stage: Stage, visitor
     assert "sentifyd-bot" in passed
 
 
-def test_a_refresh_that_fails_is_left_to_the_component(stage: Stage, visitor: Visitor) -> None:
+def test_failed_refresh_is_handled_by_the_component(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     visitor.open(stage.build(ASKED, theme=MKDOCS))
     _use(visitor)
@@ -402,7 +400,7 @@ def test_a_refresh_that_fails_is_left_to_the_component(stage: Stage, visitor: Vi
     assert not visitor.launcher().is_visible()
 
 
-def test_another_address_that_fails_is_none_of_ours(stage: Stage, visitor: Visitor) -> None:
+def test_failure_of_another_address_is_ignored(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     held: list[Route] = []
     page.route(stage.endpoint, lambda route: held.append(route))
@@ -421,7 +419,7 @@ def test_another_address_that_fails_is_none_of_ours(stage: Stage, visitor: Visit
     visitor.wait_until_connected()
 
 
-def test_a_loader_that_brings_nothing(stage: Stage, visitor: Visitor) -> None:
+def test_loader_that_defines_no_element_is_reported(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     page.clock.install()
     empty = "window.isEmpty = true"
@@ -434,7 +432,7 @@ def test_a_loader_that_brings_nothing(stage: Stage, visitor: Visitor) -> None:
     assert visitor.reported_errors() == []
 
     page.clock.fast_forward(5_000)
-    visitor.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+    visitor.launcher_status().get_by_text("cannot be reached. Please try again.").wait_for()
     assert visitor.reported_errors() == ["loader"]
 
     page.unroute_all()
@@ -447,7 +445,7 @@ def test_a_loader_that_brings_nothing(stage: Stage, visitor: Visitor) -> None:
     [("keyboard", {}, INSTANT), ("consent", {"consent": "sentifyd"}, MKDOCS)],
     ids=["keyboard", "consent"],
 )
-def test_a_part_that_cannot_be_fetched(
+def test_runtime_part_that_cannot_be_fetched_is_reported(
     stage: Stage, visitor: Visitor, part: str, options: dict[str, Any], theme: Theme
 ) -> None:
     visitor.page.route(f"**/{part}.js", lambda route: route.abort())
@@ -463,7 +461,7 @@ def test_a_part_that_cannot_be_fetched(
     assert not [line for line in visitor.console if "Uncaught" in line]
 
 
-def test_an_endpoint_that_fails_gives_the_focus_back(stage: Stage, visitor: Visitor) -> None:
+def test_failing_endpoint_returns_the_focus_to_the_launcher(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     held: list[Route] = []
     page.route(stage.endpoint, lambda route: held.append(route))
@@ -473,7 +471,7 @@ def test_an_endpoint_that_fails_gives_the_focus_back(stage: Stage, visitor: Visi
     page.wait_for_selector('sentifyd-bot[data-state="connecting"]')
 
     held[0].fulfill(status=500, headers={"Access-Control-Allow-Origin": stage.origin})
-    visitor.launcher_says().get_by_text("cannot be reached").wait_for()
+    visitor.launcher_status().get_by_text("cannot be reached").wait_for()
 
     assert visitor.launcher().evaluate("button => button === document.activeElement")
     assert page.evaluate("document.documentElement.dataset.sentifyd") == "error"

@@ -1,4 +1,4 @@
-"""Test opening and closing, with the sandbox's realtime component and with unknown versions."""
+"""Test opening and closing, with the sandbox's realtime component and unknown versions."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ Object.defineProperty(window, "sessionStorage", {
 """
 FULL = """
 for (let size = 4_000_000; size; size = Math.floor(size / 2)) {
-  try { for (;;) sessionStorage[`rubbish${sessionStorage.length}`] = "x".repeat(size); } catch {}
+  try { for (;;) sessionStorage[`filler${sessionStorage.length}`] = "x".repeat(size); } catch {}
 }
 """
 
@@ -78,7 +78,7 @@ class Realtime(Visitor):
         self.page.evaluate(f"window.kept = document.querySelector('{ELEMENT}')")
 
     def assert_undisturbed(self) -> None:
-        """Whether the element is still the same, and was connected only once."""
+        """Check that the element is still the same, and was connected only once."""
         assert self.page.evaluate(f"kept === document.querySelector('{ELEMENT}')")
         assert self.page.get_attribute(ELEMENT, "data-state") == "connected"
         assert (self.connects(), self.token_requests()) == (1, 1)
@@ -93,7 +93,7 @@ def realtime(browser: Browser, stage: Stage) -> Iterator[Realtime]:
 
 
 @pytest.mark.parametrize("load", ["eager", "idle"])
-def test_scripts_open_and_close_it(realtime: Realtime, load: str) -> None:
+def test_script_calls_open_and_close_the_avatar(realtime: Realtime, load: str) -> None:
     realtime.start(realtime.build({"load": load}))
     realtime.keep()
     assert not realtime.panel().is_visible()
@@ -109,7 +109,7 @@ def test_scripts_open_and_close_it(realtime: Realtime, load: str) -> None:
     realtime.assert_undisturbed()
 
 
-def test_calls_follow_what_the_visitor_did(realtime: Realtime) -> None:
+def test_script_call_reopens_an_avatar_that_the_visitor_closed(realtime: Realtime) -> None:
     realtime.start(realtime.build())
     realtime.keep()
     realtime.ask("open")
@@ -121,7 +121,7 @@ def test_calls_follow_what_the_visitor_did(realtime: Realtime) -> None:
     realtime.assert_undisturbed()
 
 
-def test_the_shortcut_opens_and_closes_it(realtime: Realtime) -> None:
+def test_shortcut_opens_and_closes_the_avatar(realtime: Realtime) -> None:
     realtime.start(realtime.build(SHORTCUT, MKDOCS))
     realtime.keep()
 
@@ -133,7 +133,7 @@ def test_the_shortcut_opens_and_closes_it(realtime: Realtime) -> None:
 
 
 @pytest.mark.parametrize("theme", [INSTANT, MKDOCS], ids=["instant", "mkdocs"])
-def test_one_click_on_the_launcher_opens_it(realtime: Realtime, theme: Theme) -> None:
+def test_one_click_on_the_launcher_opens_the_avatar(realtime: Realtime, theme: Theme) -> None:
     realtime.page.add_init_script(GAPS)
     realtime.open(realtime.build(ASKED, theme))
 
@@ -151,7 +151,7 @@ def test_one_click_on_the_launcher_opens_it(realtime: Realtime, theme: Theme) ->
 
 
 @pytest.mark.parametrize("way", ["shortcut", "call"])
-def test_the_launcher_stays_until_the_avatar_is_open(realtime: Realtime, way: str) -> None:
+def test_launcher_stays_until_the_avatar_is_open(realtime: Realtime, way: str) -> None:
     page = realtime.page
     held: list[Route] = []
     page.add_init_script(GAPS)
@@ -164,7 +164,7 @@ def test_the_launcher_stays_until_the_avatar_is_open(realtime: Realtime, way: st
             page.keyboard.press("Control+Alt+a")
         else:
             realtime.ask("open")
-    realtime.launcher_says().get_by_text("Loading").wait_for()
+    realtime.launcher_status().get_by_text("Loading").wait_for()
     assert realtime.launcher().is_visible()
     held[0].continue_()
 
@@ -173,7 +173,7 @@ def test_the_launcher_stays_until_the_avatar_is_open(realtime: Realtime, way: st
     assert page.evaluate("gaps") == 0
 
 
-def test_the_launcher_goes_when_the_avatar_is_wanted_no_more(realtime: Realtime) -> None:
+def test_close_while_loading_hides_the_launcher(realtime: Realtime) -> None:
     page = realtime.page
     held: list[Route] = []
     page.route(realtime.stage.realtime_loader, lambda route: held.append(route))
@@ -190,7 +190,7 @@ def test_the_launcher_goes_when_the_avatar_is_wanted_no_more(realtime: Realtime)
     assert realtime.reported_errors() == []
 
 
-def test_an_avatar_that_cannot_be_seen_leaves_the_launcher(realtime: Realtime) -> None:
+def test_invisible_avatar_is_reported_and_the_launcher_stays(realtime: Realtime) -> None:
     page = realtime.page
     page.clock.install()
     realtime.open(realtime.build(ASKED))
@@ -200,14 +200,14 @@ def test_an_avatar_that_cannot_be_seen_leaves_the_launcher(realtime: Realtime) -
     assert realtime.launcher().is_visible()
 
     page.clock.run_for(6_000)
-    realtime.launcher_says().get_by_text("cannot be reached. Please try again.").wait_for()
+    realtime.launcher_status().get_by_text("cannot be reached. Please try again.").wait_for()
 
     assert realtime.reported_errors() == ["open"]
     assert realtime.element(ELEMENT).count() == 0
 
 
 @pytest.mark.parametrize("load", ["eager", "idle", "interaction"])
-def test_what_is_asked_early_is_open_from_the_start(realtime: Realtime, load: str) -> None:
+def test_early_open_call_opens_the_avatar_from_the_start(realtime: Realtime, load: str) -> None:
     realtime.page.add_init_script("(window.sentifydDocs ??= []).push('open')")
     realtime.start(realtime.build({"load": load}))
 
@@ -215,7 +215,7 @@ def test_what_is_asked_early_is_open_from_the_start(realtime: Realtime, load: st
     assert realtime.connects() == 1
 
 
-def test_it_is_open_on_the_next_page_and_keeps_its_other_settings(realtime: Realtime) -> None:
+def test_avatar_stays_open_on_the_next_page_with_its_settings(realtime: Realtime) -> None:
     others = {"mode": "TEXT", "enableCaptions": False}
     realtime.open(realtime.build(ASKED, MKDOCS))
     realtime.page.evaluate(
@@ -238,7 +238,7 @@ def test_it_is_open_on_the_next_page_and_keeps_its_other_settings(realtime: Real
     assert realtime.element(ELEMENT).count() == 0
 
 
-def test_fifty_navigations_keep_its_connection(realtime: Realtime) -> None:
+def test_fifty_navigations_keep_the_connection(realtime: Realtime) -> None:
     realtime.start(realtime.build())
     realtime.keep()
     realtime.ask("open")
@@ -253,7 +253,7 @@ def test_fifty_navigations_keep_its_connection(realtime: Realtime) -> None:
     realtime.assert_undisturbed()
 
 
-def test_another_way_to_show_it_keeps_its_connection(realtime: Realtime) -> None:
+def test_page_with_another_display_keeps_the_connection(realtime: Realtime) -> None:
     floating = realtime.page.locator(f"{ELEMENT}[data-floating]")
     realtime.start(realtime.build(files={"plain.md": EMBEDDED}))
     realtime.keep()
@@ -268,7 +268,7 @@ def test_another_way_to_show_it_keeps_its_connection(realtime: Realtime) -> None
     realtime.assert_undisturbed()
 
 
-def test_each_place_has_an_element_that_connects_by_itself(realtime: Realtime) -> None:
+def test_each_place_gets_an_element_with_its_own_connection(realtime: Realtime) -> None:
     realtime.start(realtime.build())
     realtime.ask("open")
     page = realtime.page
@@ -296,7 +296,7 @@ def test_each_place_has_an_element_that_connects_by_itself(realtime: Realtime) -
 
 
 @pytest.mark.parametrize("broken", [BLOCKED, FULL], ids=["blocked", "full"])
-def test_a_storage_that_cannot_be_used(realtime: Realtime, broken: str) -> None:
+def test_opening_works_without_usable_storage(realtime: Realtime, broken: str) -> None:
     realtime.page.add_init_script(broken)
     realtime.open(realtime.build({**ASKED, **SHORTCUT, "consent": "sentifyd"}, MKDOCS))
     realtime.wait_for_event("consent-wanted")
@@ -318,7 +318,7 @@ def test_a_storage_that_cannot_be_used(realtime: Realtime, broken: str) -> None:
 
 
 @pytest.mark.parametrize("broken", [BLOCKED, FULL], ids=["blocked", "full"])
-def test_without_a_method_and_a_storage_it_is_there_at_least(
+def test_avatar_is_visible_without_method_and_storage(
     stage: Stage, visitor: Visitor, broken: str
 ) -> None:
     visitor.page.add_init_script(broken)
@@ -335,7 +335,9 @@ def test_without_a_method_and_a_storage_it_is_there_at_least(
 
 
 @pytest.mark.parametrize("found", [None, '{"isVisible": false}', "no JSON"])
-def test_a_storage_that_another_script_changed(realtime: Realtime, found: str | None) -> None:
+def test_opening_works_after_another_script_changed_the_storage(
+    realtime: Realtime, found: str | None
+) -> None:
     realtime.start(realtime.build())
     realtime.keep()
     realtime.ask("open")
@@ -372,7 +374,7 @@ customElements.define("sentifyd-bot", class extends HTMLElement {
 
 
 @pytest.mark.parametrize("load", ["eager", "interaction"])
-def test_a_version_without_the_method_is_replaced(realtime: Realtime, load: str) -> None:
+def test_element_without_the_toggle_method_is_replaced(realtime: Realtime, load: str) -> None:
     page = realtime.page
     page.route(
         realtime.stage.realtime_loader,
@@ -391,7 +393,7 @@ def test_a_version_without_the_method_is_replaced(realtime: Realtime, load: str)
     assert realtime.connects() == (3 if load == "eager" else 2)
 
 
-def test_the_method_is_used_wherever_it_is(stage: Stage, visitor: Visitor) -> None:
+def test_toggle_method_is_used_if_the_element_has_it(stage: Stage, visitor: Visitor) -> None:
     page = visitor.page
     page.route(
         stage.loader, lambda route: route.fulfill(content_type="text/javascript", body=METHOD)
@@ -406,7 +408,7 @@ def test_the_method_is_used_wherever_it_is(stage: Stage, visitor: Visitor) -> No
     assert visitor.connects() == 1
 
 
-def test_withdrawing_and_sending_away_remove_what_it_keeps(realtime: Realtime) -> None:
+def test_withdrawal_and_destroy_remove_the_stored_data(realtime: Realtime) -> None:
     kept = "Object.keys(sessionStorage).filter((key) => key.includes('_avtr_1')).sort()"
     page = realtime.page
     realtime.open(realtime.build({"consent": "sentifyd"}, MKDOCS))
@@ -432,7 +434,7 @@ def test_withdrawing_and_sending_away_remove_what_it_keeps(realtime: Realtime) -
     assert realtime.panel().is_visible()
 
 
-def test_opening_after_a_refusal_tries_with_a_new_element(realtime: Realtime) -> None:
+def test_opening_after_a_failure_creates_a_new_element(realtime: Realtime) -> None:
     page = realtime.page
     page.route(f"{realtime.stage.endpoint}*", lambda route: route.abort())
     realtime.open(realtime.build())

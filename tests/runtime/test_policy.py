@@ -61,7 +61,7 @@ def _violations(visitor: Visitor) -> set[str]:
 
 @THEMES
 @pytest.mark.parametrize("mode", MODES)
-def test_a_strict_policy_forbids_nothing_of_ours(
+def test_runtime_works_under_a_strict_policy(
     stage: Stage, visitor: Visitor, theme: Theme, mode: str
 ) -> None:
     # Themes write the site's URL into inline scripts, so both sites have the same one.
@@ -92,7 +92,7 @@ def test_a_strict_policy_forbids_nothing_of_ours(
         assert visitor.element().evaluate(colour).strip() == "#123456"
 
 
-def test_the_policy_is_in_force(stage: Stage, visitor: Visitor) -> None:
+def test_strict_policy_is_enforced(stage: Stage, visitor: Visitor) -> None:
     """The test above only makes sense if the policy forbids something."""
     plain = stage.build(theme=MKDOCS, with_avatar=False)
     visitor.open(_strict(stage, plain, plain))
@@ -106,7 +106,7 @@ def test_the_policy_is_in_force(stage: Stage, visitor: Visitor) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 @THEMES
-def test_one_name_for_scripts_of_the_site(
+def test_runtime_adds_only_one_global_name(
     stage: Stage, visitor: Visitor, theme: Theme, mode: str
 ) -> None:
     names = "Object.getOwnPropertyNames(window)"

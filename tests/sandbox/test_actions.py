@@ -1,4 +1,4 @@
-"""Page actions of the sandbox's component: what a page registers, and what the visitor sees of it.
+"""Page actions of the sandbox's component: what a page registers, and what the visitor sees.
 
 The pages run under a Content-Security-Policy without `unsafe-inline`.
 """
@@ -87,7 +87,7 @@ class Talk:
         self.field.fill(text)
         self.field.press("Enter")
 
-    def hear(self, text: str) -> Locator:
+    def wait_for_text(self, text: str) -> Locator:
         line = self.log.get_by_text(text).last
         line.wait_for()
         return line
@@ -122,12 +122,12 @@ def talk(visit: Visit) -> Iterator[Callable[..., Talk]]:
         yield start
 
 
-def test_an_answer_with_links(talk: Callable[..., Talk]) -> None:
+def test_answer_contains_safe_links(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH)
-    visitor.hear("ask me something, and I search this site")
+    visitor.wait_for_text("ask me something, and I search this site")
     visitor.say("How do I install it?")
 
-    assert visitor.hear("found these pages").is_visible()
+    assert visitor.wait_for_text("found these pages").is_visible()
     links = visitor.log.get_by_role("link").all()
     assert [(link.inner_text(), link.get_attribute("href")) for link in links] == [
         ("Install: With pip", f"{visitor.site}/install/#pip"),
@@ -141,15 +141,18 @@ def test_an_answer_with_links(talk: Callable[..., Talk]) -> None:
     assert visitor.visit.errors() == []
 
 
-def test_nothing_is_found(talk: Callable[..., Talk]) -> None:
+def test_search_without_results_is_reported(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH)
     visitor.say("nothing")
 
-    assert "only searches" in visitor.hear("I searched this site and found nothing").inner_text()
+    assert (
+        "only searches"
+        in visitor.wait_for_text("I searched this site and found nothing").inner_text()
+    )
     assert visitor.log.get_by_role("link").count() == 0
 
 
-def test_links_outlast_the_page(talk: Callable[..., Talk]) -> None:
+def test_links_are_kept_on_the_next_page(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH)
     visitor.say("How?")
     visitor.log.get_by_role("link", name="Install").wait_for()
@@ -160,11 +163,11 @@ def test_links_outlast_the_page(talk: Callable[..., Talk]) -> None:
     assert visitor.log.inner_text() == before
     assert visitor.log.get_by_role("link").count() == 2
     visitor.say("nothing")
-    visitor.hear("found nothing")
+    visitor.wait_for_text("found nothing")
     assert visitor.log.get_by_text("ask me something").count() == 1
 
 
-def test_a_stored_link_is_checked_again(talk: Callable[..., Talk]) -> None:
+def test_stored_link_with_an_unsafe_url_is_removed(talk: Callable[..., Talk]) -> None:
     visitor = talk()
     visitor.page.evaluate(
         """() => sessionStorage.setItem("conversationData_a1", JSON.stringify([
@@ -179,41 +182,41 @@ def test_a_stored_link_is_checked_again(talk: Callable[..., Talk]) -> None:
     assert visitor.log.get_by_role("link").count() == 0
 
 
-def test_the_greeting_follows_what_the_page_can_do(talk: Callable[..., Talk]) -> None:
+def test_greeting_changes_when_the_page_registers_a_search(talk: Callable[..., Talk]) -> None:
     visitor = talk("window.register = () => {", SEARCH, "};")
-    visitor.hear("I repeat what you write")
+    visitor.wait_for_text("I repeat what you write")
     visitor.page.evaluate("register()")
-    visitor.hear("ask me something")
+    visitor.wait_for_text("ask me something")
     assert visitor.log.locator("p").count() == 1
 
     visitor.say("How?")
-    visitor.hear("found these pages")
+    visitor.wait_for_text("found these pages")
 
 
-def test_a_conversation_outlives_the_greeting(talk: Callable[..., Talk]) -> None:
+def test_conversation_is_kept_when_actions_are_registered(talk: Callable[..., Talk]) -> None:
     visitor = talk("window.register = () => {", SEARCH, "};")
     visitor.say("Hi")
-    visitor.hear("You wrote: “Hi”")
+    visitor.wait_for_text("You wrote: “Hi”")
     visitor.page.evaluate("register()")
     visitor.say("How?")
-    visitor.hear("found these pages")
+    visitor.wait_for_text("found these pages")
 
     assert visitor.log.locator("p").count() == 5
     assert visitor.log.get_by_text("I repeat what you write").is_visible()
 
 
-def test_without_actions_it_echoes(talk: Callable[..., Talk]) -> None:
+def test_avatar_without_actions_echoes(talk: Callable[..., Talk]) -> None:
     visitor = talk()
     visitor.say("open sesame")
 
-    visitor.hear("You wrote: “open sesame”")
+    visitor.wait_for_text("You wrote: “open sesame”")
 
 
-def test_open_goes_to_the_best_page(talk: Callable[..., Talk]) -> None:
+def test_open_opens_the_best_page(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH, OPEN_PAGE)
-    visitor.hear("Write “open”")
+    visitor.wait_for_text("Write “open”")
     visitor.say("open the installation")
-    visitor.hear("I open the page that fits best")
+    visitor.wait_for_text("I open the page that fits best")
     visitor.log.get_by_role("link", name="Install: With pip").wait_for()
     visitor.wait_for_call(2)
 
@@ -221,7 +224,7 @@ def test_open_goes_to_the_best_page(talk: Callable[..., Talk]) -> None:
     assert visitor.calls("docs.open_page") == [{"url": f"{visitor.site}/install/#pip"}]
 
 
-def test_a_link_is_opened_by_the_page(talk: Callable[..., Talk]) -> None:
+def test_click_on_a_link_calls_the_pages_action(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH, OPEN_PAGE)
     visitor.say("How?")
     visitor.log.get_by_role("link", name="Install").click()
@@ -239,7 +242,7 @@ def test_a_link_is_opened_by_the_page(talk: Callable[..., Talk]) -> None:
         *((SEARCH + OPEN_PAGE, {"modifiers": [key]}) for key in ("Control", "Meta", "Shift")),
     ],
 )
-def test_other_clicks_stay_the_browsers(
+def test_other_clicks_are_left_to_the_browser(
     talk: Callable[..., Talk], actions: str, click: dict[str, Any]
 ) -> None:
     visitor = talk(actions)
@@ -261,7 +264,7 @@ def test_other_clicks_stay_the_browsers(
 @pytest.mark.parametrize(
     ("name", "actions"), [("Install", SEARCH), ("Elsewhere", SEARCH + OPEN_PAGE)]
 )
-def test_a_link_that_the_page_does_not_open(
+def test_link_without_a_working_action_is_followed_by_the_browser(
     talk: Callable[..., Talk], name: str, actions: str
 ) -> None:
     visitor = talk(actions)
@@ -275,7 +278,7 @@ def test_a_link_that_the_page_does_not_open(
     visitor.page.wait_for_url(address)
 
 
-def test_a_change_is_asked_for_first(talk: Callable[..., Talk]) -> None:
+def test_write_action_needs_the_visitors_confirmation(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH, ASK_TO_OPEN)
     keyboard = visitor.page.keyboard
     visitor.say("open it")
@@ -289,7 +292,7 @@ def test_a_change_is_asked_for_first(talk: Callable[..., Talk]) -> None:
     assert refuse.evaluate(is_focused)
 
     keyboard.press("Enter")
-    visitor.hear("You did not allow it")
+    visitor.wait_for_text("You did not allow it")
     assert not question.is_visible()
     assert visitor.field.evaluate(is_focused)
     assert visitor.calls("docs.open_page") == []
@@ -303,7 +306,7 @@ def test_a_change_is_asked_for_first(talk: Callable[..., Talk]) -> None:
     assert visitor.visit.errors() == []
 
 
-def test_closing_the_avatar_refuses(talk: Callable[..., Talk]) -> None:
+def test_closing_the_avatar_refuses_the_action(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH, ASK_TO_OPEN)
     visitor.say("open it")
     question = visitor.avatar.get_by_role("group", name="May the avatar")
@@ -313,12 +316,12 @@ def test_closing_the_avatar_refuses(talk: Callable[..., Talk]) -> None:
     assert launcher.evaluate("element => element.getRootNode().activeElement === element")
 
     launcher.click()
-    visitor.hear("You did not allow it")
+    visitor.wait_for_text("You did not allow it")
     assert not question.is_visible()
     assert visitor.calls("docs.open_page") == []
 
 
-def test_a_question_leaves_the_focus_of_the_page_alone(talk: Callable[..., Talk]) -> None:
+def test_confirmation_does_not_take_the_pages_focus(talk: Callable[..., Talk]) -> None:
     slow = SEARCH.replace("({query}) => ({", "async ({query}) => await window.pause ?? ({")
     visitor = talk(
         slow,
@@ -348,15 +351,15 @@ def test_a_question_leaves_the_focus_of_the_page_alone(talk: Callable[..., Talk]
         ("() => ({results: 1})", "docs.search returned no list of results"),
     ],
 )
-def test_a_search_that_fails(talk: Callable[..., Talk], execute: str, reason: str) -> None:
+def test_failed_search_is_reported(talk: Callable[..., Talk], execute: str, reason: str) -> None:
     visitor = talk(f"whenReady((sdk) => sdk.registerAction(action('docs.search', {execute})));")
     visitor.say("How?")
 
-    visitor.hear(f"That did not work: {reason}.")
+    visitor.wait_for_text(f"That did not work: {reason}.")
     assert visitor.visit.errors() == []
 
 
-def test_a_search_that_never_ends(talk: Callable[..., Talk]) -> None:
+def test_search_without_a_result_times_out(talk: Callable[..., Talk]) -> None:
     visitor = talk(
         "const never = () => new Promise(() => {});", SEARCH.replace("search)", "never)")
     )
@@ -365,7 +368,7 @@ def test_a_search_that_never_ends(talk: Callable[..., Talk]) -> None:
     visitor.wait_for_call(1)
     visitor.page.clock.fast_forward(10_000)
 
-    visitor.hear("That did not work: it took too long.")
+    visitor.wait_for_text("That did not work: it took too long.")
 
 
 def test_both_sdks_are_announced(talk: Callable[..., Talk]) -> None:
@@ -396,7 +399,7 @@ def test_both_sdks_are_announced(talk: Callable[..., Talk]) -> None:
         ('{description: "x".repeat(60000)}', "all actions together must fit in 60000 characters"),
     ],
 )
-def test_a_malformed_action_is_refused(
+def test_malformed_action_is_rejected(
     talk: Callable[..., Talk], changes: str, message: str
 ) -> None:
     visitor = talk()
@@ -410,7 +413,7 @@ def test_a_malformed_action_is_refused(
         visitor.page.evaluate("window.Sentifyd.registerAction()")
 
 
-def test_links_can_be_seen(talk: Callable[..., Talk]) -> None:
+def test_links_have_contrast_and_a_focus_outline(talk: Callable[..., Talk]) -> None:
     visitor = talk(SEARCH)
     visitor.page.set_viewport_size({"width": 360, "height": 640})
     visitor.say("How?")
@@ -449,11 +452,11 @@ def test_links_can_be_seen(talk: Callable[..., Talk]) -> None:
         assert part.is_visible()
 
 
-def test_an_answer_is_shown_from_its_beginning(talk: Callable[..., Talk]) -> None:
+def test_long_answer_is_shown_from_its_beginning(talk: Callable[..., Talk]) -> None:
     long = SEARCH.replace("Run pip.", "Run pip. " + "Words. " * 40)
     visitor = talk(long)
     visitor.say("How?")
-    answer = visitor.hear("found these pages")
+    answer = visitor.wait_for_text("found these pages")
 
     beginning, log = answer.bounding_box(), visitor.log.bounding_box()
     assert beginning

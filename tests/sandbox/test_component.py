@@ -1,4 +1,4 @@
-"""The sandbox's web component in Chromium: the vendor's contract with a page, on plain HTML."""
+"""The sandbox's web component in Chromium: the vendor's contract with a page, in plain HTML."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def stage() -> Iterator[Callable[..., Stage]]:
 def test_pages_with_either_documented_loader_connect(
     stage: Callable[..., Stage], visit: Visit, loader: str
 ) -> None:
-    """The vendor's hosts are out of reach, so the browser gets the sandbox's script from them."""
+    """The vendor's hosts cannot be reached, so the test answers with the sandbox's script."""
     set_up = stage()
     set_up.embed(loader=loader)
     visit.page.route(
@@ -104,13 +104,13 @@ def _wait_for_realtime(page: Page, state: str = "connected") -> Locator:
     return page.locator(REALTIME)
 
 
-def test_the_realtime_element_with_kebab_case_attributes(realtime: Page, visit: Visit) -> None:
+def test_realtime_element_with_kebab_case_attributes_connects(realtime: Page, visit: Visit) -> None:
     _wait_for_realtime(realtime)
 
     assert visit.errors() == []
 
 
-def test_the_realtime_element_is_opened_by_its_method(realtime: Page, visit: Visit) -> None:
+def test_realtime_element_is_opened_by_its_method(realtime: Page, visit: Visit) -> None:
     panel = _wait_for_realtime(realtime).get_by_role("region", name="Sandbox avatar")
     assert not panel.is_visible()
     assert visit.stored(STATE) is None
@@ -133,7 +133,7 @@ def test_the_realtime_element_is_opened_by_its_method(realtime: Page, visit: Vis
 
 
 @pytest.mark.parametrize("is_removed", [True, False], ids=["put-back", "moved"])
-def test_a_realtime_element_that_is_moved_loses_its_connection(
+def test_moved_realtime_element_loses_its_connection(
     realtime: Page, visit: Visit, is_removed: bool
 ) -> None:
     element = _wait_for_realtime(realtime)
@@ -155,7 +155,7 @@ def test_a_realtime_element_that_is_moved_loses_its_connection(
     assert [r.url for r in visit.requests if "request_tokens" in r.url] == asked
 
 
-def test_the_realtime_element_asks_for_tokens_at_every_page(realtime: Page, visit: Visit) -> None:
+def test_realtime_element_requests_tokens_on_every_page(realtime: Page, visit: Visit) -> None:
     _wait_for_realtime(realtime)
     realtime.reload()
     _wait_for_realtime(realtime)
@@ -163,7 +163,7 @@ def test_the_realtime_element_asks_for_tokens_at_every_page(realtime: Page, visi
     assert sum("request_tokens" in request.url for request in visit.requests) == 2
 
 
-def test_attributes_of_a_living_realtime_element(realtime: Page, visit: Visit) -> None:
+def test_realtime_element_applies_changed_attributes(realtime: Page, visit: Visit) -> None:
     element = _wait_for_realtime(realtime)
     panel = element.get_by_role("region", name="Sandbox avatar")
     # The attribute alone does not hide it.
@@ -179,7 +179,9 @@ def test_attributes_of_a_living_realtime_element(realtime: Page, visit: Visit) -
     assert visit.errors() == []
 
 
-def test_keyboard_and_names(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_avatar_works_with_keyboard_and_screen_reader_names(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
     set_up = stage()
     set_up.embed()
     page = visit.page
@@ -212,7 +214,9 @@ def test_keyboard_and_names(stage: Callable[..., Stage], visit: Visit) -> None:
     assert visit.errors() == []
 
 
-def test_what_is_stored(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_tokens_are_stored_in_session_storage_only(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
     set_up = stage()
     set_up.embed()
     visit.page.goto(set_up.site)
@@ -227,10 +231,10 @@ def test_what_is_stored(stage: Callable[..., Stage], visit: Visit) -> None:
 
     visit.page.reload()
     visit.wait_until_connected()
-    assert set_up.sandbox.logins == 1  # the stored token is good for another page
+    assert set_up.sandbox.logins == 1  # the next page uses the stored token
 
 
-def test_what_another_endpoint_gave_is_not_used(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_token_of_another_endpoint_is_not_used(stage: Callable[..., Stage], visit: Visit) -> None:
     set_up = stage()
     set_up.embed()
     visit.page.goto(set_up.site)
@@ -244,7 +248,7 @@ def test_what_another_endpoint_gave_is_not_used(stage: Callable[..., Stage], vis
     assert set_up.sandbox.logins == 2
 
 
-def test_a_page_whose_storage_is_blocked(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_avatar_works_with_blocked_storage(stage: Callable[..., Stage], visit: Visit) -> None:
     set_up = stage(token_life=2)
     set_up.embed()
     visit.page.add_init_script(
@@ -257,9 +261,7 @@ def test_a_page_whose_storage_is_blocked(stage: Callable[..., Stage], visit: Vis
     assert visit.errors() == []
 
 
-def test_an_endpoint_that_refuses_and_then_does_not(
-    stage: Callable[..., Stage], visit: Visit
-) -> None:
+def test_failed_connection_can_be_retried(stage: Callable[..., Stage], visit: Visit) -> None:
     set_up = stage()
     set_up.embed()
     set_up.sandbox.fault = Fault("status", status=503)
@@ -278,7 +280,7 @@ def test_an_endpoint_that_refuses_and_then_does_not(
     assert visit.page.locator(visit.avatar).get_by_role("alert").inner_text() == ""
 
 
-def test_a_refresh_leaves_the_focus_where_it_is(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_refresh_keeps_the_focus(stage: Callable[..., Stage], visit: Visit) -> None:
     set_up = stage(token_life=2)
     set_up.embed('toggler="false"')
     visit.page.goto(set_up.site)
@@ -297,7 +299,7 @@ def test_a_refresh_leaves_the_focus_where_it_is(stage: Callable[..., Stage], vis
 
 
 @pytest.mark.parametrize("size", [(640, 360), (360, 420), (360, 740)])
-def test_header_and_message_field_stay_in_sight(
+def test_header_and_message_field_stay_visible(
     stage: Callable[..., Stage], visit: Visit, size: tuple[int, int]
 ) -> None:
     set_up = stage()
@@ -321,7 +323,7 @@ def test_header_and_message_field_stay_in_sight(
         assert box["y"] + box["height"] <= size[1]
 
 
-def test_an_endpoint_that_answers_something_else(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_answer_without_tokens_is_reported(stage: Callable[..., Stage], visit: Visit) -> None:
     set_up = stage()
     set_up.embed()
     visit.page.route(set_up.endpoint, lambda route: route.fulfill(body="<html>", status=200))
@@ -333,7 +335,7 @@ def test_an_endpoint_that_answers_something_else(stage: Callable[..., Stage], vi
     assert alert == "The avatar cannot connect: the token endpoint's answer contains no tokens."
 
 
-def test_a_site_that_is_not_allowed(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_site_that_is_not_allowed_is_reported(stage: Callable[..., Stage], visit: Visit) -> None:
     set_up = stage()
     set_up.embed()
     visit.page.goto(set_up.site.replace("127.0.0.1", "localhost"))
@@ -344,8 +346,8 @@ def test_a_site_that_is_not_allowed(stage: Callable[..., Stage], visit: Visit) -
     assert set_up.sandbox.logins == 0
 
 
-def test_a_page_can_read_why_it_was_refused(stage: Callable[..., Stage], visit: Visit) -> None:
-    """Errors carry CORS headers for an allowed origin, or a page could not tell them apart."""
+def test_page_can_read_the_reason_of_an_error(stage: Callable[..., Stage], visit: Visit) -> None:
+    """Errors have CORS headers for an allowed origin; otherwise a page could not read them."""
     set_up = stage()
     set_up.sandbox.fault = Fault("status", status=429, retry_after=7)
     visit.page.goto(set_up.site)
@@ -379,7 +381,7 @@ def test_removing_the_element_closes_the_connection(
     assert visit.errors() == []
 
 
-def test_a_refused_token_is_renewed_a_few_times_only(
+def test_refused_token_is_renewed_only_a_few_times(
     stage: Callable[..., Stage], visit: Visit
 ) -> None:
     """The component stops requesting tokens if every token is refused."""
@@ -393,7 +395,9 @@ def test_a_refused_token_is_renewed_a_few_times_only(
     assert 2 <= set_up.sandbox.logins <= 8
 
 
-def test_an_element_that_is_put_back(stage: Callable[..., Stage], visit: Visit) -> None:
+def test_reinserted_element_continues_the_conversation(
+    stage: Callable[..., Stage], visit: Visit
+) -> None:
     set_up = stage()
     set_up.embed()
     page = visit.page
@@ -425,7 +429,7 @@ def test_an_element_that_is_put_back(stage: Callable[..., Stage], visit: Visit) 
     assert visit.errors() == []
 
 
-def test_an_avatar_that_was_left_open_takes_no_focus(
+def test_avatar_that_was_left_open_takes_no_focus(
     stage: Callable[..., Stage], visit: Visit
 ) -> None:
     set_up = stage()

@@ -15,9 +15,7 @@ from tests.support.settings import KEY, ORIGIN
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_tokens_come_in_the_documented_shape(
-    service: Service, sandbox: Sandbox, method: str
-) -> None:
+def test_tokens_have_the_documented_shape(service: Service, sandbox: Sandbox, method: str) -> None:
     response = service.call(method)
 
     assert response.status_code == 200
@@ -31,7 +29,7 @@ def test_tokens_come_in_the_documented_shape(
     assert response.headers["Vary"] == "Origin"
 
 
-def test_each_request_logs_in_anew(service: Service, sandbox: Sandbox) -> None:
+def test_each_request_logs_in_again(service: Service, sandbox: Sandbox) -> None:
     first = service.get().json()["tokens"]
     again = service.get(f"?refreshToken={first['refreshToken']}").json()["tokens"]
 
@@ -39,7 +37,7 @@ def test_each_request_logs_in_anew(service: Service, sandbox: Sandbox) -> None:
     assert sandbox.logins == 2
 
 
-def test_the_hosted_v1_call_passes_type_and_lifetime_on(
+def test_v1_login_passes_on_token_type_and_lifetime(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(
@@ -52,7 +50,7 @@ def test_the_hosted_v1_call_passes_type_and_lifetime_on(
     assert tokens["expiresIn"] == 30
 
 
-def test_v1_without_an_avatar_id_is_refused_upstream(
+def test_v1_login_without_avatar_id_is_rejected_upstream(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, SENTIFYD_LOGIN_PATH="/api/v1/chatbot/login")
@@ -60,7 +58,7 @@ def test_v1_without_an_avatar_id_is_refused_upstream(
     assert_error(service.get(), 400, "upstream_rejected", "Authentication failed")
 
 
-def test_a_wrong_key_is_answered_as_documented(
+def test_wrong_key_gives_the_documented_error(
     start_service: StartService, sandbox_url: str
 ) -> None:
     response = start_service(sandbox_url, AVATAR_API_KEY="another-key-1").get()
@@ -93,7 +91,7 @@ def test_upstream_errors_keep_status_and_retry_after(service: Service, sandbox: 
         ("", "text/plain"),
     ],
 )
-def test_post_bodies_that_are_read(service: Service, body: str, content_type: str) -> None:
+def test_valid_post_bodies_are_accepted(service: Service, body: str, content_type: str) -> None:
     response = service.call("POST", data=body, headers={"Content-Type": content_type})
 
     assert response.status_code == 200
@@ -116,7 +114,7 @@ def test_post_bodies_that_are_read(service: Service, body: str, content_type: st
         ("", "a" * 5000, "text/plain", 413, "content_too_large"),
     ],
 )  # fmt: skip
-def test_post_bodies_that_are_refused(
+def test_invalid_post_bodies_are_rejected(
     service: Service,
     sandbox: Sandbox,
     query: str,
@@ -131,7 +129,7 @@ def test_post_bodies_that_are_refused(
     assert sandbox.logins == 0
 
 
-def test_a_chunked_body_is_bounded_too(service: Service) -> None:
+def test_size_of_a_chunked_body_is_limited(service: Service) -> None:
     chunks = (b"a" * 1000 for _ in range(10))
 
     assert_error(
@@ -148,29 +146,29 @@ def test_a_chunked_body_is_bounded_too(service: Service) -> None:
         "?refreshToken=" + "a" * 8200,
     ],
 )
-def test_queries_that_are_refused(service: Service, sandbox: Sandbox, query: str) -> None:
+def test_invalid_queries_are_rejected(service: Service, sandbox: Sandbox, query: str) -> None:
     assert_error(service.get(query), 400, "bad_request")
     assert sandbox.logins == 0
 
 
-def test_a_refresh_token_may_be_long(service: Service) -> None:
+def test_long_refresh_token_is_accepted(service: Service) -> None:
     assert service.get("?refreshToken=" + "a" * 8000).status_code == 200
 
 
 @pytest.mark.parametrize("method", ["PUT", "DELETE", "PATCH"])
-def test_other_methods(service: Service, method: str) -> None:
+def test_other_methods_are_not_allowed(service: Service, method: str) -> None:
     response = service.call(method)
 
     assert_error(response, 405, "method_not_allowed")
     assert response.headers["Allow"] == "GET, POST, OPTIONS"
 
 
-def test_head_costs_no_login(service: Service, sandbox: Sandbox) -> None:
+def test_head_causes_no_login(service: Service, sandbox: Sandbox) -> None:
     assert service.call("HEAD").status_code == 405
     assert sandbox.logins == 0
 
 
-def test_unknown_routes_are_json_and_not_redirected(service: Service) -> None:
+def test_unknown_routes_give_a_json_404(service: Service) -> None:
     for path in ("/", "/request_tokens/", "/request_tokens/other"):
         response = requests.get(
             service.base + path, headers={"Origin": ORIGIN}, allow_redirects=False, timeout=5
@@ -179,7 +177,7 @@ def test_unknown_routes_are_json_and_not_redirected(service: Service) -> None:
         assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
-def test_health_never_touches_upstream(service: Service, sandbox: Sandbox) -> None:
+def test_health_routes_cause_no_login(service: Service, sandbox: Sandbox) -> None:
     for route in ("/livez", "/readyz"):
         response = requests.get(service.base + route, timeout=5)
         assert response.status_code == 200
@@ -188,12 +186,12 @@ def test_health_never_touches_upstream(service: Service, sandbox: Sandbox) -> No
     assert sandbox.logins == 0
 
 
-def test_request_ids_come_back_when_harmless(service: Service) -> None:
+def test_safe_request_ids_are_returned(service: Service) -> None:
     assert service.get(X_Request_ID="abc-1").headers["X-Request-ID"] == "abc-1"
     assert service.get(X_Request_ID='<script>"').headers["X-Request-ID"].isalnum()
 
 
-def test_the_body_goes_upstream_as_documented(start_service: StartService) -> None:
+def test_login_body_is_sent_as_documented(start_service: StartService) -> None:
     answer = {"data": {"access_token": "a", "refresh_token": "r", "avatar_params": {}}}
     reply = http_answer("200 OK", json.dumps(answer).encode())
     with RawUpstream(lambda connection: connection.sendall(reply)) as upstream:

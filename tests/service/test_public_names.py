@@ -1,4 +1,4 @@
-"""What the documentation, recipes and deployments import stays where they import it from."""
+"""Import paths that the documentation and the recipes use do not change."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-# Once an import path is documented it does not move: add to this list, and take nothing away.
+# A documented import path must not change: add to this list, but remove nothing.
 NAMES = [
     ("edge_service.admission.identity", "Authenticator"),
     ("edge_service.admission.identity", "user_name"),
@@ -29,13 +29,13 @@ _PATH = re.compile(r"\b(edge_service[\w.]*):(\w+)")
 
 
 @pytest.mark.parametrize(("module", "name"), NAMES)
-def test_a_documented_name_can_be_imported(module: str, name: str) -> None:
+def test_documented_name_can_be_imported(module: str, name: str) -> None:
     assert callable(getattr(importlib.import_module(module), name))
 
 
-def test_what_is_imported_outside_of_the_packages_is_on_the_list(root: Path) -> None:
+def test_every_import_of_docs_and_recipes_is_listed(root: Path) -> None:
     known = {*NAMES, ("edge_service.app", "app")}
-    # Built from the environment, so it cannot be imported here: other tests serve it.
+    # `app` reads the environment when it is imported, so other tests cover it.
     files = [*(root / "deploy").rglob("*.*"), *(root / "example_docs" / "docs").rglob("*.md")]
     found = set()
     for file in [*files, root / "README.md", root / "pyproject.toml"]:

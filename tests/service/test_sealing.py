@@ -1,4 +1,4 @@
-"""Sealed refresh tokens: what the browser gets in their place, and where that is of use."""
+"""Sealed refresh tokens: the browser gets a handle, which works only where it was issued."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from edge_service.sealing import HANDLE_SECONDS, new_key
-from tests.support.avatars import avatar, written
+from tests.support.avatars import avatar, write_avatars
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer
 from tests.support.service import Service, StartService
@@ -26,8 +26,8 @@ from tests.support.settings import KEY, ORIGIN
 REFRESH = "canary-refresh-2b"
 OTHER_ORIGIN = "http://localhost:8000"
 FORWARDED = {"VISITOR_AUTH": "forwarded", "TRUSTED_PROXIES": "127.0.0.0/8"}
-# As many requests as a test needs; a limit is not what refuses here.
-FREELY = {"RATE_LIMIT": "999999/hour"}
+# The rate limit must not refuse a request in these tests.
+NO_LIMIT = {"RATE_LIMIT": "999999/hour"}
 EXAMPLES = settings(
     max_examples=60,
     deadline=None,
@@ -53,7 +53,7 @@ def key() -> str:
 
 @pytest.fixture
 def sealed(start_service: StartService, upstream: RawUpstream, key: str) -> Service:
-    return start_service(upstream.url, SEAL_KEYS=key, **FREELY)
+    return start_service(upstream.url, SEAL_KEYS=key, **NO_LIMIT)
 
 
 def handle_in(response: requests.Response) -> str:
@@ -81,7 +81,7 @@ def assert_refused(response: requests.Response, *, malformed: bool = False) -> N
     assert response.headers.get("WWW-Authenticate") == challenge
 
 
-def test_the_browser_never_sees_the_refresh_token(sealed: Service, upstream: RawUpstream) -> None:
+def test_browser_never_gets_the_refresh_token(sealed: Service, upstream: RawUpstream) -> None:
     first = sealed.get()
     handle = handle_in(first)
     answers = [
@@ -103,7 +103,7 @@ def test_the_browser_never_sees_the_refresh_token(sealed: Service, upstream: Raw
         assert REFRESH.encode() not in request
 
 
-def test_without_keys_the_token_is_passed_on(
+def test_refresh_token_is_passed_on_without_keys(
     start_service: StartService, upstream: RawUpstream
 ) -> None:
     service = start_service(upstream.url)
@@ -113,10 +113,10 @@ def test_without_keys_the_token_is_passed_on(
     assert refreshed(service, "anything").status_code == 200
 
 
-def test_a_handle_is_for_one_avatar_and_one_origin(
+def test_handle_works_for_one_avatar_and_one_origin(
     start_service: StartService, upstream: RawUpstream, key: str, tmp_path: Path
 ) -> None:
-    path = written(tmp_path, avatar("docs", KEY) + avatar("shop", "canary-key-shop"))
+    path = write_avatars(tmp_path, avatar("docs", KEY) + avatar("shop", "canary-key-shop"))
     service = start_service(upstream.url, AVATARS_FILE=str(path), SEAL_KEYS=key)
     places = [
         (path, origin) for path in ("", "/docs", "/shop") for origin in (ORIGIN, OTHER_ORIGIN, None)
@@ -131,15 +131,15 @@ def test_a_handle_is_for_one_avatar_and_one_origin(
                 assert answer.status_code == 200
             else:
                 assert_refused(answer)
-                # A page can read why.
+                # The page can read the reason.
                 assert answer.headers.get("Access-Control-Allow-Origin") == origin
     assert len(upstream.received) == logins + len(places)
 
 
-def test_the_default_avatar_of_a_file_is_the_same_at_both_addresses(
+def test_handle_of_the_default_avatar_works_at_both_routes(
     upstream: RawUpstream, key: str, tmp_path: Path
 ) -> None:
-    path = written(tmp_path, 'default = "docs"\n' + avatar("docs", "canary-key-docs"))
+    path = write_avatars(tmp_path, 'default = "docs"\n' + avatar("docs", "canary-key-docs"))
     with Command(
         *("sentifyd-edge", "serve", "--port", "0"),
         AVATARS_FILE=str(path),
@@ -152,7 +152,7 @@ def test_the_default_avatar_of_a_file_is_the_same_at_both_addresses(
         handle_in(refreshed(service, handle_in(service.get("/docs"))))
 
 
-def test_a_handle_is_for_one_visitor(
+def test_handle_works_for_one_visitor(
     start_service: StartService, upstream: RawUpstream, key: str
 ) -> None:
     service = start_service(upstream.url, SEAL_KEYS=key, **FORWARDED)
@@ -165,13 +165,13 @@ def test_a_handle_is_for_one_visitor(
     assert len(upstream.received) == logins
     handle_in(refreshed(service, handle, X_Forwarded_User="anna"))
 
-    # Nor does it open where nobody asks who the visitor is.
-    unasked = start_service(upstream.url, SEAL_KEYS=key)
-    assert_refused(refreshed(unasked, handle))
-    assert_refused(refreshed(service, handle_in(unasked.get()), X_Forwarded_User="anna"))
+    # It is also refused by a service that does not identify visitors.
+    anonymous = start_service(upstream.url, SEAL_KEYS=key)
+    assert_refused(refreshed(anonymous, handle))
+    assert_refused(refreshed(service, handle_in(anonymous.get()), X_Forwarded_User="anna"))
 
 
-def test_everybody_s_grant_has_a_handle_for_each_page(
+def test_shared_grant_has_a_handle_for_each_origin(
     start_service: StartService, upstream: RawUpstream, key: str
 ) -> None:
     service = start_service(upstream.url, SEAL_KEYS=key, TOKEN_POLICY="shared")
@@ -181,10 +181,10 @@ def test_everybody_s_grant_has_a_handle_for_each_page(
     assert_refused(refreshed(service, handles[0], origin=OTHER_ORIGIN))
     assert_refused(refreshed(service, handles[1]))
     assert len(upstream.received) == 1
-    # It is the grant that they came with, so that they get another.
+    # The visitor already has this grant, and so gets a new one.
     assert handle_in(refreshed(service, handles[0])) != handles[0]
     assert len(upstream.received) == 2
-    # Which is new to the other page too.
+    # The new grant is also new to the other page.
     assert handle_in(refreshed(service, handles[1], origin=OTHER_ORIGIN)) not in handles
     assert len(upstream.received) == 2
 
@@ -193,7 +193,7 @@ def test_everybody_s_grant_has_a_handle_for_each_page(
     ("age", "opens"),
     [(0, True), (HANDLE_SECONDS - 60, True), (HANDLE_SECONDS + 2, False), (-120, False)],
 )
-def test_a_handle_lives_for_a_day(
+def test_handle_expires_after_a_day(
     sealed: Service, upstream: RawUpstream, key: str, age: int, opens: bool
 ) -> None:
     content = Fernet(key).decrypt(handle_in(sealed.get()))
@@ -208,7 +208,7 @@ def test_a_handle_lives_for_a_day(
     assert len(upstream.received) == 1 + opens
 
 
-def test_keys_are_rotated(start_service: StartService, upstream: RawUpstream) -> None:
+def test_keys_can_be_rotated(start_service: StartService, upstream: RawUpstream) -> None:
     old, new = new_key(), new_key()
     before, between, after = (
         start_service(upstream.url, SEAL_KEYS=keys) for keys in (old, f"{new},\n{old}", new)
@@ -227,14 +227,14 @@ def test_keys_are_rotated(start_service: StartService, upstream: RawUpstream) ->
     [b"not JSON", b"\xff", b"{}", b"7", b"null", b"[]", b'["r"]', b'["r", ""]',
      json.dumps(["r", "", ORIGIN, "", ""]).encode(), json.dumps(["r", "", ORIGIN]).encode()],
 )  # fmt: skip
-def test_other_texts_that_were_sealed_with_the_key(
+def test_other_text_sealed_with_the_key_is_refused(
     sealed: Service, upstream: RawUpstream, key: str, content: bytes
 ) -> None:
     assert_refused(refreshed(sealed, Fernet(key).encrypt(content).decode()))
     assert upstream.received == []
 
 
-def test_texts_that_are_no_handles(sealed: Service, upstream: RawUpstream) -> None:
+def test_text_that_is_no_handle_is_malformed(sealed: Service, upstream: RawUpstream) -> None:
     @EXAMPLES
     @given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=300))
     @example(REFRESH)
@@ -253,7 +253,7 @@ def test_texts_that_are_no_handles(sealed: Service, upstream: RawUpstream) -> No
     assert upstream.received == []
 
 
-def test_a_handle_that_was_tampered_with(sealed: Service, upstream: RawUpstream, key: str) -> None:
+def test_modified_handle_is_refused(sealed: Service, upstream: RawUpstream, key: str) -> None:
     handle = handle_in(sealed.get())
     sealed_bytes = base64.urlsafe_b64decode(handle)
     assert_refused(
@@ -266,7 +266,7 @@ def test_a_handle_that_was_tampered_with(sealed: Service, upstream: RawUpstream,
         assert answer.status_code in status, text
         assert_refused(answer, malformed=answer.status_code == 400)
 
-    # Each bit of the beginning, the end and some in between: version, time, content, signature.
+    # Any bit of version, time, content or signature.
     @EXAMPLES
     @given(st.integers(0, 8 * len(sealed_bytes) - 1))
     def flipped(bit: int) -> None:
@@ -286,7 +286,7 @@ def test_a_handle_that_was_tampered_with(sealed: Service, upstream: RawUpstream,
             is_refused(changed, (400, 401))
 
     def means_the_same(text: str) -> bool:
-        # Nobody reads the last bits of a last letter, nor needless signs of the end.
+        # Base64 ignores the last bits of a last letter, and extra padding.
         try:
             return base64.urlsafe_b64decode(text) == sealed_bytes
         except binascii.Error:
@@ -300,7 +300,7 @@ def test_a_handle_that_was_tampered_with(sealed: Service, upstream: RawUpstream,
     assert len(upstream.received) == logins
 
 
-def test_keygen_makes_a_key_that_serves(upstream: RawUpstream, tmp_path: Path) -> None:
+def test_keygen_prints_a_usable_key(upstream: RawUpstream, tmp_path: Path) -> None:
     with Command("sentifyd-edge", "keygen") as command:
         assert command.wait() == 0
     key = command.output.strip()
@@ -324,11 +324,11 @@ def test_keygen_makes_a_key_that_serves(upstream: RawUpstream, tmp_path: Path) -
         metrics = requests.get(f"{service.base}/metrics", timeout=20).text
         assert serve.stop() == 0
 
-    for said in (serve.output, metrics):
-        assert key not in said
-        assert handle not in said
-        assert REFRESH not in said
-        assert KEY not in said
+    for text in (serve.output, metrics):
+        assert key not in text
+        assert handle not in text
+        assert REFRESH not in text
+        assert KEY not in text
 
 
 def test_two_keys_are_never_the_same() -> None:

@@ -1,4 +1,4 @@
-"""Canaries: a key and tokens that must turn up nowhere but where they belong."""
+"""Canaries: a key and tokens that must appear only where they belong."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ GRANT = json.dumps(
 ).encode()
 ECHO = json.dumps({"your_key": KEY, KEY: [f"Bearer {KEY}"]}).encode()
 
-# Every way in which an upstream might throw the key back at us.
+# Every way in which an upstream might return the key.
 ANSWERS = [
     http_answer("200 OK", GRANT),
     http_answer("401 Unauthorized", ECHO),
@@ -62,7 +62,7 @@ def logging_restored() -> Iterator[None]:
 
 @pytest.fixture
 def upstream() -> Iterator[RawUpstream]:
-    # More of the last, because an answer that never came is asked for again.
+    # The last one repeats, because a login without an answer is retried.
     turn = chain(ANSWERS, repeat(b""))
 
     def behave(connection: socket.socket) -> None:
@@ -74,7 +74,7 @@ def upstream() -> Iterator[RawUpstream]:
 
 
 @pytest.mark.parametrize("log_format", ["json", "console"])
-def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) -> None:
+def test_answers_and_logs_contain_no_secret(upstream: RawUpstream, log_format: str) -> None:
     with Command(
         *("sentifyd-edge", "serve", "--port", "0"),
         AVATAR_API_KEY=KEY,
@@ -100,19 +100,19 @@ def test_no_secret_in_any_answer_or_log(upstream: RawUpstream, log_format: str) 
     assert len(upstream.received) > len(ANSWERS)
     assert {answer.status_code for answer in answers} >= {200, 400, 401, 403, 405, 500, 502}
     for answer in answers:
-        said = answer.text + str(answer.headers)
-        assert KEY not in said
-        assert SENT_BACK not in said
+        output = answer.text + str(answer.headers)
+        assert KEY not in output
+        assert SENT_BACK not in output
         if answer.status_code != 200:
-            assert ACCESS not in said
-            assert REFRESH not in said
+            assert ACCESS not in output
+            assert REFRESH not in output
     assert command.output.count("/request_tokens") == len(answers)
     for canary in CANARIES:
         assert canary not in command.output
 
 
 @pytest.mark.usefixtures("logging_restored")
-def test_an_unforeseen_error_logs_its_place_and_not_its_text(
+def test_unexpected_error_logs_its_location_without_its_text(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async def explode(_: AvatarLogin) -> Grant:
@@ -120,12 +120,12 @@ def test_an_unforeseen_error_logs_its_place_and_not_its_text(
 
     monkeypatch.setattr(AvatarLogin, "login", explode)
     configure_logging("debug", "json")
-    said = ""
+    output = ""
 
     def is_logged() -> bool:
-        nonlocal said
-        said += "".join(capsys.readouterr())
-        return '"event": "request"' in said
+        nonlocal output
+        output += "".join(capsys.readouterr())
+        return '"event": "request"' in output
 
     with serving(create_app(settings_for())) as url:
         response = Service(url).get()
@@ -135,14 +135,14 @@ def test_an_unforeseen_error_logs_its_place_and_not_its_text(
     assert response.status_code == 500
     assert response.json() == {"error": "Internal server error", "code": "internal_error"}
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
-    assert '"exception": "RuntimeError"' in said
-    assert "explode" in said
+    assert '"exception": "RuntimeError"' in output
+    assert "explode" in output
     for canary in CANARIES:
-        assert canary not in said + response.text
+        assert canary not in output + response.text
 
 
 @pytest.mark.usefixtures("logging_restored")
-def test_log_lines_of_libraries_lose_the_text_of_exceptions(
+def test_log_lines_of_libraries_contain_no_exception_text(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     configure_logging("info", "json")
@@ -153,15 +153,15 @@ def test_log_lines_of_libraries_lose_the_text_of_exceptions(
         except ValueError:
             logging.getLogger("uvicorn.error").exception("Exception in ASGI application")
 
-    # In a thread of its own: a browser test may have left a loop running in this one.
+    # In its own thread, because a browser test may have left a loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(fail).result()
-    said = capsys.readouterr().out
-    assert '"exception": "ValueError"' in said
-    assert KEY not in said
+    output = capsys.readouterr().out
+    assert '"exception": "ValueError"' in output
+    assert KEY not in output
 
 
-def test_no_secret_in_a_repr() -> None:
+def test_repr_contains_no_secret() -> None:
     keys = (new_key(),)
     settings = settings_for(seal_keys=keys, redis_url=f"redis://:{KEY}@localhost")
     login, outbound = login_to("http://127.0.0.1:1")
@@ -182,8 +182,8 @@ def test_no_secret_in_a_repr() -> None:
             assert canary not in f"{thing!r} {thing}"
 
 
-def test_no_secret_hangs_on_an_upstream_error(upstream: RawUpstream) -> None:
-    """The exceptions of `requests` carry the request, and so the key: none may be chained."""
+def test_upstream_error_contains_no_secret(upstream: RawUpstream) -> None:
+    """Exceptions of `requests` contain the request, and so the key: none may be chained."""
 
     async def collect() -> list[BaseException]:
         client, outbound = login_to(upstream.url)
@@ -196,7 +196,7 @@ def test_no_secret_hangs_on_an_upstream_error(upstream: RawUpstream) -> None:
         outbound.close()
         return caught
 
-    # In a thread of its own: a browser test may have left a loop running in this one.
+    # In its own thread, because a browser test may have left a loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         errors = pool.submit(asyncio.run, collect()).result()
 

@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 DOCS, SHOP = "canary-key-docs", "canary-key-shop"
 SHOP_ORIGIN = "https://shop.example.com"
 
 
 class Upstream:
-    """Takes any key and remembers all logins; its tokens tell whose they are."""
+    """Accepts any key and records all logins; its tokens begin with their key's owner."""
 
     def __init__(self) -> None:
         self.bodies: list[dict[str, str]] = []
@@ -41,12 +41,12 @@ class Upstream:
     @contextmanager
     def holding(self, key: str) -> Iterator[threading.Event]:
         """Delay logins with this key until the block ends; the event is set when one arrives."""
-        arrived, leave = self._gates[key] = threading.Event(), threading.Event()
+        arrived, release = self._gates[key] = threading.Event(), threading.Event()
         try:
             yield arrived
         finally:
             del self._gates[key]
-            leave.set()
+            release.set()
 
     async def _login(self, request: Request) -> Response:
         body = await request.json()
@@ -54,17 +54,17 @@ class Upstream:
         self.bodies.append(body)
         number = len(self.bodies)
         if key in self._gates:
-            arrived, leave = self._gates[key]
+            arrived, release = self._gates[key]
             self.held += 1
             arrived.set()
-            await asyncio.to_thread(leave.wait, PATIENCE)
+            await asyncio.to_thread(release.wait, TIMEOUT)
             self.held -= 1
         tokens = {"access_token": f"{whose(key)}-{number}", "refresh_token": f"r-{number}"}
         return JSONResponse({"data": {**tokens, "avatar_params": {}}})
 
 
 def whose(key: str) -> str:
-    """What the tokens of a key begin with; not the key itself, which the service would mask."""
+    """The prefix of a key's tokens: a digest, because the service would mask the key itself."""
     return hashlib.sha256(key.encode()).hexdigest()[:12]
 
 
@@ -74,14 +74,14 @@ def owner(response: requests.Response) -> str:
     return token.partition("-")[0]
 
 
-def written(folder: Path, content: str) -> Path:
+def write_avatars(folder: Path, content: str) -> Path:
     path = folder / "avatars.toml"
     path.write_text(content, encoding="utf-8")
     return path
 
 
 def avatar(name: object, key: object, /, **fields: object) -> str:
-    """A table of the file; JSON's texts and lists are TOML's too."""
+    """A table of the avatars file; JSON strings and lists are also valid TOML."""
     entries = {"id": name, "key": key, **fields}
     lines = [f"{field} = {json.dumps(value)}" for field, value in entries.items() if value != ""]
     return "\n".join(["[[avatars]]", *lines, ""])

@@ -40,7 +40,7 @@ def launch(kind: BrowserType, *flags: str, ignore_default_args: list[str] | None
 
 
 class Visit:
-    """A page with ears."""
+    """A page that records its requests, responses and console messages."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -62,7 +62,7 @@ class Visit:
         return [line for line in self.console if line.startswith(("error", "warning"))]
 
     def origins(self) -> set[str]:
-        """Every server that was asked for something."""
+        """Every server that got a request."""
         parts = (urlsplit(request.url) for request in self.requests)
         return {f"{url.scheme}://{url.netloc}" for url in parts if url.scheme in ("http", "https")}
 
@@ -74,17 +74,17 @@ class Visit:
         value: object = self.page.evaluate("key => JSON.parse(sessionStorage.getItem(key))", key)
         return value
 
-    def everything_heard(self) -> str:
-        """Text of all responses and WebSocket frames since the last call, and the page as it is."""
+    def all_received_text(self) -> str:
+        """The text of all responses and WebSocket frames since the last call, and of the page."""
         self.page.wait_for_load_state("networkidle")
         for response in self._responses:
             if response.status < 300 and response.status != 204:
                 self._texts.append(_text(response))
             self._texts.append(str(response.all_headers()))
         self._responses.clear()
-        heard = [*self._texts, *(request.url for request in self.requests), self.page.content()]
+        texts = [*self._texts, *(request.url for request in self.requests), self.page.content()]
         self._texts.clear()
-        return "\n".join([*heard, *self.console, str(self.page.evaluate("({...sessionStorage})"))])
+        return "\n".join([*texts, *self.console, str(self.page.evaluate("({...sessionStorage})"))])
 
     def _keep_frame(self, payload: str | bytes) -> None:
         self._texts.append(str(payload))
@@ -94,7 +94,7 @@ def _text(response: Response) -> str:
     try:
         return response.text()
     except Error as error:
-        # It came just as its page was left, so that no script has got it either.
+        # It arrived while its page was being left, so no script got it either.
         if "No resource with given identifier" not in str(error):
             raise
         return ""

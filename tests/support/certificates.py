@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 def self_signed(
     folder: Path, *, host: str = "localhost", address: str = "127.0.0.1", days: int = 1
 ) -> tuple[Path, Path]:
-    """A certificate for a name and an address that ends in so many days, and its key."""
+    """A certificate for a name and an address that expires after `days`, and its key."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     now = datetime.datetime.now(datetime.UTC)

@@ -1,4 +1,4 @@
-"""Time as a test wants it, and event loops for code that waits."""
+"""Clocks that a test controls, and event loops for code that waits."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 
 class Clock:
-    """Seconds, which pass when a test says so."""
+    """A clock in seconds that a test sets."""
 
     def __init__(self, now: float = 1_800_000_000.0) -> None:
         self.now = now
@@ -22,7 +22,7 @@ class Clock:
 
 
 class _Idle(selectors.DefaultSelector):
-    """Turns waiting for the time into a jump, and for nothing at all into an error."""
+    """Jumps to the time that is waited for; raises an error if nothing is waited for."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,7 +30,7 @@ class _Idle(selectors.DefaultSelector):
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
-            raise RuntimeError("everybody waits, and for nothing that will ever come")
+            raise RuntimeError("all tasks wait for something that never happens")
         self.now += timeout
         return super().select(0)
 
@@ -55,8 +55,8 @@ def in_virtual_time(coroutine: Coroutine[Any, Any, None]) -> None:
     _run(coroutine, VirtualLoop)
 
 
-def in_a_loop(coroutine: Coroutine[Any, Any, None], seconds: float = 2 * PATIENCE) -> None:
-    """Run it in an event loop of its own.
+def in_a_loop(coroutine: Coroutine[Any, Any, None], seconds: float = 2 * TIMEOUT) -> None:
+    """Run it in its own event loop.
 
     Raises:
         TimeoutError: it takes longer than this.
@@ -73,7 +73,7 @@ def _run(
     coroutine: Coroutine[Any, Any, None],
     loop_factory: Callable[[], asyncio.AbstractEventLoop] | None,
 ) -> None:
-    """In a thread of its own: a browser test may have left a loop running in this one."""
+    """Use another thread, because a browser test may have left a loop running in this one."""
 
     def run() -> None:
         with asyncio.Runner(loop_factory=loop_factory) as runner:

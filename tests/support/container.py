@@ -1,4 +1,4 @@
-"""What the files of `deploy/container` say, for tests that have no container engine."""
+"""The content of the files in `deploy/container`, for tests without a container engine."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ class Stage:
         self.steps = steps
 
     def all(self, keyword: str) -> list[str]:
-        """What every instruction of this kind says, options included."""
+        """The text of every instruction with this keyword, including options."""
         return [text for word, text in self.steps if word == keyword]
 
     def the(self, keyword: str) -> str:
-        """What the only instruction of this kind says."""
+        """The text of the only instruction with this keyword."""
         [text] = self.all(keyword)
         return text
 
     def words(self, keyword: str) -> list[str]:
-        """A command in its exec form, as it is run without a shell."""
+        """The words of a command in exec form."""
         words: list[str] = json.loads(re.sub(r"^.*?(?=\[)", "", self.the(keyword)))
         return words
 
     @property
     def environment(self) -> dict[str, str]:
-        """Variables that it sets."""
+        """The variables that it sets."""
         pairs = [pair for text in self.all("ENV") for pair in shlex.split(text)]
         return dict(pair.split("=", 1) for pair in pairs)
 
     @property
     def copied(self) -> list[str]:
-        """What it takes from the repository."""
+        """The paths that it copies from the repository."""
         words = [shlex.split(text) for text in self.all("COPY") if "--from=" not in text]
         return [word for line in words for word in line[:-1] if not word.startswith("--")]
 
 
 def stages() -> list[Stage]:
-    """The stages of the Dockerfile; what stands before the first one belongs to none."""
+    """The stages of the Dockerfile; instructions before the first stage are ignored."""
     text = (FOLDER / "Dockerfile").read_text(encoding="utf-8")
     text = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ")
     found: list[Stage] = []
@@ -67,7 +67,7 @@ def compose() -> dict[str, Any]:
 
 
 def example_variables(*, with_optional: bool = False) -> dict[str, str]:
-    """What `.env.example` sets; with those that stand there as comments, too, on demand."""
+    """The variables that `.env.example` sets, optionally with those in comments."""
     comment = "#?" if with_optional else ""
     text = (FOLDER / ".env.example").read_text(encoding="utf-8")
     return dict(re.findall(rf"^{comment}([A-Z_]+)=(.*)$", text, re.MULTILINE))

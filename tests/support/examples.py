@@ -23,12 +23,12 @@ class Block:
     """A fenced block.
 
     Attributes:
-        page: its file, from the project's folder.
-        line: where it begins.
-        language: the first word behind the fence.
-        text: what stands in it, without the indentation of the fence.
-        not_run: why no test runs it, as the line before says; `None` without such a line.
-        output_of: the command whose output it is, as the line before says.
+        page: the path of its file in the project.
+        line: the number of its first line.
+        language: the first word after the fence.
+        text: its content, without the indentation of the fence.
+        not_run: the reason in the line before it why no test runs it; `None` without such a line.
+        output_of: the command in the line before it whose output this is.
     """
 
     page: str
@@ -83,7 +83,7 @@ def _blocks(page: Path) -> Iterator[Block]:
 
 @dataclass(frozen=True)
 class CommandLine:
-    """A simple command of a shell: variables before it, and its words; only one may be there."""
+    """A simple shell command: its variables and its words, of which one may be empty."""
 
     variables: dict[str, str] = field(default_factory=dict)
     words: tuple[str, ...] = ()
@@ -94,7 +94,7 @@ class CommandLine:
 
 
 def command_lines(text: str) -> Iterator[CommandLine]:
-    """The simple commands of a script; those inside of `$( )` too, and what is redirected."""
+    """The simple commands of a script, including those in `$( )` and targets of redirections."""
     text = _COMMENT.sub("", _HERE.sub("", text)).replace("\\\n", " ")
     lexer = shlex.shlex(text, posix=True, punctuation_chars="();<>|&\n")
     lexer.whitespace, lexer.whitespace_split, lexer.commenters = " \t", True, ""

@@ -1,4 +1,4 @@
-"""An upstream in memory, and the grants that policies make of its answers."""
+"""An upstream in memory, and the grants that policies make from its answers."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ FIRST = GrantRequest()
 
 
 class FakeUpstream:
-    """Each login takes `seconds` and yields a grant of its own, unless there is a `failure`.
+    """Each login takes `seconds` and returns a new grant, unless there is a `failure`.
 
-    `begun` has the time of each, `born` that of each access token.
+    `begun` has the time of each login, `born` that of each access token.
     """
 
     def __init__(self, seconds: float = 0.0, expires_in: float | None = 100.0) -> None:
@@ -27,8 +27,8 @@ class FakeUpstream:
         self.failure: Exception | None = None
         self.begun: list[float] = []
         self.born: dict[str, float] = {}
-        self.under_way = 0
-        self.most_under_way = 0
+        self.in_progress = 0
+        self.most_in_progress = 0
 
     @property
     def logins(self) -> int:
@@ -41,12 +41,12 @@ class FakeUpstream:
         self.begun.append(now())
         number = self.logins
         failure = self.failure
-        self.under_way += 1
-        self.most_under_way = max(self.most_under_way, self.under_way)
+        self.in_progress += 1
+        self.most_in_progress = max(self.most_in_progress, self.in_progress)
         try:
             await asyncio.sleep(self.seconds)
         finally:
-            self.under_way -= 1
+            self.in_progress -= 1
         if failure is not None:
             raise failure
         self.born[f"access-{number}"] = now()
@@ -70,15 +70,15 @@ def refresh(issued: Grant) -> GrantRequest:
 
 
 @asynccontextmanager
-async def at_work(issuer: Policy, upstream: FakeUpstream) -> AsyncIterator[None]:
-    """From start to close, after which nothing may go on."""
+async def started(issuer: Policy, upstream: FakeUpstream) -> AsyncIterator[None]:
+    """Start the issuer, close it after the block, and check that no task is left."""
     issuer.start()
     try:
         yield
     finally:
         others = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
         await issuer.close()
-    assert upstream.under_way == 0
+    assert upstream.in_progress == 0
     assert all(task.done() for task in others)
     assert asyncio.all_tasks() == {asyncio.current_task()}
 

@@ -1,4 +1,4 @@
-"""Many visitors at once, what became of each of them, and what a process holds meanwhile."""
+"""Many visitors at once, their results, and the resources that a process uses."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.support.settings import ORIGIN
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 IDLE_SECONDS = 0.1
 
 
 @dataclass
 class Tally:
-    """What became of requests."""
+    """The results of requests."""
 
     answers: Counter[tuple[int, str]] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Tally:
 
     @property
     def statuses(self) -> Counter[int]:
-        """How often which status was answered."""
+        """The number of answers by status."""
         statuses: Counter[int] = Counter()
         for (status, _), count in self.answers.items():
             statuses[status] += count
@@ -56,13 +56,13 @@ class Tally:
 
 
 class Visitor:
-    """Asks for a grant over and over, and stops when nobody listens any more.
+    """Requests a grant repeatedly, and stops when the port refuses connections.
 
     Args:
         port: where the service listens.
-        tally: where the answers go.
-        keep: one connection for as long as the service keeps it; else one for each request.
-        path: what is asked for.
+        tally: collects the results.
+        keep: whether to reuse a connection as long as the service keeps it open.
+        path: the path to request.
     """
 
     def __init__(
@@ -76,11 +76,11 @@ class Visitor:
         self._free_since = 0.0
 
     def ask(self) -> bool:
-        """One request; whether another one makes sense."""
+        """Send a request; return whether another one makes sense."""
         began = time.monotonic()
         reused = self._connection is not None
         connection = self._connection or http.client.HTTPConnection(
-            "127.0.0.1", self._port, timeout=PATIENCE
+            "127.0.0.1", self._port, timeout=TIMEOUT
         )
         self._connection = None
         try:
@@ -97,8 +97,8 @@ class Visitor:
             text = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
-            # A server may close what has been idle, and a visitor whom the machine has kept from
-            # asking at once cannot complain.
+            # A server may close an idle connection. On a busy machine this visitor may have let
+            # its connection become idle.
             if reused and began - self._free_since > IDLE_SECONDS:
                 self._tally.find_idle()
             else:
@@ -118,15 +118,15 @@ class Visitor:
 
 @contextmanager
 def crowd(*visitors: Visitor) -> Iterator[threading.Event]:
-    """A thread for each, until the block ends or nobody listens; setting the event stops them."""
+    """A thread for each visitor, until the block ends; setting the event stops them earlier."""
     over = threading.Event()
 
-    def come(visitor: Visitor) -> None:
+    def visit(visitor: Visitor) -> None:
         while not over.is_set() and visitor.ask():
             pass
         visitor.leave()
 
-    threads = [threading.Thread(target=come, args=(visitor,)) for visitor in visitors]
+    threads = [threading.Thread(target=visit, args=(visitor,)) for visitor in visitors]
     for thread in threads:
         thread.start()
     try:
@@ -134,36 +134,36 @@ def crowd(*visitors: Visitor) -> Iterator[threading.Event]:
     finally:
         over.set()
         for thread in threads:
-            thread.join(2 * PATIENCE)
+            thread.join(2 * TIMEOUT)
         assert not any(thread.is_alive() for thread in threads)
 
 
 def rush(port: int, threads: int, each: int, *, keep: bool = True) -> Tally:
-    """A bounded number of requests by several visitors at once."""
+    """Send a fixed number of requests by several visitors at once."""
     tally = Tally()
 
-    def come() -> None:
+    def visit() -> None:
         visitor = Visitor(port, tally, keep=keep)
         for _ in range(each):
             visitor.ask()
         visitor.leave()
 
-    workers = [threading.Thread(target=come) for _ in range(threads)]
+    workers = [threading.Thread(target=visit) for _ in range(threads)]
     for worker in workers:
         worker.start()
     for worker in workers:
-        worker.join(each * PATIENCE)
+        worker.join(each * TIMEOUT)
     return tally
 
 
 def is_refused(port: int) -> bool:
-    """Whether nobody listens there."""
+    """Whether the port refuses connections."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) != 0
 
 
 def resident_mebibytes(pid: int, line: str = "VmRSS") -> float:
-    """Memory of a process that is not swapped out; with `VmHWM` the most that it ever was."""
+    """The resident memory of a process; with `VmHWM` its maximum so far."""
     for text in Path(f"/proc/{pid}/status").read_text().splitlines():
         if text.startswith(f"{line}:"):
             return int(text.split()[1]) / 1024
@@ -191,6 +191,6 @@ def children_of(pid: int) -> list[int]:
 
 
 def _code(text: bytes) -> str:
-    """The `code` of an error, without parsing what may be large."""
+    """The `code` of an error, without parsing a body that may be large."""
     _, found, rest = text.partition(b'"code":"')
     return rest.split(b'"')[0].decode("ascii") if found else ""

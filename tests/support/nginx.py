@@ -15,7 +15,7 @@ from requests.adapters import HTTPAdapter
 
 from tests.support.processes import Command
 
-# The frame that a distribution's package puts around the sites.
+# The main configuration file, as in a distribution's package.
 FRAME = """
 daemon off;
 {user}
@@ -44,7 +44,7 @@ class Nginx:
     """A running nginx, for the length of a `with` block.
 
     Args:
-        folder: where everything goes that it reads and writes, logs into `log/`.
+        folder: for all files that it reads and writes; logs go to `log/`.
         files: configuration files, by their path below `folder`; those in `conf.d` are read in the
             order of their names, and may include the others.
         changes: texts to replace in the files; each must be in one of them.
@@ -64,7 +64,7 @@ class Nginx:
                     text = text.replace(old, new)
             (folder / name).write_text(text, encoding="utf-8")
         assert not unused, f"not in the configuration: {unused}"
-        # As another user its worker could not read what a test has written.
+        # A worker that runs as another user could not read the test's files.
         user = "user root;" if os.getuid() == 0 else ""
         frame = FRAME.format(folder=folder, user=user)
         (folder / "nginx.conf").write_text(frame, encoding="utf-8")
@@ -86,11 +86,11 @@ class Nginx:
 
     @property
     def output(self) -> str:
-        """What it wrote to the standard error stream."""
+        """Its output on standard error."""
         return self._command.output
 
     def log(self, name: str) -> str:
-        """What stands in a log file."""
+        """The content of a log file."""
         return (self.folder / "log" / name).read_text(encoding="utf-8")
 
     def everything_written(self) -> str:
@@ -110,11 +110,11 @@ class _FromAddress(HTTPAdapter):
 
 
 def visitor_from(address: str, certificate: Path | None = None) -> requests.Session:
-    """Somebody who connects from an address of the loopback network.
+    """A session that connects from an address of the loopback network.
 
     Args:
         address: such as 127.0.0.2.
-        certificate: what to trust in place of the usual ones.
+        certificate: to trust instead of the system's certificates.
     """
     session = requests.Session()
     session.trust_env = False
@@ -127,7 +127,7 @@ def visitor_from(address: str, certificate: Path | None = None) -> requests.Sess
 
 def executable() -> str:
     """The path of nginx."""
-    # Debian puts it where only root looks.
+    # Debian installs it in a folder that is only in root's PATH.
     path = f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin"
     if (found := shutil.which("nginx", path=path)) is None:
         message = "no nginx: run 'sudo apt-get install nginx-light'"

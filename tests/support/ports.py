@@ -1,4 +1,4 @@
-"""Ports for servers that have to be told one."""
+"""Ports for servers that need a port number in advance."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _WORKERS = 16
 def free_port() -> int:
     """A free port of 127.0.0.1.
 
-    It is below those that systems pick from by themselves, and one that no other worker picks:
-    else it could be somebody else's by the time that the server binds it.
+    It is below the ephemeral ports, and no other worker chooses it, so that it is still free when
+    the server binds it.
     """
     worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
     for port in random.sample(range(20_000 + worker % _WORKERS, 32_000, _WORKERS), 20):

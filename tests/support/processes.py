@@ -1,4 +1,4 @@
-"""Real commands in processes of their own, whose every line of output is kept."""
+"""Real commands in their own processes, with all their output."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ import threading
 from pathlib import Path
 
 SCRIPTS = Path(sys.executable).parent
-# Variables for a Python that lacks what Windows lacks.
+# Variables for a Python without the features that Windows lacks.
 BARE_PLATFORM = {"PYTHONPATH": str(Path(__file__).parent / "bare_platform")}
 
-# A shell's background jobs ignore these signals, and so would every process that is started here.
-# One that is caught gets its default back in a new process (POSIX, exec).
+# A shell's background jobs ignore these signals, and new processes inherit that. A signal with a
+# handler gets its default back in a new process (POSIX, exec).
 for _number in (signal.SIGINT, signal.SIGHUP):
     if signal.getsignal(_number) is signal.SIG_IGN:
         signal.signal(_number, lambda *_: None)
 
 
 class Command:
-    """A running command; `output` is all that it has written so far, on both streams."""
+    """A running command; `output` is its output so far, on both streams."""
 
     def __init__(self, *arguments: str, **variables: str) -> None:
         environ = {
@@ -63,22 +63,22 @@ class Command:
         return self._process.pid
 
     def wait_for(self, pattern: str, seconds: float = 60) -> re.Match[str]:
-        """The first match in a line from here on."""
+        """Wait for the first match in the lines that follow."""
         while (line := self._lines.get(timeout=seconds)) is not None:
             if match := re.search(pattern, line):
                 return match
-        raise AssertionError(f"{pattern} never came:\n{self.output}")
+        raise AssertionError(f"{pattern} did not appear:\n{self.output}")
 
     def port(self) -> int:
-        """Where a token service says that it listens."""
+        """The port that a token service logs."""
         return int(self.wait_for(r'"port": ?(\d+)')[1])
 
     def wait(self, seconds: float = 30) -> int:
-        """The exit status, once the command ends by itself."""
+        """Wait until the command ends by itself, and return its exit status."""
         try:
             status = self._process.wait(seconds)
         except subprocess.TimeoutExpired:
-            # Left behind, it would hold up the tests that come after it.
+            # Otherwise the process would block later tests.
             self.send(signal.SIGKILL)
             raise
         self._reader.join(seconds)

@@ -1,4 +1,4 @@
-"""A real Redis on a loopback port, which can go away in every way that one can."""
+"""A real Redis on a loopback port, which can crash or hang."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class RedisServer:
             self._command = None
 
     def pause(self) -> None:
-        """Let it hang: connections are accepted, and nothing is answered."""
+        """Let it hang: it accepts connections, but does not answer."""
         self._send(signal.SIGSTOP)
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)
 
     def client(self) -> redis.Redis:
-        """A client of its own, to be used in a `with` statement."""
+        """A new client, for use in a `with` statement."""
         return redis.Redis(host="127.0.0.1", port=self.port, password=self._password)
 
     def _send(self, number: signal.Signals) -> None:

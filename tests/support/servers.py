@@ -13,7 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from edge_service.server.serving import bind
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 
 class _Connections(set[Any]):
@@ -42,7 +42,7 @@ class _Connections(set[Any]):
 
 
 class _Server(uvicorn.Server):
-    """Uvicorn's server without its pauses of 0.1 seconds: it waits for what is to happen."""
+    """Uvicorn's server without its pauses of 0.1 seconds: it waits for events instead."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         self._is_over = False
@@ -58,8 +58,8 @@ class _Server(uvicorn.Server):
 
     @should_exit.setter
     def should_exit(self, value: bool) -> None:
-        # Any thread may set it. The flag comes first: `main_loop` looks at it once the loop is
-        # known, so that one of the two notices.
+        # Any thread may set it. The flag is set first: `main_loop` checks it after it has stored
+        # the loop, so that one of the two notices.
         self._is_over = value
         if value and self._loop is not None:
             with suppress(RuntimeError):  # It has ended by itself.
@@ -68,7 +68,7 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
         while not self._is_over:
-            # Keeps the header Date right.
+            # Keeps the Date header current.
             await self.on_tick(0)
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
@@ -111,12 +111,12 @@ class Serving:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
-        self._thread.join(PATIENCE)
+        self._thread.join(TIMEOUT)
         self._socket.close()
         assert not self._thread.is_alive()
 
     def stop(self) -> None:
-        """Do what the first signal does."""
+        """Stop it like the first signal does."""
         self.server.should_exit = True
 
 
@@ -141,9 +141,9 @@ def serving(
 
 
 class RawUpstream:
-    """A TCP peer that does what no HTTP library would: `behave` gets each accepted connection.
+    """A TCP server that can break HTTP's rules: `behave` gets the connection of each request.
 
-    `received` collects what clients sent up to the end of their request's body.
+    `received` has the requests of clients, up to the end of their bodies.
     """
 
     def __init__(self, behave: Callable[[socket.socket], None]) -> None:
@@ -173,7 +173,7 @@ class RawUpstream:
             sock.close()
 
     def drip(self, connection: socket.socket, data: bytes, seconds: float) -> None:
-        """Send a byte at a time until all is sent or nobody listens."""
+        """Send byte by byte until everything is sent or the block ends."""
         for byte in data:
             if self.over.wait(seconds):
                 return

@@ -1,4 +1,4 @@
-"""A running token service, and what tests ask of it."""
+"""A running token service, and helpers for requests to it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import requests
 
 from tests.support.processes import Command
 from tests.support.settings import ORIGIN
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 
 class Service:
-    """A running token service, asked as a browser on an allowed page would ask."""
+    """A running token service, called like a browser on an allowed page calls it."""
 
     def __init__(self, base: str) -> None:
         self.base = base
@@ -43,13 +43,13 @@ class Service:
             method,
             self.url + query,
             headers=sent,
-            timeout=PATIENCE,
+            timeout=TIMEOUT,
             **kwargs,  # type: ignore[arg-type]
         )
 
 
 class Running(Service):
-    """A token service in a process of its own."""
+    """A token service in its own process."""
 
     def __init__(self, command: Command) -> None:
         self.command = command
@@ -77,11 +77,11 @@ def assert_error(response: requests.Response, status: int, code: str, error: str
 
 
 def is_ready(service: Service) -> bool:
-    return requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200
+    return requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 200
 
 
 def metric(service: Service, line: str) -> float:
-    page = requests.get(f"{service.base}/metrics", timeout=PATIENCE).text
+    page = requests.get(f"{service.base}/metrics", timeout=TIMEOUT).text
     found = [text for text in page.splitlines() if text.startswith(line)]
     assert len(found) == 1, page
     return float(found[0].split()[-1])

@@ -1,4 +1,4 @@
-"""Settings made by hand, where a test needs an application or a part of it in its own process."""
+"""Settings for tests that run an application, or a part of it, in their own process."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def avatar_settings(upstream: str = "http://127.0.0.1:1", **changes: object) -> 
 
 
 def settings_for(upstream: str = "http://127.0.0.1:1", **changes: Any) -> Settings:  # noqa: ANN401
-    """Settings of a service with the default avatar alone, unless they name others."""
+    """Settings of a service with only the default avatar, unless `changes` has others."""
     return Settings(**{"avatars": {"": avatar_settings(upstream)}, **changes})
 
 
 def login_to(
     upstream: str, *, timeout: float = 5, concurrency: int = 4
 ) -> tuple[AvatarLogin, Client]:
-    """A login of the default avatar, and what it sends with; the latter must be closed."""
+    """A login of the default avatar, and its client, which must be closed."""
     outbound = Client(timeout, concurrency)
     return AvatarLogin(avatar_settings(upstream), outbound), outbound

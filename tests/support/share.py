@@ -1,4 +1,4 @@
-"""What all workers of a run share, so that it is made once."""
+"""Folders that all workers of a test run share, so that each is made once."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from filelock import FileLock
 
 
 class Share:
-    """Folders below one that all workers know.
+    """Makes shared folders below a folder that all workers know.
 
     Args:
-        folder: where they are.
+        folder: their parent.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -23,7 +23,7 @@ class Share:
         """A folder that the first caller makes; other callers wait for it.
 
         Args:
-            name: what the folder is called.
+            name: of the folder.
             make: gets the path of the folder, which does not exist yet. If it fails, the next
                 caller tries again.
             is_read_only: whether the folder is made read-only afterwards.
@@ -40,6 +40,6 @@ class Share:
 
     @contextmanager
     def locked(self, name: str) -> Iterator[None]:
-        """Only one worker at a time is inside of such a block."""
+        """Only one worker at a time can run such a block."""
         with FileLock(self._folder / f"{name}.lock"):
             yield

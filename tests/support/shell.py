@@ -1,4 +1,4 @@
-"""Where a reader of the documentation types: a folder with a site, and services that answer."""
+"""The shell of a reader of the documentation: a folder with a site, and running services."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
 
 ENDPOINT = "https://tokens.example.com"
-# Of the commands for one's own machine, and of this project's own site.
+# Variables of the local commands and of this project's own site.
 OTHERS = {
     *("SANDBOX_PORT", "EDGE_PORT", "SITE_PORT", "SANDBOX_API_KEY", "SENTIFYD_LOAD", "SITE_URL"),
     *("SENTIFYD_PREVIEW", "SENTIFYD_TOKEN_ENDPOINT", "SENTIFYD_LOADER_URL"),
@@ -52,7 +52,7 @@ plugins:
 
 @contextmanager
 def sample_shell(folder: Path) -> Iterator[Shell]:
-    """A folder with a built site, whose token service and sandbox are there meanwhile."""
+    """A folder with a built site, and its token service and sandbox until the block ends."""
     with (
         serving(create_sandbox(Sandbox(KEY, 60))) as upstream,
         serving(create_app(settings_for(upstream))) as endpoint,
@@ -61,7 +61,7 @@ def sample_shell(folder: Path) -> Iterator[Shell]:
 
 
 class Shell:
-    """Reads command lines with the parsers of their programs, and runs those that end."""
+    """Parses command lines with their programs' parsers, and runs those that end by themselves."""
 
     def __init__(self, folder: Path, endpoint: str) -> None:
         self.folder, self.site = folder, folder / "site"
@@ -82,12 +82,12 @@ class Shell:
         self._build([])
 
     def knows(self, line: CommandLine) -> bool:
-        """Whether something of it is read here."""
+        """Whether the line, or a part of it, can be checked here."""
         ours = line.program in self._readers and line.words[:1] != ("python",)
         return ours or "-m" in line.words or not VARIABLES.isdisjoint(line.variables)
 
     def run(self, lines: Iterable[CommandLine]) -> None:
-        """Read what is typed, and run what ends by itself."""
+        """Parse the lines, and run commands that end by themselves."""
         bare: dict[str, str] = {}
         for line in lines:
             if line.words and line.program in self._readers:
@@ -98,18 +98,18 @@ class Shell:
             self._settings(bare)
 
     def output(self, lines: Iterable[CommandLine]) -> str:
-        """What a command of the service says that refuses to start."""
+        """The output of a service command that refuses to start."""
         [line] = lines
         with pytest.raises(SettingsError):
             Settings.from_env(line.variables)
-        said = io.StringIO()
-        with mock.patch.dict(os.environ, line.variables), redirect_stderr(said):
+        printed = io.StringIO()
+        with mock.patch.dict(os.environ, line.variables), redirect_stderr(printed):
             for name in VARIABLES - line.variables.keys():
                 os.environ.pop(name, None)
-            # Else it would complain as well where somebody listens on the usual port.
+            # Otherwise it would also report the default port if it is in use.
             os.environ.setdefault("PORT", "0")
             assert edge_service.cli.main(line.words[1:]) == 2
-        return said.getvalue()
+        return printed.getvalue()
 
     def _edge(self, line: CommandLine) -> None:
         options = _parsed(edge_service.cli.parser(), line)
@@ -164,7 +164,7 @@ class Shell:
         for word in line.words[1:]:
             name, assigns, _ = word.partition("=")
             pattern = rf"\$\({name}\)" if assigns else rf"^{name}:"
-            assert re.search(pattern, text, re.MULTILINE), f"nothing in the Makefile: {word}"
+            assert re.search(pattern, text, re.MULTILINE), f"not in the Makefile: {word}"
 
     def _pip(self, line: CommandLine) -> None:
         project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
@@ -179,7 +179,7 @@ class Shell:
             assert importlib.util.find_spec(name), f"no module {name}"
 
     def _settings(self, variables: dict[str, str]) -> None:
-        """The service takes these variables; files and shell variables are filled in."""
+        """Check that the service accepts these variables; files and shell variables get values."""
         given = {
             name: self._file(name) if name.endswith("_FILE") or "$" in value else value
             for name, value in variables.items()
@@ -205,21 +205,21 @@ class Shell:
 
 
 def _parsed(parser: argparse.ArgumentParser, line: CommandLine) -> argparse.Namespace | None:
-    """What the parser makes of a line; `None` when it has answered already, as to `--help`."""
-    said = io.StringIO()
+    """The parsed line; `None` if the parser has already answered, as for `--help`."""
+    printed = io.StringIO()
     try:
-        with redirect_stdout(said), redirect_stderr(said):
+        with redirect_stdout(printed), redirect_stderr(printed):
             return parser.parse_args(line.words[1:])
     except SystemExit as end:
         if end.code:
-            raise AssertionError(said.getvalue()) from None
+            raise AssertionError(printed.getvalue()) from None
         return None
 
 
 def _ran(command: Callable[[], int]) -> str:
-    """What a command printed that ended well."""
-    said = io.StringIO()
-    with redirect_stdout(said), redirect_stderr(said):
+    """The output of a command that succeeded."""
+    printed = io.StringIO()
+    with redirect_stdout(printed), redirect_stderr(printed):
         status = command()
-    assert status == 0, said.getvalue()
-    return said.getvalue()
+    assert status == 0, printed.getvalue()
+    return printed.getvalue()

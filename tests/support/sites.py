@@ -1,4 +1,4 @@
-"""Sites that MkDocs builds, and what became of their pages."""
+"""Sites that MkDocs builds, and checks of their pages."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Page:
         return list(self.soup.find_all(name))
 
     def element(self, name: str = "sentifyd-bot") -> dict[str, str]:
-        """The attributes of the only element, each of which stands there once."""
+        """The attributes of the only element, after a check that none is repeated."""
         (element,) = self.elements(name)
         source = self.html[self.html.index(f"<{name}") :]
         attributes = {key: str(value) for key, value in element.attrs.items()}
@@ -53,14 +53,14 @@ class Page:
         for name in wanted:
             assert source.count(f"{name}=") == 1
 
-    def assert_nothing_of_ours(self) -> None:
+    def assert_no_avatar(self) -> None:
         assert self.loaders() == []
         assert self.elements() == []
         assert "sentifyd" not in self.html.lower()
 
 
 class Build:
-    """What `mkdocs build` left, and said."""
+    """The result of `mkdocs build`."""
 
     def __init__(self, site: Path, status: int, output: str) -> None:
         self.site = site

@@ -1,4 +1,4 @@
-"""An upstream under TLS, as strange as a test wants it."""
+"""An upstream under TLS with any behaviour that a test needs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 class TLSUpstream:
-    """Accepts connections one after the other, and hands each to `behave` under TLS."""
+    """Accepts one connection at a time, and passes it to `behave` under TLS."""
 
     def __init__(self, certificate: Path, behave: Callable[[ssl.SSLSocket], None]) -> None:
         self.received: list[bytes] = []

@@ -1,4 +1,4 @@
-"""Waiting for what nothing reports: the one place where tests ask again and again."""
+"""Waiting for conditions that nothing reports: the only place where tests poll."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import asyncio
 import time
 from collections.abc import Callable
 
-# Seconds. A busy machine may take long; a test that waits in vain fails after this time.
-PATIENCE = 30.0
+# Seconds. A busy machine may be slow; a test whose condition never holds fails after this time.
+TIMEOUT = 30.0
 _PAUSE = 0.01
 
 
-def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Ask until something holds.
+def until(holds: Callable[[], object], seconds: float = TIMEOUT) -> None:
+    """Wait until a condition holds.
 
     Raises:
-        AssertionError: it did not within this time.
+        AssertionError: it did not hold within this time.
     """
     deadline = time.monotonic() + seconds
     while not holds():
@@ -23,8 +23,8 @@ def until(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
         time.sleep(_PAUSE)
 
 
-async def until_async(holds: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """The same in an event loop, in its own time, and without holding it up."""
+async def until_async(holds: Callable[[], object], seconds: float = TIMEOUT) -> None:
+    """The same in an event loop, by its clock, and without blocking it."""
     clock = asyncio.get_running_loop().time
     deadline = clock() + seconds
     while not holds():

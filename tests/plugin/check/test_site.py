@@ -88,7 +88,7 @@ def check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Check:
     return run
 
 
-def test_a_site_of_the_plugin_has_no_problems(
+def test_site_built_by_the_plugin_has_no_problems(
     build: BuildSite, check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     for theme in ("mkdocs", "readthedocs", "material"):
@@ -170,7 +170,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
         "key-on-element",
         A,
     ),
-    "no browser runs the loader": (
+    "the loader has a type that browsers do not run": (
         edit(A, LOADER, LOADER.replace(" defer", ' type="text/plain" defer')),
         "loader-missing",
         A,
@@ -202,7 +202,7 @@ FAULTS: dict[str, tuple[Callable[[Path], None], str, str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_planted_fault_is_found_and_nothing_else(
+def test_check_finds_only_the_planted_fault(
     build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     plant, code, where = FAULTS[fault]
@@ -259,12 +259,12 @@ RUNTIME_FAULTS: dict[str, tuple[Callable[[Path], None], str]] = {
         edit(A, "</body>", "<sentifyd-bot></sentifyd-bot></body>"),
         "element-repeated",
     ),
-    "a loader waits for nothing": (edit(A, "</head>", f"{LOADER}</head>"), "loader-early"),
+    "the loader is not delayed": (edit(A, "</head>", f"{LOADER}</head>"), "loader-early"),
 }
 
 
 @pytest.mark.parametrize("fault", RUNTIME_FAULTS)
-def test_a_planted_fault_is_found_where_the_runtime_makes_the_element(
+def test_check_finds_the_planted_fault_on_a_page_with_runtime(
     build: BuildSite, check: Check, fault: str
 ) -> None:
     plant, code = RUNTIME_FAULTS[fault]
@@ -278,15 +278,13 @@ def test_a_planted_fault_is_found_where_the_runtime_makes_the_element(
     assert found.codes == {(code, A)}
 
 
-def test_files_of_the_runtime_that_are_not_there_are_reported(
-    build: BuildSite, check: Check
-) -> None:
+def test_check_reports_missing_runtime_files(build: BuildSite, check: Check) -> None:
     lose_files(build(PAGES, CONSENT).site)
 
     assert ("runtime-missing", A) in check().codes
 
 
-def test_a_site_with_instant_navigation_has_no_problems(build: BuildSite, check: Check) -> None:
+def test_site_with_instant_navigation_has_no_problems(build: BuildSite, check: Check) -> None:
     theme = {"name": "material", "features": ["navigation.instant"]}
     site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site
     assert check().codes == set()
@@ -295,7 +293,7 @@ def test_a_site_with_instant_navigation_has_no_problems(build: BuildSite, check:
     assert check().codes == {("unexpected-avatar", OFF)}
 
 
-def test_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> None:
+def test_check_finds_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> None:
     on_a_page = [fault for fault in FAULTS.values() if fault[2] == A][:8]
     pages = {f"p{number}.md": "# Page\n" for number in range(len(on_a_page))}
     site = build({**PAGES, **pages}, OPTIONS).site
@@ -320,7 +318,7 @@ def test_ten_faults_at_once(build: BuildSite, check: Check, tmp_path: Path) -> N
     assert found.status == 1
 
 
-def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Check) -> None:
+def test_differences_an_author_may_intend_are_only_warnings(build: BuildSite, check: Check) -> None:
     own = '# Own\n\n<div><sentifyd-bot avatar_id="x"></sentifyd-bot></div>\n'
     off = "---\nsentifyd: false\n---\n# Off\n\n<sentifyd-bot></sentifyd-bot>\n"
     options = {**OPTIONS, "exclude": ["private/", "prviate/"]}
@@ -336,7 +334,7 @@ def test_what_an_author_may_want_is_only_a_warning(build: BuildSite, check: Chec
     assert found.status == 0
 
 
-def test_tags_of_an_older_configuration_are_reported(
+def test_check_reports_tags_of_an_older_configuration(
     build: BuildSite, check: Check, tmp_path: Path
 ) -> None:
     build(PAGES, OPTIONS)
@@ -349,7 +347,7 @@ def test_tags_of_an_older_configuration_are_reported(
     assert ("attribute-differs", OFF) not in found.codes
 
 
-def test_a_loader_that_lost_its_hash_is_reported(build: BuildSite, check: Check) -> None:
+def test_check_reports_loader_without_its_configured_hash(build: BuildSite, check: Check) -> None:
     loader = {"integrity": "sha256-" + "A" * 43 + "="}
     site = build({"index.md": "# Home\n"}, {"loader": loader}).site
     edit("index.html", f' integrity="{loader["integrity"]}"', "")(site)
@@ -357,13 +355,13 @@ def test_a_loader_that_lost_its_hash_is_reported(build: BuildSite, check: Check)
     assert check().codes == {("loader-differs", "index.html")}
 
 
-def test_a_site_without_any_avatar_is_reported(build: BuildSite, check: Check) -> None:
+def test_check_reports_site_without_any_avatar(build: BuildSite, check: Check) -> None:
     site = build({"index.md": "# Home\n"}, {"include": [], "not_found_page": False}).site
 
     assert check().codes == {("no-avatar", str(site))}
 
 
-def test_a_disabled_plugin_wants_no_avatars(build: BuildSite, check: Check, tmp_path: Path) -> None:
+def test_disabled_plugin_expects_no_avatars(build: BuildSite, check: Check, tmp_path: Path) -> None:
     build(PAGES, OPTIONS)
     config = tmp_path / "mkdocs.yml"
     config.write_text("plugins: [{sentifyd: {enabled: false}}]")
@@ -378,7 +376,7 @@ def test_one_loader_may_define_both_components(build: BuildSite, check: Check) -
     assert check().codes == set()
 
 
-def test_a_public_key_is_a_warning_where_it_is_meant_to_be(build: BuildSite, check: Check) -> None:
+def test_configured_public_key_is_only_a_warning(build: BuildSite, check: Check) -> None:
     options = {"avatar_id": "avtr_1", "public_api_key": "pk_canary_1234567890"}
     built = build(PAGES, plugins=[{"sentifyd": options}], strict=False)
     assert built.status == 0
@@ -389,7 +387,7 @@ def test_a_public_key_is_a_warning_where_it_is_meant_to_be(build: BuildSite, che
     assert found.status == 0
 
 
-def test_people_read_each_kind_of_finding_once(
+def test_text_output_groups_pages_by_finding(
     build: BuildSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site = build({f"p{number}.md": "# Page\n" for number in range(9)}).site
@@ -405,7 +403,9 @@ def test_people_read_each_kind_of_finding_once(
     assert summary == "10 pages, 10 with an avatar: 10 errors, no warnings"
 
 
-def test_pages_whose_source_is_not_known_are_only_doubted(build: BuildSite, check: Check) -> None:
+def test_missing_avatar_is_a_warning_if_the_source_is_unknown(
+    build: BuildSite, check: Check
+) -> None:
     pages = {
         "index.md": "# Home\n",
         "blog/index.md": "# Blog\n",
@@ -425,7 +425,7 @@ def test_pages_whose_source_is_not_known_are_only_doubted(build: BuildSite, chec
     assert found.status == 0
 
 
-def test_a_site_without_its_avatars_is_no_matter_of_doubt(check: Check, tmp_path: Path) -> None:
+def test_missing_avatars_are_errors_if_no_page_has_one(check: Check, tmp_path: Path) -> None:
     """The sources are in another folder, and the configured one is empty."""
     (tmp_path / "site").mkdir()
     (tmp_path / "docs").mkdir()
@@ -441,7 +441,7 @@ def test_a_site_without_its_avatars_is_no_matter_of_doubt(check: Check, tmp_path
     assert found.status == 1
 
 
-def test_odd_pages_do_not_stop_the_check(build: BuildSite, check: Check) -> None:
+def test_unusual_pages_do_not_stop_the_check(build: BuildSite, check: Check) -> None:
     site = build(
         {
             **PAGES,
@@ -467,7 +467,7 @@ def write_key(folder: Path) -> Path:
     return folder / "key"
 
 
-def test_a_key_is_found_in_every_way_of_writing_it(build: BuildSite, check: Check) -> None:
+def test_check_finds_the_key_in_every_encoding(build: BuildSite, check: Check) -> None:
     key = 'ab/Cd+ef"12<gh34=='
     site = build({"index.md": "# Home\n"}).site
     forms = {
@@ -533,7 +533,7 @@ def answer(
     refresh: object = None,
     headers: Mapping[str, str | None] = MappingProxyType({}),
 ) -> Callable[[Request], Response]:
-    """Give the site's origin the requested answer, and refuse all others."""
+    """Return a handler that sends this answer to the site's origin and refuses all others."""
     sent = {name: value for name, value in {**HEADERS, **headers}.items() if value is not None}
 
     def respond(request: Request) -> Response:
@@ -549,13 +549,13 @@ def answer(
 
 
 def any_origin(request: Request) -> Response:
-    """Answer like a careless sample: allow every origin."""
+    """Answer like an insecure sample: allow every origin."""
     origin = request.headers.get("Origin", "*")
     return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": origin})
 
 
 def opaque_origin(request: Request) -> Response:
-    """The opaque origin `null`, which a sandboxed frame of any site sends."""
+    """Allow the opaque origin `null`, which a sandboxed frame of any site sends."""
     if request.headers.get("Origin") == "null":
         return JSONResponse(GRANT, headers={**HEADERS, "Access-Control-Allow-Origin": "null"})
     return answer()(request)
@@ -571,8 +571,8 @@ def tokens(**changed: object) -> dict[str, Any]:
 
 CORS = "Access-Control-Allow-Origin"
 ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
-    "all is well": (answer(), set()),
-    "all is well, with a lifetime": (answer(tokens(expiresIn=60, tokenType="Bearer")), set()),
+    "a valid answer": (answer(), set()),
+    "a valid answer with a lifetime": (answer(tokens(expiresIn=60, tokenType="Bearer")), set()),
     "the origin is not allowed": (answer(headers={CORS: None}), {"endpoint-cors"}),
     "another origin is allowed": (
         answer(headers={CORS: "https://docs.example.org"}),
@@ -590,7 +590,7 @@ ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
         answer(headers={"Cache-Control": "max-age=60"}),
         {"endpoint-cacheable", "endpoint-refresh-cacheable"},
     ),
-    "caches mix up origins": (
+    "Vary lacks Origin": (
         answer(headers={"Vary": "Accept"}),
         {"endpoint-vary", "endpoint-refresh-vary"},
     ),
@@ -606,7 +606,7 @@ ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
         answer({"tokens": GRANT["tokens"]}),
         {"endpoint-payload", "endpoint-refresh-payload"},
     ),
-    "half a character for a token": (
+    "a lone surrogate in a token": (
         answer(json.dumps(tokens(refreshToken="\ud800")).encode()),
         {"endpoint-payload"},
     ),
@@ -615,22 +615,22 @@ ENDPOINTS: dict[str, tuple[Callable[[Request], Response], set[str]]] = {
         {"endpoint-payload", "endpoint-refresh-payload"},
     ),
     "refreshing fails": (answer(refresh={"error": "x"}), {"endpoint-refresh-payload"}),
-    "the key is in it": (
+    "the answer contains the key": (
         answer({**GRANT, "avatarParameters": {"k": KEY}}),
         {"endpoint-key", "endpoint-refresh-key"},
     ),
     "any origin": (any_origin, {"endpoint-foreign-origin"}),
     "an opaque origin": (opaque_origin, {"endpoint-foreign-origin"}),
-    "any origin by a star": (
+    "any origin by a wildcard": (
         lambda _: JSONResponse(GRANT, headers={**HEADERS, CORS: "*"}),
         {"endpoint-foreign-origin"},
     ),
-    "origins are left to the browser": (no_origin_check, {"endpoint-foreign-login"}),
+    "the origin is not checked": (no_origin_check, {"endpoint-foreign-login"}),
 }
 
 
 @pytest.mark.parametrize("name", ENDPOINTS)
-def test_an_endpoint_is_called_as_a_browser_would(
+def test_check_calls_the_endpoint_like_a_browser(
     build: BuildSite, check: Check, tmp_path: Path, name: str
 ) -> None:
     respond, codes = ENDPOINTS[name]
@@ -645,7 +645,7 @@ def test_an_endpoint_is_called_as_a_browser_would(
     assert "canary" not in found.output
 
 
-def test_a_preflight_that_asks_for_credentials_is_found(build: BuildSite, check: Check) -> None:
+def test_check_reports_a_failing_preflight(build: BuildSite, check: Check) -> None:
     build({"index.md": "# Home\n"})
     for preflight, code in (
         (lambda _: Response(status_code=401), "endpoint-preflight"),
@@ -655,7 +655,7 @@ def test_a_preflight_that_asks_for_credentials_is_found(build: BuildSite, check:
             assert check("--endpoint", url, "--origin", ORIGIN).codes == {(code, url)}
 
 
-def test_an_endpoint_of_the_same_origin_needs_no_cors(build: BuildSite, check: Check) -> None:
+def test_same_origin_endpoint_needs_no_cors(build: BuildSite, check: Check) -> None:
     build({"index.md": "# Home\n"})
 
     def same_origin(request: Request) -> Response:
@@ -668,7 +668,9 @@ def test_an_endpoint_of_the_same_origin_needs_no_cors(build: BuildSite, check: C
             assert check("--endpoint", url, "--origin", origin).codes == set()
 
 
-def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_path: Path) -> None:
+def test_this_projects_service_passes_the_check(
+    build: BuildSite, check: Check, tmp_path: Path
+) -> None:
     with serving(create_sandbox(Sandbox(KEY))) as upstream:
         avatar = avatar_settings(upstream, api_key=KEY, allowed_origins=frozenset({ORIGIN}))
         settings = Settings(avatars={"": avatar})
@@ -687,7 +689,7 @@ def test_the_service_of_this_project_passes(build: BuildSite, check: Check, tmp_
     assert "answers on /request_tokens, without a trailing slash" in slash.output
 
 
-def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> None:
+def test_check_calls_every_configured_endpoint(build: BuildSite, check: Check) -> None:
     with endpoint(answer()) as first, endpoint(answer({})) as second:
         overrides = [{"match": "a.md", "avatar_id": "other", "token_endpoint": second}]
         options = {"token_endpoint": first, "overrides": overrides}
@@ -695,7 +697,7 @@ def test_every_configured_endpoint_is_called(build: BuildSite, check: Check) -> 
         assert check("--endpoint").codes == {("endpoint-payload", second)}
 
 
-def test_an_origin_is_sent_as_a_browser_writes_it(build: BuildSite, check: Check) -> None:
+def test_check_normalizes_the_origin_like_a_browser(build: BuildSite, check: Check) -> None:
     build({"index.md": "# Home\n"})
     seen = set()
 
@@ -710,7 +712,7 @@ def test_an_origin_is_sent_as_a_browser_writes_it(build: BuildSite, check: Check
     assert own == {"https://docs.example.com", "https://xn--r8jz45g.jp", "http://[::1]"}
 
 
-def test_no_password_file_is_read(
+def test_check_does_not_read_netrc(
     build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     build({"index.md": "# Home\n"})
@@ -727,9 +729,9 @@ def test_no_password_file_is_read(
     assert set(seen) == {None}
 
 
-@pytest.mark.parametrize("dripping", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
-def test_an_endpoint_that_drips_does_not_hold_the_check(
-    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, dripping: bytes
+@pytest.mark.parametrize("beginning", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n"])
+def test_slow_endpoint_reaches_the_deadline(
+    build: BuildSite, check: Check, monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
     monkeypatch.setattr(check_endpoint, "DEADLINE", 0.5)
     build({"index.md": "# Home\n"})
@@ -739,7 +741,7 @@ def test_an_endpoint_that_drips_does_not_hold_the_check(
         def serve() -> None:
             connection, _ = listener.accept()
             with connection, suppress(OSError):
-                connection.sendall(dripping)
+                connection.sendall(beginning)
                 while not over.wait(0.05):
                     connection.sendall(b"x")
 
@@ -753,7 +755,9 @@ def test_an_endpoint_that_drips_does_not_hold_the_check(
     assert found.codes == {("endpoint-unreachable", url)}
 
 
-def test_a_key_in_escaped_json_is_found(build: BuildSite, check: Check, tmp_path: Path) -> None:
+def test_check_finds_the_key_in_escaped_json(
+    build: BuildSite, check: Check, tmp_path: Path
+) -> None:
     build({"index.md": "# Home\n"})
     (tmp_path / "key").write_text("ab/Cd+ef12")
     content = json.dumps({**GRANT, "avatarParameters": {"ab/Cd+ef12": 1}}).replace("/", "\\/")
@@ -763,7 +767,7 @@ def test_a_key_in_escaped_json_is_found(build: BuildSite, check: Check, tmp_path
     assert found.codes == {("endpoint-key", url), ("endpoint-refresh-key", url)}
 
 
-def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
+def test_check_reports_an_unreachable_endpoint(build: BuildSite, check: Check) -> None:
     build({"index.md": "# Home\n"})
     with endpoint(answer()) as url:
         pass
@@ -782,7 +786,7 @@ def test_an_endpoint_that_is_not_there(build: BuildSite, check: Check) -> None:
         (["--config-file", "nowhere.yml"], "nowhere.yml does not exist"),
     ],
 )
-def test_what_cannot_be_checked_is_reported_in_one_line(
+def test_invalid_arguments_are_reported_in_one_line(
     build: BuildSite, capsys: pytest.CaptureFixture[str], arguments: list[str], expected: str
 ) -> None:
     site = build({"index.md": "# Home\n"}).site
@@ -795,7 +799,7 @@ def test_what_cannot_be_checked_is_reported_in_one_line(
 
 
 @pytest.mark.parametrize("package", ["bs4", "requests", "rich.console"])
-def test_a_missing_extra_is_named(
+def test_missing_extra_is_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], package: str
 ) -> None:
     for name in [name for name in sys.modules if name.startswith("mkdocs_sentifyd.check")]:

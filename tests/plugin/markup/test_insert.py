@@ -1,4 +1,4 @@
-"""Test inserting tags: what counts as a tag, and that nothing else of a page changes."""
+"""Test inserting tags: what counts as a tag, and that the rest of a page does not change."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
         ("<head></head><body>x<p a='></body>", "<head>{L}</head><body>x<p a='>{E}</body>"),
     ],
 )  # fmt: skip
-def test_pages_of_other_shapes(html: str, expected: str) -> None:
+def test_tags_are_inserted_into_incomplete_pages(html: str, expected: str) -> None:
     wanted = expected.replace("{E}", ELEMENT).replace("{L}", EMBED.loader_tag)
 
     assert inject(html, EMBED).html == wanted
@@ -132,7 +132,7 @@ def test_pages_of_other_shapes(html: str, expected: str) -> None:
          '<sentifyd-bot token_endpoint="T" avatar_id="A" data-avatar_id="x" title="avatar_id=">'),
     ],
 )  # fmt: skip
-def test_an_authors_element_is_completed(placed: str, completed: str) -> None:
+def test_authors_element_is_completed(placed: str, completed: str) -> None:
     result = inject(page(body=f"<p>{placed}</p>"), EMBED)
 
     assert result.html == page(EMBED.loader_tag, f"<p>{completed}</p>")
@@ -140,7 +140,7 @@ def test_an_authors_element_is_completed(placed: str, completed: str) -> None:
     assert inject(result.html, EMBED) == result
 
 
-def test_other_elements_with_a_similar_name_are_not_ours() -> None:
+def test_element_with_a_similar_name_is_not_an_avatar() -> None:
     html = page(body="<sentifyd-bot-list></sentifyd-bot-list>")
 
     assert inject(html, EMBED).html.count("<sentifyd-bot ") == 1
@@ -158,13 +158,13 @@ def test_other_elements_with_a_similar_name_are_not_ours() -> None:
         '<script src="../assets/external/l.example/main.js"></script>',
     ],
 )
-def test_an_authors_loader_stays_the_only_one(script: str) -> None:
+def test_authors_loader_stays_the_only_one(script: str) -> None:
     for html in (page(head=script), page(body=script)):
         assert EMBED.loader_tag not in inject(html, EMBED).html.replace(script, "")
 
 
 @pytest.mark.parametrize("attribute", ["type=text/plain", "type='application/json'", "nomodule"])
-def test_a_script_that_no_browser_runs_is_no_loader(attribute: str) -> None:
+def test_script_that_browsers_do_not_run_is_no_loader(attribute: str) -> None:
     script = f'<script {attribute} src="{LOADER}"></script>'
     assert EMBED.loader_tag in inject(page(head=script), EMBED).html
 
@@ -182,14 +182,14 @@ def test_other_scripts_are_no_loaders(src: str) -> None:
     assert EMBED.loader_tag in inject(page(head=f'<script src="{src}"></script>'), EMBED).html
 
 
-def test_a_key_on_an_authors_element_is_reported_without_repeating_it() -> None:
+def test_key_on_an_element_is_reported_without_its_value() -> None:
     for attribute in ('api-key="canary-1"', 'avatar_id="sk-canary-12345"'):
         (warning,) = inject(page(body=f"<sentifyd-bot {attribute}></sentifyd-bot>"), EMBED).warnings
         assert "looks like the API key" in warning
         assert "canary" not in warning
 
 
-def test_two_elements_are_counted_and_the_first_is_completed() -> None:
+def test_second_element_is_reported_and_only_the_first_completed() -> None:
     result = inject(page(body="<sentifyd-bot></sentifyd-bot>" * 2), EMBED)
 
     (warning,) = result.warnings
@@ -216,15 +216,15 @@ FRAGMENTS = st.lists(
 ).map("".join)
 
 
-OURS = [ELEMENT, EMBED.loader_tag, ' token_endpoint="T"', ' avatar_id="A"', "</sentifyd-bot>"]
+INSERTED = [ELEMENT, EMBED.loader_tag, ' token_endpoint="T"', ' avatar_id="A"', "</sentifyd-bot>"]
 
 
 @given(FRAGMENTS)
-def test_only_our_tags_are_added(html: str) -> None:
+def test_inject_adds_only_its_own_tags(html: str) -> None:
     result = inject(html, EMBED).html
 
     added = re.sub(
-        "|".join(map(re.escape, OURS)),
+        "|".join(map(re.escape, INSERTED)),
         "",
         result,
     )
@@ -232,7 +232,7 @@ def test_only_our_tags_are_added(html: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["title", "style", "script", "iframe"])
-def test_twice_is_the_same_as_once_where_the_head_never_ends(name: str) -> None:
+def test_inject_is_idempotent_if_the_head_never_ends(name: str) -> None:
     once = inject(f"<!doctype html><html><head><{name}>x</head><body>p</body></html>", EMBED)
 
     assert inject(once.html, EMBED) == once
@@ -240,7 +240,7 @@ def test_twice_is_the_same_as_once_where_the_head_never_ends(name: str) -> None:
 
 
 @given(FRAGMENTS)
-def test_twice_is_the_same_as_once_in_a_whole_page(body: str) -> None:
+def test_inject_is_idempotent_on_any_page(body: str) -> None:
     once = inject(page(body=body), EMBED)
 
     assert inject(once.html, EMBED).html == once.html
@@ -284,7 +284,7 @@ HEADS = st.lists(
 
 
 @given(HEADS, FRAGMENTS, st.sampled_from(["<html>", "<HTML lang='de'>", "", "<html lang=de >\n"]))
-def test_the_short_cut_finds_the_same_places(head: str, body: str, html_tag: str) -> None:
+def test_fast_path_finds_the_same_offsets(head: str, body: str, html_tag: str) -> None:
     html = page(head=head, body=body).replace("<html>", html_tag, 1)
     quick = _fast_offsets(html, EMBED)
     outline = _outline(html, EMBED)
@@ -304,13 +304,13 @@ SCRIPTS = [
 
 
 @pytest.mark.parametrize("tag", [*SCRIPTS, "<SENTIFYD-BOT>", "<sentifyd-Realtime\na=b>"])
-def test_the_short_cut_misses_no_avatar(tag: str) -> None:
+def test_fast_path_misses_no_avatar(tag: str) -> None:
     filler = '<script src="other.js"></script><p class="scripted">&amp;<sentifyd>'
     assert may_have_avatar(f"{filler}{tag}{filler}", EMBED.hosts)
     assert not may_have_avatar(filler * 2, EMBED.hosts)
 
 
-def test_the_short_cut_is_taken_on_pages_of_themes() -> None:
+def test_fast_path_handles_pages_of_themes() -> None:
     """The fast path must handle typical pages, because tokenizing is several times slower."""
     head = (
         '\n<meta charset="utf-8"> <link rel=icon href="../a.png"/><title>A > B</title>\n'
@@ -323,7 +323,7 @@ def test_the_short_cut_is_taken_on_pages_of_themes() -> None:
 
 
 @given(FRAGMENTS)
-def test_the_scanner_sees_the_elements_that_a_browser_sees(body: str) -> None:
+def test_tokenizer_finds_the_same_elements_as_a_browser(body: str) -> None:
     """html5lib implements the standard's parser; SVG has its own rules and is excluded."""
     if "svg" in body:
         return

@@ -1,4 +1,4 @@
-"""Test that values which Chromium supports are accepted, and that none leaves the attribute."""
+"""Test that values which Chromium supports are accepted, and that no value can break out."""
 
 from __future__ import annotations
 
@@ -105,13 +105,13 @@ def supports(page: Page) -> Supports:
     )
 
 
-def test_colours_of_the_browser_are_accepted(supports: Supports) -> None:
+def test_only_colours_that_a_browser_supports_are_accepted(supports: Supports) -> None:
     # An older Chromium does not support all of them.
     assert {"red"} <= set(supports("color", COLOURS + NO_COLOURS)) <= set(COLOURS)
     assert [value for value in COLOURS + NO_COLOURS if accepts(Colour(), value)] == COLOURS
 
 
-def test_gradients_of_the_browser_are_accepted(supports: Supports) -> None:
+def test_only_gradients_that_a_browser_supports_are_accepted(supports: Supports) -> None:
     both = GRADIENTS + NO_GRADIENTS
     taken = {value for value in supports("background-image", both) if "url(" not in value}
     assert {GRADIENTS[0]} <= taken <= set(GRADIENTS)
@@ -119,7 +119,7 @@ def test_gradients_of_the_browser_are_accepted(supports: Supports) -> None:
 
 
 @pytest.mark.parametrize("value", [*BREAKING_OUT, 3, None, ["red"]])
-def test_nothing_leaves_its_place(value: object) -> None:
+def test_values_that_break_out_are_rejected(value: object) -> None:
     assert not accepts(Colour(), value)
     assert not accepts(Background(), value)
 
@@ -139,7 +139,7 @@ def changed(draw: st.DrawFn) -> str:
 # There is no deadline per example, because the browser may be slow.
 @settings(deadline=None, max_examples=300)
 @given(value=changed())
-def test_what_is_accepted_leaves_the_next_declaration_alone(page: Page, value: str) -> None:
+def test_accepted_value_does_not_change_the_next_declaration(page: Page, value: str) -> None:
     if not accepts(Background(), value):
         return
     found = page.evaluate(

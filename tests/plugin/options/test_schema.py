@@ -133,7 +133,7 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"shortcut": ["ctrl", "a"]}, "shortcut", "must be a letter or digit"),
     ],
 )  # fmt: skip
-def test_one_line_names_the_option_and_the_fix(
+def test_mistake_is_reported_in_one_line_with_option_and_fix(
     options: dict[str, Any], option: str, fix: str
 ) -> None:
     [(name, line)], _ = validated(options)
@@ -150,7 +150,7 @@ def test_one_line_names_the_option_and_the_fix(
         ({"api_key": "anything"}, "option 'api_key': this looks like the API key"),
     ],
 )
-def test_an_error_stops_the_build(build: BuildSite, options: dict[str, Any], line: str) -> None:
+def test_error_stops_the_build(build: BuildSite, options: dict[str, Any], line: str) -> None:
     built = build(PAGES, options, strict=False)
 
     assert built.status == 1
@@ -184,7 +184,7 @@ def test_an_error_stops_the_build(build: BuildSite, options: dict[str, Any], lin
         ({"overrides": [{"match": "*", "api_key": "anything"}]}, "overrides.api_key"),
     ],
 )
-def test_a_key_in_the_options_is_refused(options: dict[str, Any], option: str) -> None:
+def test_key_in_the_options_is_rejected(options: dict[str, Any], option: str) -> None:
     [(name, line)], warnings = validated(options)
 
     assert name == option
@@ -194,7 +194,9 @@ def test_a_key_in_the_options_is_refused(options: dict[str, Any], option: str) -
         assert value not in f"{name} {line} {warnings}"
 
 
-def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_key_of_the_environment_is_found_in_any_option(
+    build: BuildSite, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
     for options in ({"avatar_id": "canary-77aa"}, {"include": ["docs/canary-77aa.md"]}):
         built = build(PAGES, options, strict=False)
@@ -229,12 +231,12 @@ def test_the_real_key_is_found_anywhere(build: BuildSite, monkeypatch: pytest.Mo
         {"exclude": ["key-concepts/", LONG_NAME]},
     ],
 )
-def test_honest_options_are_accepted(options: dict[str, Any]) -> None:
+def test_options_that_only_resemble_keys_are_accepted(options: dict[str, Any]) -> None:
     assert validated(options) == ([], [])
 
 
 @pytest.mark.parametrize("theme", ["mkdocs", "readthedocs", "material"])
-def test_a_strict_build_with_honest_options(build: BuildSite, theme: str) -> None:
+def test_strict_build_accepts_options_that_only_resemble_keys(build: BuildSite, theme: str) -> None:
     pages = dict.fromkeys(("index.md", "key-concepts/a.md", LONG_NAME), "# Page\n")
     options = {
         "avatar_id": 123456,
@@ -248,17 +250,17 @@ def test_a_strict_build_with_honest_options(build: BuildSite, theme: str) -> Non
 
     assert built.status == 0, built.output
     assert built.page("index.html").element()["avatar_id"] == "123456"
-    built.page("key-concepts/a/index.html").assert_nothing_of_ours()
+    built.page("key-concepts/a/index.html").assert_no_avatar()
 
 
-def test_an_unknown_option_fails_a_strict_build(build: BuildSite) -> None:
+def test_unknown_option_fails_a_strict_build(build: BuildSite) -> None:
     built = build(PAGES, {"colour": "blue"})
 
     assert built.status == 1
     assert "'colour': no such option: use one of avatar_id, token_endpoint" in built.output
 
 
-def test_a_misspelt_option_is_reported_with_the_right_one(build: BuildSite) -> None:
+def test_misspelt_option_is_reported_with_a_suggestion(build: BuildSite) -> None:
     for options, fix in (
         ({"exlude": ["a.md"]}, "'exlude': no such option: did you mean exclude?"),
         ({"brand": {"nmae": "A"}}, "did you mean name?"),
@@ -269,9 +271,7 @@ def test_a_misspelt_option_is_reported_with_the_right_one(build: BuildSite) -> N
 
 
 @pytest.mark.parametrize("path", ["request_tokens/", "docs/request_tokens/avtr_1/?site=docs"])
-def test_a_final_slash_of_the_endpoint_fails_a_strict_build_only(
-    build: BuildSite, path: str
-) -> None:
+def test_endpoint_with_a_final_slash_fails_only_a_strict_build(build: BuildSite, path: str) -> None:
     endpoint = f"https://tokens.example.com/{path}"
     for options in (
         {"token_endpoint": endpoint},
@@ -289,15 +289,15 @@ def test_a_final_slash_of_the_endpoint_fails_a_strict_build_only(
     assert built.page("index.html").element()["token_endpoint"] == endpoint
 
 
-def test_the_plugin_without_options(build: BuildSite) -> None:
+def test_plugin_without_options_reports_the_missing_avatar_id(build: BuildSite) -> None:
     built = build(PAGES, raw_config="site_name: Test\nplugins: [sentifyd]\n")
 
     (line,) = errors(built.output)
     assert "option 'avatar_id': missing" in line
 
 
-def test_disabled_by_mkdocs_own_option(build: BuildSite) -> None:
+def test_plugin_disabled_by_mkdocs_adds_nothing(build: BuildSite) -> None:
     built = build(PAGES, raw_config="site_name: T\nplugins: [{sentifyd: {enabled: false}}]\n")
 
     assert built.status == 0
-    built.page("index.html").assert_nothing_of_ours()
+    built.page("index.html").assert_no_avatar()

@@ -37,7 +37,7 @@ PAGES = {
 
 
 @pytest.mark.parametrize("directory_urls", [True, False])
-def test_it_does_what_the_plugin_does(
+def test_inject_writes_the_same_pages_as_the_plugin(
     build: BuildSite, tmp_path: Path, capsys: pytest.CaptureFixture[str], directory_urls: bool
 ) -> None:
     arguments = {"theme": "material", "use_directory_urls": directory_urls}
@@ -59,7 +59,7 @@ def test_it_does_what_the_plugin_does(
     assert {path: path.stat().st_mtime_ns for path in files} == before
 
 
-def test_pages_without_a_known_source_and_odd_bytes(tmp_path: Path) -> None:
+def test_page_without_source_keeps_its_bytes_and_mode(tmp_path: Path) -> None:
     site = tmp_path / "site"
     (site / "private").mkdir(parents=True)
     (site / "page.html").write_bytes(b"<html><head></head><body>\xff\r\n</body></html>")
@@ -85,7 +85,7 @@ PAGE = "<!doctype html><html><head></head><body><p>Text</p></body></html>"
 
 
 class Site:
-    """A site of some other generator, with an mkdocs.yml and perhaps sources."""
+    """A site of another generator, with an mkdocs.yml and optional sources."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -129,14 +129,14 @@ NAMES = ["index.html", "guide/index.html", "guide/a/index.html", "guide/b.html",
         ("exclude: [/guide/a.md, c.html]", {*NAMES} - {"guide/a/index.html", "c.html"}),
     ],
 )
-def test_patterns_where_no_source_is_found(site: Site, options: str, chosen: set[str]) -> None:
+def test_patterns_match_pages_without_sources(site: Site, options: str, chosen: set[str]) -> None:
     site.write(*(f"site/{name}" for name in NAMES))
 
     assert site.inject(config=CONFIG.replace("exclude: [private/]", options)) == 0
     assert site.changed() == chosen
 
 
-def test_the_front_matter_of_each_source(site: Site) -> None:
+def test_front_matter_of_each_source_is_respected(site: Site) -> None:
     site.write(*(f"site/{name}" for name in NAMES))
     off = "\ufeff---\nsentifyd: false\n---\n"
     site.write("text/README.md", "text/guide/a.md", "text/guide/b.md", text=off)
@@ -145,7 +145,7 @@ def test_the_front_matter_of_each_source(site: Site) -> None:
     assert site.changed() == {"guide/index.html", "c.html"}
 
 
-def test_files_that_are_no_pages_of_ours(site: Site) -> None:
+def test_files_that_are_not_pages_are_not_changed(site: Site) -> None:
     site.write("site/page.HTM", "site/de/404.html", "elsewhere.html")
     site.write("site/google1.html", text="google-site-verification: google1.html")
     site.write("site/part.html", text="<li>part</li>")
@@ -162,7 +162,7 @@ def test_files_that_are_no_pages_of_ours(site: Site) -> None:
     assert (site.folder / "site" / "link.html").is_symlink()
 
 
-def test_a_page_that_cannot_be_written_is_named(
+def test_page_that_cannot_be_written_is_reported(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.write("site/page.html")
@@ -178,7 +178,7 @@ def test_a_page_that_cannot_be_written_is_named(
     assert (site.folder / "site" / "page.html").read_text() == PAGE
 
 
-def test_what_belongs_to_others_in_mkdocs_yml_is_not_read(site: Site) -> None:
+def test_other_settings_in_mkdocs_yml_are_ignored(site: Site) -> None:
     site.write("site/page.html")
     others = (
         "markdown_extensions:\n"
@@ -199,7 +199,7 @@ def test_two_elements_are_reported(site: Site, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("enabled", ["false", "!ENV [NEVER_SET_HERE, false]"])
-def test_a_disabled_plugin_changes_nothing(
+def test_disabled_plugin_changes_nothing(
     site: Site, capsys: pytest.CaptureFixture[str], enabled: str
 ) -> None:
     site.write("site/page.html")
@@ -223,7 +223,7 @@ def test_a_disabled_plugin_changes_nothing(
         ("plugins: [{sentifyd: {enabled: 'no'}}]\n", "'enabled' must be true or false"),
     ],
 )  # fmt: skip
-def test_mistakes_get_one_line(
+def test_invalid_config_file_is_reported_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str | None, expected: str
 ) -> None:
     (tmp_path / "site").mkdir()
@@ -238,12 +238,14 @@ def test_mistakes_get_one_line(
     assert "canary" not in line
 
 
-def test_a_site_that_is_not_built(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_site_folder_is_reported(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["inject", str(tmp_path / "nowhere")]) == 2
     assert "build the site first" in capsys.readouterr().err
 
 
-def test_a_mistake_in_front_matter_leaves_only_that_page(
+def test_invalid_front_matter_skips_only_that_page(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/page.html", "site/other.html", "site/third.html")
@@ -261,7 +263,7 @@ def test_a_mistake_in_front_matter_leaves_only_that_page(
 MANY = 1200
 
 
-def test_a_large_site_keeps_its_order(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_large_site_reports_pages_in_order(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     pages = [f"p{number:04}" for number in range(MANY)]
     site.write(*(f"site/{name}.html" for name in pages))
     site.write("docs/p0700.md", text="---\nsentifyd: false\n---\n")
@@ -280,7 +282,7 @@ def test_a_large_site_keeps_its_order(site: Site, capsys: pytest.CaptureFixture[
     assert reported == ["p0004.html", "p1191.html", "exclude", "p0003.html", "p1190.html"]
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_half_page(
+def test_full_disk_is_reported_and_leaves_no_partial_page(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
@@ -298,7 +300,7 @@ def test_a_full_disk_is_one_line_and_leaves_no_half_page(
     assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
 
 
-def test_a_disk_that_fills_in_the_middle_of_a_page_costs_nothing(site: Site) -> None:
+def test_disk_that_fills_during_a_page_changes_nothing(site: Site) -> None:
     site.write("site/a.html")
     (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
     limit = len(PAGE) + 20
@@ -319,7 +321,7 @@ def test_a_disk_that_fills_in_the_middle_of_a_page_costs_nothing(site: Site) -> 
 
 
 @pytest.mark.parametrize("signals", ["SIGINT, SIGINT", "SIGTERM, SIGINT", "SIGHUP, SIGTERM"])
-def test_a_signal_to_stop_leaves_no_half_page(site: Site, signals: str) -> None:
+def test_stop_signal_leaves_no_partial_page(site: Site, signals: str) -> None:
     site.write(*(f"site/p{number:04}.html" for number in range(MANY)))
     (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
     # The program stops itself while pages are still being written.
@@ -347,7 +349,7 @@ def test_a_signal_to_stop_leaves_no_half_page(site: Site, signals: str) -> None:
     assert [file.name for file in (site.folder / "site").iterdir() if file.name[0] == "."] == []
 
 
-def test_a_person_who_waits_sees_how_far_it_is(site: Site) -> None:
+def test_progress_is_shown_at_a_terminal(site: Site) -> None:
     site.write(*(f"site/p{number:04}.html" for number in range(250)))
     (site.folder / "mkdocs.yml").write_text(WITHOUT_PATTERNS)
     terminal, other_end = pty.openpty()
@@ -369,7 +371,7 @@ def test_a_person_who_waits_sees_how_far_it_is(site: Site) -> None:
     assert again.stderr == ""
 
 
-def test_stopping_is_reported_in_one_line(
+def test_keyboard_interrupt_is_reported_in_one_line(
     site: Site, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.write("site/a.html", "site/b.html")
@@ -426,7 +428,7 @@ def test_sources_of_translations_are_found(site: Site) -> None:
     assert element["ui-language"] == "de"
 
 
-def test_meta_files_count_where_their_plugin_is_listed(site: Site) -> None:
+def test_meta_files_count_only_with_their_plugin(site: Site) -> None:
     site.write("site/a/deep/p/index.html", "site/a/on/index.html", "site/b/index.html")
     site.write("docs/a/deep/p.md", text="")
     site.write("docs/a/.meta.yml", text="sentifyd: false\n")
@@ -439,7 +441,7 @@ def test_meta_files_count_where_their_plugin_is_listed(site: Site) -> None:
     assert "a/deep/p/index.html" in site.changed()
 
 
-def test_a_public_key_is_reported_and_stays_the_only_way_in(
+def test_public_key_is_reported_and_replaces_the_endpoint(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/a.html")
@@ -455,7 +457,7 @@ def test_a_public_key_is_reported_and_stays_the_only_way_in(
     assert Page(text).element() == {"avatar_id": "avtr_1234abcd", "api-key": "pk_canary_1234567890"}
 
 
-def test_an_endpoint_with_a_final_slash_is_reported_and_taken(
+def test_endpoint_with_a_final_slash_is_reported_and_used(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/a.html")
@@ -466,14 +468,14 @@ def test_an_endpoint_with_a_final_slash_is_reported_and_taken(
     assert element["token_endpoint"] == "https://tokens.example.com/request_tokens/"
 
 
-def test_a_wrong_public_key_stops_it(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_public_key_stops_inject(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     endpoint = "      token_endpoint: https://tokens.example.com/request_tokens\n"
     config = WITHOUT_PATTERNS.replace(endpoint, "      public_api_key: [canary]\n")
     assert site.inject(config=config) == 2
     assert "option 'public_api_key': must be at most 512" in capsys.readouterr().err
 
 
-def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
+def test_version_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--version"])
     assert not stopped.value.code
@@ -485,7 +487,7 @@ def test_the_version(capsys: pytest.CaptureFixture[str]) -> None:
     "block",
     ["---\nsentifyd: false\n---\n", "+++\nsentifyd = false\n+++\n", "sentifyd: false\n---\n"],
 )
-def test_front_matter_with_any_line_ends(site: Site, line_end: str, block: str) -> None:
+def test_front_matter_may_have_any_line_ends(site: Site, line_end: str, block: str) -> None:
     text = block if block.startswith(("-", "+")) else f"---\n{block}"
     site.write("site/a.html")
     site.write("docs/a.md", text=f"{text}# A\n".replace("\n", line_end).encode())
@@ -494,7 +496,7 @@ def test_front_matter_with_any_line_ends(site: Site, line_end: str, block: str) 
     assert site.changed() == set()
 
 
-def test_front_matter_that_cannot_be_read_keeps_the_page_as_it_was(
+def test_page_with_unreadable_front_matter_is_not_changed(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/a.html", "site/b.html", "site/c/d.html", "site/e.html")
@@ -513,7 +515,7 @@ def test_front_matter_that_cannot_be_read_keeps_the_page_as_it_was(
     assert d.endswith("c/d.html: c/.meta.yml must contain a mapping")
 
 
-def test_front_matter_of_a_page_that_is_not_found_is_reported(
+def test_front_matter_without_a_page_is_reported(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
     site.write("site/blog/2026/01/01/post/index.html", "site/b.html")
@@ -526,7 +528,7 @@ def test_front_matter_of_a_page_that_is_not_found_is_reported(
 
 
 @pytest.mark.parametrize("suffix", [".markdown", ".mdown", ".mkdn", ".mkd"])
-def test_every_suffix_of_markdown(site: Site, suffix: str) -> None:
+def test_front_matter_is_read_from_every_markdown_suffix(site: Site, suffix: str) -> None:
     site.write("site/x/a/index.html")
     site.write(f"docs/x/a{suffix}", text="---\nsentifyd: false\n---\n")
 
@@ -534,7 +536,7 @@ def test_every_suffix_of_markdown(site: Site, suffix: str) -> None:
     assert site.changed() == set()
 
 
-def test_a_page_that_the_theme_makes_without_a_source(site: Site) -> None:
+def test_theme_pages_without_a_source_get_the_avatar(site: Site) -> None:
     site.write("site/search.html", "site/404.html", "site/guide/a.html")
 
     assert site.inject(config=WITHOUT_PATTERNS + "      include: [guide/]\n") == 0
@@ -552,7 +554,7 @@ REFRESHES = [
 ]
 
 
-def test_only_a_real_redirect_is_left_alone(site: Site) -> None:
+def test_only_a_real_redirect_is_not_changed(site: Site) -> None:
     for number, head in enumerate(REFRESHES):
         site.write(f"site/{number}.html", text=PAGE.replace("<head>", f"<head>{head}"))
     for number, head in enumerate(
@@ -567,7 +569,7 @@ def test_only_a_real_redirect_is_left_alone(site: Site) -> None:
     assert site.changed() == {f"{number}.html" for number in range(len(REFRESHES))}
 
 
-def test_the_language_is_that_of_the_real_tag(site: Site) -> None:
+def test_language_is_read_from_the_real_html_tag(site: Site) -> None:
     tag = "<!-- <html lang=fr> --><html data-a='a>b' class=no-js lang=de>"
     site.write("site/a.html", text=PAGE.replace("<html>", tag))
 
@@ -586,7 +588,7 @@ def test_the_language_is_that_of_the_real_tag(site: Site) -> None:
         ("plugins: [{sentifyd: {brand: &a {brand: *a}}}]\n", "option 'avatar_id': missing"),
     ],
 )
-def test_mistakes_in_the_configuration_get_one_line(
+def test_configuration_mistakes_are_reported_in_one_line(
     site: Site, capsys: pytest.CaptureFixture[str], config: str, expected: str
 ) -> None:
     site.write("site/a.html")
@@ -599,7 +601,7 @@ def test_mistakes_in_the_configuration_get_one_line(
 @pytest.mark.parametrize(
     ("name", "expected"), [("zensical.toml", "into an mkdocs.yml"), ("docs", "Is a directory")]
 )
-def test_a_configuration_that_is_none_gets_one_line(
+def test_wrong_kind_of_config_file_is_reported_in_one_line(
     site: Site, capsys: pytest.CaptureFixture[str], name: str, expected: str
 ) -> None:
     if name != "docs":
@@ -611,9 +613,7 @@ def test_a_configuration_that_is_none_gets_one_line(
     assert expected in line
 
 
-def test_sources_that_are_nowhere_are_reported(
-    site: Site, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_missing_docs_folder_is_reported(site: Site, capsys: pytest.CaptureFixture[str]) -> None:
     (site.folder / "docs").rmdir()
     site.write("site/a.html")
 
@@ -621,7 +621,7 @@ def test_sources_that_are_nowhere_are_reported(
     assert "docs does not exist: front matter is ignored" in capsys.readouterr().err
 
 
-def test_a_file_of_somebody_else_is_not_taken_for_ours(site: Site) -> None:
+def test_existing_file_is_not_used_as_temporary_file(site: Site) -> None:
     site.write("site/a.html", f"site/.a.html.{os.getpid()}")
 
     assert site.inject(config=WITHOUT_PATTERNS) == 2
@@ -654,7 +654,9 @@ def _html(site: Site) -> dict[str, str]:
 
 @pytest.mark.parametrize("is_minified", [False, True])
 @pytest.mark.parametrize("page", [PAGE, _with_config("Text")], ids=["static", "instant"])
-def test_a_newer_version_leaves_pages_as_they_are(site: Site, page: str, is_minified: bool) -> None:
+def test_newer_version_does_not_change_injected_pages(
+    site: Site, page: str, is_minified: bool
+) -> None:
     _write_site(site, page)
     assert site.inject(config=WITHOUT_PATTERNS) == 0
     assets = site.folder / "site/assets/sentifyd"
@@ -674,7 +676,7 @@ def test_a_newer_version_leaves_pages_as_they_are(site: Site, page: str, is_mini
     assert _html(site) == before
 
 
-def test_a_page_that_only_writes_of_our_files_gets_them(site: Site) -> None:
+def test_page_that_only_mentions_runtime_files_gets_them(site: Site) -> None:
     _write_site(site, _with_config(f'&lt;script src="{QUOTED}"&gt; <code>{QUOTED}</code>'))
 
     assert site.inject(config=WITHOUT_PATTERNS) == 0
@@ -683,7 +685,7 @@ def test_a_page_that_only_writes_of_our_files_gets_them(site: Site) -> None:
         assert len(Page(text).soup.select('head > script[src$="/core.js"]')) == 1
 
 
-def test_names_in_any_script_reach_the_runtime(site: Site) -> None:
+def test_non_latin_names_reach_the_runtime(site: Site) -> None:
     name = "Müller 你好"
     element = f'<sentifyd-bot brand-name="{name}"></sentifyd-bot>'
     site.write("site/index.html", text=_with_config(element))
@@ -695,7 +697,7 @@ def test_names_in_any_script_reach_the_runtime(site: Site) -> None:
 
 
 @pytest.mark.parametrize("page", [PAGE, _with_config("Text")], ids=["static", "instant"])
-def test_files_that_were_deleted_come_back(site: Site, page: str) -> None:
+def test_deleted_runtime_files_are_restored(site: Site, page: str) -> None:
     def installed() -> set[str]:
         return {file.name for file in (site.folder / "site/assets").rglob("*.*")}
 

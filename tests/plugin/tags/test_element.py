@@ -101,7 +101,7 @@ def test_options_become_attributes(
         assert [tag.attrs for tag in page.loaders()] == [{"src": LOADER, "defer": ""}]
 
 
-def test_the_realtime_component_has_its_own_loader_and_spelling(build: BuildSite) -> None:
+def test_realtime_component_has_its_own_loader_and_spelling(build: BuildSite) -> None:
     page = build(PAGES, {"component": "realtime"}).page("index.html")
 
     assert page.element("sentifyd-realtime") == KEBAB
@@ -121,7 +121,7 @@ def test_the_realtime_component_has_its_own_loader_and_spelling(build: BuildSite
         ),
     ],
 )
-def test_the_spelling_can_be_chosen(
+def test_spelling_of_attribute_names_can_be_chosen(
     build: BuildSite, options: dict[str, Any], names: list[str]
 ) -> None:
     page = build(PAGES, options).page("index.html")
@@ -141,7 +141,7 @@ def test_the_spelling_can_be_chosen(
         ),
     ],
 )
-def test_an_overlay_gives_its_host_a_size(
+def test_overlay_element_has_a_size(
     build: BuildSite, display: str, look: dict[str, Any], toggler: str, style: str
 ) -> None:
     options = {"component": "realtime", "display": display, "appearance": look}
@@ -151,7 +151,7 @@ def test_an_overlay_gives_its_host_a_size(
     assert (element["overlay"], element["toggler"]) == ("true", toggler)
 
 
-def test_a_loader_of_the_authors_own_for_realtime_is_a_module(build: BuildSite) -> None:
+def test_custom_realtime_loader_is_a_module(build: BuildSite) -> None:
     own = "https://static.example.com/avatar.js"
     options = {"component": "realtime", "loader": {"url": own}}
     page = build(PAGES, options).page("index.html")
@@ -172,7 +172,7 @@ def test_a_loader_of_the_authors_own_for_realtime_is_a_module(build: BuildSite) 
         ({"name": "material", "language": "nl"}, None),
     ],
 )
-def test_the_controls_follow_the_language_of_the_theme(
+def test_ui_language_follows_the_theme(
     build: BuildSite, theme: dict[str, str], language: str | None
 ) -> None:
     built = build(PAGES, theme=theme)
@@ -185,9 +185,7 @@ def test_the_controls_follow_the_language_of_the_theme(
 
 
 @pytest.mark.parametrize("directory_urls", [True, False])
-def test_addresses_on_the_site_are_right_at_every_depth(
-    build: BuildSite, directory_urls: bool
-) -> None:
+def test_site_addresses_are_correct_at_every_depth(build: BuildSite, directory_urls: bool) -> None:
     pages = {**PAGES, "guide/deep/c.md": "# C\n"}
     options = {"brand": {"logo": "assets/logo.svg", "terms_url": "https://a.example/"}}
     built = build(
@@ -208,7 +206,7 @@ def test_addresses_on_the_site_are_right_at_every_depth(
             assert (path.parent / element["brand-logo"]).resolve() == logo
 
 
-def test_overrides_lay_one_over_another(build: BuildSite) -> None:
+def test_later_overrides_extend_earlier_ones(build: BuildSite) -> None:
     options = {
         "captions": True,
         "appearance": {"primary_color": "teal", "corner_radius": 4},
@@ -253,7 +251,7 @@ def test_overrides_lay_one_over_another(build: BuildSite) -> None:
 ELEMENTS = ["index.html", "c/index.html", "guide/a/index.html", "guide/b/index.html", "404.html"]
 
 
-def test_each_section_can_have_an_avatar_of_its_own(build: BuildSite) -> None:
+def test_each_section_can_have_its_own_avatar(build: BuildSite) -> None:
     other = "https://tokens.example.com/request_tokens/guide"
     options = {
         "overrides": [
@@ -273,7 +271,7 @@ def test_each_section_can_have_an_avatar_of_its_own(build: BuildSite) -> None:
     assert realtime.elements() == []
 
 
-def test_another_component_does_not_get_the_loader_of_the_first(build: BuildSite) -> None:
+def test_override_of_the_component_does_not_inherit_the_loader(build: BuildSite) -> None:
     own = "https://static.example.com/bot.js"
     options = {
         "loader": {"url": own},
@@ -287,7 +285,7 @@ def test_another_component_does_not_get_the_loader_of_the_first(build: BuildSite
     assert page.element("sentifyd-realtime") == KEBAB
 
 
-def test_front_matter_wins_over_overrides_and_leaves_the_choice_to_the_patterns(
+def test_front_matter_options_win_over_overrides_but_not_exclude(
     build: BuildSite,
 ) -> None:
     front = "---\nsentifyd:\n  captions: false\n  brand: {name: Page}\n---\n"
@@ -305,7 +303,7 @@ def test_front_matter_wins_over_overrides_and_leaves_the_choice_to_the_patterns(
         "brand-name": "Page",
         "terms-href": "/t",
     }
-    built.page("private/index.html").assert_nothing_of_ours()
+    built.page("private/index.html").assert_no_avatar()
 
 
 def test_material_meta_files_count_as_front_matter(build: BuildSite) -> None:
@@ -322,7 +320,7 @@ def test_material_meta_files_count_as_front_matter(build: BuildSite) -> None:
     captions = {**CREDENTIALS, "enable-captions": "true"}
     assert built.page("guide/a/index.html").element() == captions
     assert built.page("guide/b/index.html").element() == {**captions, "barge-in": "true"}
-    built.page("off/c/index.html").assert_nothing_of_ours()
+    built.page("off/c/index.html").assert_no_avatar()
     assert built.page("index.html").element() == CREDENTIALS
 
 
@@ -339,7 +337,7 @@ def test_material_meta_files_count_as_front_matter(build: BuildSite) -> None:
     ],
 )
 @pytest.mark.parametrize("file", ["guide/b.md", "guide/.meta.yml"])
-def test_a_mistake_in_front_matter_is_reported_with_the_page(
+def test_mistake_in_front_matter_is_reported_with_the_page(
     build: BuildSite, front: str, expected: str, file: str
 ) -> None:
     if file == "guide/b.md":
@@ -353,7 +351,7 @@ def test_a_mistake_in_front_matter_is_reported_with_the_page(
     assert line.startswith("WARNING")
     assert expected in line
     assert "canary" not in built.output
-    built.page("guide/b/index.html").assert_nothing_of_ours()
+    built.page("guide/b/index.html").assert_no_avatar()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +365,7 @@ def test_a_mistake_in_front_matter_is_reported_with_the_page(
         ),
     ],
 )
-def test_a_pattern_that_matches_no_page_fails_a_strict_build(
+def test_pattern_without_a_matching_page_fails_a_strict_build(
     build: BuildSite, options: dict[str, Any], expected: str
 ) -> None:
     built = build(PAGES, options)
@@ -378,7 +376,7 @@ def test_a_pattern_that_matches_no_page_fails_a_strict_build(
     ]
 
 
-def test_patterns_may_be_for_pages_that_only_serve_builds(build: BuildSite) -> None:
+def test_patterns_may_match_drafts_and_excluded_pages(build: BuildSite) -> None:
     pages = {**PAGES, "drafts/d.md": "# D\n", "theirs/e.md": "# E\n"}
     options = {"exclude": ["drafts/", "theirs/"]}
     built = build(pages, options, draft_docs="drafts/", exclude_docs="theirs/")
@@ -386,7 +384,7 @@ def test_patterns_may_be_for_pages_that_only_serve_builds(build: BuildSite) -> N
     assert built.status == 0, built.output
 
 
-def test_a_public_key_stands_in_for_the_endpoint_and_is_reported_loudly(build: BuildSite) -> None:
+def test_public_key_replaces_the_endpoint_with_a_warning(build: BuildSite) -> None:
     options = {**OPTIONS, "public_api_key": "pk_canary_1234567890"}
     del options["token_endpoint"]
     plugins = ["search", {"sentifyd": options}]
@@ -400,7 +398,7 @@ def test_a_public_key_stands_in_for_the_endpoint_and_is_reported_loudly(build: B
     assert build(PAGES, plugins=plugins).status == 1
 
 
-def test_another_avatar_does_not_inherit_the_public_key(build: BuildSite) -> None:
+def test_override_of_the_avatar_does_not_inherit_the_public_key(build: BuildSite) -> None:
     options = {**OPTIONS, "public_api_key": "pk_canary_1234567890"}
     del options["token_endpoint"]
     guide = {"match": "guide/", "avatar_id": "avtr_guide", "token_endpoint": ENDPOINT}
@@ -415,7 +413,7 @@ def test_another_avatar_does_not_inherit_the_public_key(build: BuildSite) -> Non
     assert "entry 1: option 'token_endpoint': missing" in built.output
 
 
-def test_a_page_may_have_a_public_key_in_place_of_the_endpoint(build: BuildSite) -> None:
+def test_page_may_have_a_public_key_instead_of_the_endpoint(build: BuildSite) -> None:
     override = {"match": "guide/", "avatar_id": "avtr_2", "public_api_key": "pk_canary_1234567890"}
     built = build(PAGES, {"overrides": [override]}, strict=False)
 
@@ -426,9 +424,7 @@ def test_a_page_may_have_a_public_key_in_place_of_the_endpoint(build: BuildSite)
 
 
 @pytest.mark.parametrize("group", ["loader", "brand", "appearance"])
-def test_a_typo_in_a_group_is_one_warning_and_no_page_loses_its_avatar(
-    build: BuildSite, group: str
-) -> None:
+def test_typo_in_a_group_gives_one_warning_and_keeps_avatars(build: BuildSite, group: str) -> None:
     overrides = [{"match": "guide/", "captions": True}]
     options = {group: {"tpye": "x"}, "overrides": overrides}
     built = build(PAGES, options, strict=False)
@@ -442,7 +438,7 @@ def test_a_typo_in_a_group_is_one_warning_and_no_page_loses_its_avatar(
 
 
 @pytest.mark.parametrize("front", ["", "---\nsentifyd: true\n---\n"])
-def test_overrides_that_contradict_each_other_are_named(build: BuildSite, front: str) -> None:
+def test_contradicting_overrides_are_reported(build: BuildSite, front: str) -> None:
     """Each is valid alone, but the second removes the site's key, and the third the endpoint."""
     pages = {**PAGES, "guide/b.md": f"{front}# B\n"}
     both = ["guide/b.md", "404.html"]
@@ -459,11 +455,11 @@ def test_overrides_that_contradict_each_other_are_named(build: BuildSite, front:
         (line,) = [line for line in built.output.splitlines() if f"{name}: " in line]
         assert f"overrides, entries {entries} together: option 'token_endpoint': missing" in line
     assert "front matter" not in built.output
-    built.page("guide/b/index.html").assert_nothing_of_ours()
+    built.page("guide/b/index.html").assert_no_avatar()
     assert built.page("guide/a/index.html").elements()
 
 
-def test_another_component_does_not_inherit_an_overlay(build: BuildSite) -> None:
+def test_override_of_the_component_does_not_inherit_the_overlay(build: BuildSite) -> None:
     overrides = [
         {"match": "guide/", "component": "realtime", "display": "overlay"},
         {"match": "guide/b.md", "component": "bot"},
@@ -474,7 +470,7 @@ def test_another_component_does_not_inherit_an_overlay(build: BuildSite) -> None
     assert built.page("guide/b/index.html").element() == CREDENTIALS
 
 
-def test_an_override_that_says_the_same_changes_nothing(build: BuildSite) -> None:
+def test_override_with_equal_values_keeps_the_loader(build: BuildSite) -> None:
     own = "https://static.example.com/bot.js"
     options = {
         "avatar_id": 123,
@@ -507,7 +503,7 @@ def test_an_override_that_says_the_same_changes_nothing(build: BuildSite) -> Non
         ),
     ],
 )
-def test_a_page_wins_over_its_folder_in_a_build_and_afterwards(
+def test_page_wins_over_its_folder_in_plugin_and_inject(
     build: BuildSite,
     tmp_path: Path,
     folder: str,
@@ -532,14 +528,14 @@ def test_a_page_wins_over_its_folder_in_a_build_and_afterwards(
 
     for result in (built_by_plugin, built.page("a/page/index.html")):
         if attributes is None:
-            result.assert_nothing_of_ours()
+            result.assert_no_avatar()
         else:
             assert result.element() == attributes
 
 
 HOOKS = {
     "off": ("page.meta['sentifyd'] = False", None),
-    "away": ("page.meta.pop('sentifyd', None)", CREDENTIALS),
+    "removed": ("page.meta.pop('sentifyd', None)", CREDENTIALS),
     "changed": (
         "page.meta.setdefault('sentifyd', {})['display'] = 'embedded'",
         {**CREDENTIALS, "toggler": "false"},
@@ -548,7 +544,7 @@ HOOKS = {
 
 
 @pytest.mark.parametrize("hook", HOOKS)
-def test_a_hook_may_change_what_a_page_says(build: BuildSite, tmp_path: Path, hook: str) -> None:
+def test_hook_may_change_a_pages_options(build: BuildSite, tmp_path: Path, hook: str) -> None:
     code, attributes = HOOKS[hook]
     (tmp_path / "hook.py").write_text(f"def on_page_markdown(markdown, page, **_):\n    {code}\n")
     pages = {"index.md": "---\nsentifyd: {display: compact}\n---\n# Home\n"}
@@ -556,12 +552,12 @@ def test_a_hook_may_change_what_a_page_says(build: BuildSite, tmp_path: Path, ho
 
     page = built.page("index.html")
     if attributes is None:
-        page.assert_nothing_of_ours()
+        page.assert_no_avatar()
     else:
         assert page.element() == attributes
 
 
-def test_a_folder_and_its_page_each_lie_over_the_site(build: BuildSite) -> None:
+def test_folder_and_page_options_extend_those_of_the_site(build: BuildSite) -> None:
     own = "https://cdn.example/realtime.js"
     pages = {
         "index.md": "# Home\n",
@@ -589,7 +585,7 @@ UNREADABLE = {
 
 
 @pytest.mark.parametrize("kind", UNREADABLE)
-def test_front_matter_that_mkdocs_leaves_unread_is_reported(build: BuildSite, kind: str) -> None:
+def test_front_matter_that_mkdocs_cannot_read_is_reported(build: BuildSite, kind: str) -> None:
     built = build({**PAGES, "guide/b.md": UNREADABLE[kind]})
 
     assert built.status == 1
@@ -606,7 +602,7 @@ RULES = {
 
 
 @pytest.mark.parametrize("kind", RULES)
-def test_what_stands_between_rules_is_no_front_matter(build: BuildSite, kind: str) -> None:
+def test_text_between_horizontal_rules_is_no_front_matter(build: BuildSite, kind: str) -> None:
     text = RULES[kind]
     built = build({**PAGES, "guide/b.md": text})
 
@@ -614,7 +610,7 @@ def test_what_stands_between_rules_is_no_front_matter(build: BuildSite, kind: st
     assert built.page("guide/b/index.html").elements()
 
 
-def test_an_authors_element_gets_what_it_lacks(build: BuildSite) -> None:
+def test_authors_element_gets_missing_attributes(build: BuildSite) -> None:
     options = {
         "display": "compact",
         "captions": True,
@@ -634,7 +630,7 @@ def test_an_authors_element_gets_what_it_lacks(build: BuildSite) -> None:
     }
 
 
-def test_an_element_of_the_other_component_is_reported_and_left_alone(build: BuildSite) -> None:
+def test_element_of_the_other_component_is_reported_and_unchanged(build: BuildSite) -> None:
     mine = "<sentifyd-realtime></sentifyd-realtime>"
     pages = {
         **PAGES,
@@ -653,7 +649,7 @@ def test_an_element_of_the_other_component_is_reported_and_left_alone(build: Bui
 
 
 @pytest.mark.parametrize("variable", ["AVATAR_API_KEY", "AVATAR_API_KEY_FILE"])
-def test_a_build_fails_when_the_key_of_the_service_is_in_the_site(
+def test_build_fails_if_the_site_contains_the_key(
     build: BuildSite,
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
@@ -674,7 +670,7 @@ def test_a_build_fails_when_the_key_of_the_service_is_in_the_site(
     }
     (tmp_path / "key").write_text(f"{key}\n")
     wanted = [
-        # MkDocs reports the same error only once in a process, so each variable has a file more.
+        # MkDocs reports the same error only once in a process, so each variable has an extra file.
         *(
             f"{variable}.txt",
             "***/page.txt",
@@ -706,7 +702,7 @@ def on_post_build(config):
 """
 
 
-def test_what_other_plugins_write_at_the_very_end_is_searched_too(
+def test_files_that_other_plugins_write_last_are_searched(
     build: BuildSite, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
@@ -736,8 +732,8 @@ def on_post_build(config):
 """
 
 
-def test_a_build_within_a_build_counts_as_part_of_it(build: BuildSite, tmp_path: Path) -> None:
-    """As static-i18n builds a site in further languages."""
+def test_nested_build_counts_as_part_of_the_outer_build(build: BuildSite, tmp_path: Path) -> None:
+    """static-i18n builds a site in other languages like this."""
     (tmp_path / "hook.py").write_text(ANOTHER_LANGUAGE)
     (tmp_path / "docs-de").mkdir()
     (tmp_path / "docs-de" / "index.md").write_text("# Start\n")
@@ -750,12 +746,10 @@ def test_a_build_within_a_build_counts_as_part_of_it(build: BuildSite, tmp_path:
     lines = [line for line in built.output.splitlines() if "have an avatar" in line]
     assert lines == ["INFO    -  sentifyd: 4 pages have an avatar"]
     assert built.page("de/index.html").element()["ui-language"] == "de"
-    built.page("de/nur/index.html").assert_nothing_of_ours()
+    built.page("de/nur/index.html").assert_no_avatar()
 
 
-def test_a_clean_site_is_built_where_the_key_is_known(
-    build: BuildSite, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_site_without_the_key_is_built(build: BuildSite, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AVATAR_API_KEY", "canary-77aa")
 
     assert build(PAGES).status == 0

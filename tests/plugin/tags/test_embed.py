@@ -21,7 +21,7 @@ def _attributes(html: str) -> dict[str, str]:
     ("kind", "integrity", "crossorigin"),
     [*product(("classic", "module"), (None, "sha256-x"), (None, "anonymous"))],
 )
-def test_tags_say_what_the_data_says(
+def test_rendered_tags_match_the_data(
     kind: str, integrity: str | None, crossorigin: str | None
 ) -> None:
     embed = Embed(

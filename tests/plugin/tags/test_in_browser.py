@@ -67,7 +67,7 @@ def site(build: BuildSite, tmp_path: Path) -> Iterator[Callable[[dict[str, Any]]
         yield make
 
 
-def test_the_options_are_seen(site: Callable[[dict[str, Any]], str], visit: Visit) -> None:
+def test_options_have_visible_effects(site: Callable[[dict[str, Any]], str], visit: Visit) -> None:
     url = site(
         {
             "brand": {"name": "Acme Hilfe", "logo": "logo.svg", "terms_url": "terms/"},

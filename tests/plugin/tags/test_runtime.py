@@ -1,4 +1,4 @@
-"""Test the runtime's tags in pages, the size of its files, and which of them a site gets."""
+"""Test the runtime's tags in pages, the size of its files, and which files a site gets."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ def _size(*files: Path) -> int:
     return len(gzip.compress(b"".join(file.read_bytes() for file in files), 9))
 
 
-def test_the_core_is_small(root: Path) -> None:
+def test_core_script_is_small(root: Path) -> None:
     assert _size(root / "mkdocs_sentifyd/runtime/core.js") <= 2560
 
 
-def test_all_parts_together_are_small(root: Path) -> None:
+def test_all_runtime_scripts_together_are_small(root: Path) -> None:
     files = sorted((root / "mkdocs_sentifyd/runtime").glob("*.js"))
     assert "core.js" in [file.name for file in files]
 
     assert _size(*files) <= 7680
 
 
-def test_a_theme_is_known_by_its_own_script_and_not_by_its_name() -> None:
+def test_theme_is_detected_by_its_script() -> None:
     config = '<script id="__config" type="application/json">{"features": ["navigation.instant"]}'
     later = "<script>document.getElementById('__config')</script>"
     sample = '<code>"navigation.instant" __config shortcuts = {</code>'
@@ -67,7 +67,7 @@ def test_a_theme_is_known_by_its_own_script_and_not_by_its_name() -> None:
 
 
 @pytest.mark.parametrize("theme", [MATERIAL, MKDOCS, {"name": "readthedocs"}])
-def test_a_page_that_needs_no_script_gets_none(build: BuildSite, theme: dict[str, Any]) -> None:
+def test_page_that_needs_no_script_gets_none(build: BuildSite, theme: dict[str, Any]) -> None:
     built = build(PAGES, theme=theme)
     assert built.status == 0, built.output
 
@@ -76,22 +76,22 @@ def test_a_page_that_needs_no_script_gets_none(build: BuildSite, theme: dict[str
     page.assert_avatar()
     assert _files(page) == ["print.css", *keys]
     assert page.soup.select("meta[name=sentifyd]") == []
-    built.page("off/index.html").assert_nothing_of_ours()
+    built.page("off/index.html").assert_no_avatar()
 
 
-def test_without_instant_navigation_a_site_gets_style_sheets_alone(build: BuildSite) -> None:
+def test_site_without_instant_navigation_gets_only_style_sheets(build: BuildSite) -> None:
     built = build(PAGES, theme=MATERIAL)
 
     assert not [name for name in _installed(built) if name.endswith(".js")]
 
 
-def test_a_site_without_an_avatar_gets_no_file(build: BuildSite) -> None:
+def test_site_without_an_avatar_gets_no_file(build: BuildSite) -> None:
     built = build({"off.md": PAGES["off.md"], "index.md": PAGES["off.md"]}, {"exclude": ["*"]})
 
     assert not (built.site / "assets/sentifyd").exists()
 
 
-def test_a_page_of_instant_navigation(build: BuildSite) -> None:
+def test_page_with_instant_navigation_contains_settings_and_script(build: BuildSite) -> None:
     page = build(PAGES, theme=INSTANT).page("index.html")
 
     assert page.loaders() == []
@@ -110,7 +110,7 @@ def test_a_page_of_instant_navigation(build: BuildSite) -> None:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_what_is_known_of_a_component_comes_with_the_settings(
+def test_settings_contain_the_facts_about_the_component(
     build: BuildSite, root: Path, component: str
 ) -> None:
     page = build(PAGES, {"component": component}, theme=INSTANT).page("index.html")
@@ -124,7 +124,7 @@ def test_what_is_known_of_a_component_comes_with_the_settings(
     assert [name for name in names if name.rstrip("_") in sources] == []
 
 
-def test_a_page_without_an_avatar_has_the_script_alone(build: BuildSite) -> None:
+def test_page_without_an_avatar_has_only_the_core_script(build: BuildSite) -> None:
     page = build(PAGES, theme=INSTANT).page("off/index.html")
 
     assert [name for name in _files(page) if name.endswith(".js")] == ["core.js"]
@@ -141,7 +141,7 @@ def test_a_page_without_an_avatar_has_the_script_alone(build: BuildSite) -> None
         ({"consent": "sentifyd", "load": "idle"}, {"consent.js", "idle.js"}),
     ],
 )
-def test_a_page_loads_the_parts_that_its_settings_need(
+def test_page_loads_the_parts_that_its_settings_need(
     build: BuildSite, options: dict[str, Any], parts: set[str]
 ) -> None:
     page = build(PAGES, options, theme={"name": "readthedocs"}).page("index.html")
@@ -159,7 +159,7 @@ def test_a_page_loads_the_parts_that_its_settings_need(
 @pytest.mark.parametrize(
     "options", [{}, {"load": "interaction", "consent": "sentifyd", "shortcut": "alt+a"}]
 )
-def test_no_script_of_ours_stands_in_a_page(
+def test_plugin_adds_no_inline_script(
     build: BuildSite, theme: dict[str, Any], options: dict[str, Any]
 ) -> None:
     def inline(built: Build) -> list[str]:
@@ -173,7 +173,7 @@ def test_no_script_of_ours_stands_in_a_page(
     assert with_avatar == without
 
 
-def test_settings_survive_what_an_author_writes(build: BuildSite) -> None:
+def test_settings_escape_special_characters(build: BuildSite) -> None:
     name = "</script> & \"quoted\" 'name' <b>"
 
     page = build(PAGES, {"brand": {"name": name}}, theme=INSTANT).page("index.html")
@@ -181,7 +181,7 @@ def test_settings_survive_what_an_author_writes(build: BuildSite) -> None:
     assert _settings(page)["attributes"]["brand-name"] == name
 
 
-def test_an_authors_element_waits_for_the_runtime(build: BuildSite) -> None:
+def test_authors_element_waits_in_a_template_for_the_runtime(build: BuildSite) -> None:
     own = '# Home\n\n<sentifyd-bot class="mine"></sentifyd-bot>\n'
 
     page = build({"index.md": own}, theme=INSTANT).page("index.html")
@@ -192,7 +192,7 @@ def test_an_authors_element_waits_for_the_runtime(build: BuildSite) -> None:
     assert _settings(page)["attributes"]["class"] == "mine"
 
 
-def test_files_are_named_after_what_they_hold(build: BuildSite, root: Path) -> None:
+def test_installed_files_equal_their_sources(build: BuildSite, root: Path) -> None:
     built = build(PAGES, theme=INSTANT)
     (folder,) = (built.site / "assets/sentifyd").iterdir()
 
@@ -202,7 +202,7 @@ def test_files_are_named_after_what_they_hold(build: BuildSite, root: Path) -> N
     assert _installed(built) == {file.name for file in sources.iterdir()}
 
 
-def test_the_form_of_consent_is_reported(build: BuildSite) -> None:
+def test_consent_form_has_an_unticked_box_for_the_avatar(build: BuildSite) -> None:
     form = {"title": "Cookies", "description": "We ask.", "actions": ["accept", "reject", "manage"]}
     options = {"consent": "sentifyd"}
 

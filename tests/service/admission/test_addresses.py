@@ -1,4 +1,4 @@
-"""Which address a request is counted under."""
+"""By which address a request is counted."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def addresses(*trusted: str) -> ClientAddresses:
     ],
 )
 @pytest.mark.parametrize("trusted", [(), TRUSTED], ids=["no proxies", "proxies"])
-def test_a_peer_is_counted_under_its_own_address(
+def test_untrusted_peer_is_counted_by_its_own_address(
     peer: str | None, key: str, trusted: Sequence[str]
 ) -> None:
     spoofed = scope(peer, "198.51.100.1")
@@ -52,7 +52,7 @@ def test_a_peer_is_counted_under_its_own_address(
     assert not addresses(*trusted).comes_from_proxy(spoofed)
 
 
-def test_addresses_of_one_network_are_one_visitor() -> None:
+def test_ipv6_addresses_of_one_network_count_as_one_visitor() -> None:
     keys = {addresses().key(scope(f"2001:db8:0:{net}::{host}")) for net in "12" for host in "345"}
 
     assert keys == {"2001:db8:0:1::/64", "2001:db8:0:2::/64"}
@@ -98,7 +98,7 @@ def test_addresses_of_one_network_are_one_visitor() -> None:
     ],
 )
 @pytest.mark.parametrize("peer", [PROXY, f"::ffff:{PROXY}"])
-def test_behind_proxies_the_nearest_stranger_is_the_visitor(
+def test_last_untrusted_forwarded_address_is_the_visitor(
     peer: str, lines: list[str], key: str
 ) -> None:
     request = scope(peer, *lines)
@@ -107,12 +107,12 @@ def test_behind_proxies_the_nearest_stranger_is_the_visitor(
     assert addresses(*TRUSTED).key(request) == key
 
 
-def test_a_stranger_cannot_speak_as_a_proxy() -> None:
+def test_untrusted_peer_cannot_forge_a_forwarded_address() -> None:
     for claimed in (PROXY, "198.51.100.1", "garbage"):
         assert addresses(*TRUSTED).key(scope(VISITOR, claimed)) == VISITOR
 
 
-def test_proxies_trusted_in_either_family() -> None:
+def test_trusted_proxies_match_ipv4_and_mapped_ipv6_addresses() -> None:
     for network in ("::ffff:10.0.0.0/104", "10.0.0.0/8"):
         assert addresses(network).key(scope(PROXY, VISITOR)) == VISITOR
         assert addresses(network).key(scope(f"::ffff:{PROXY}", VISITOR)) == VISITOR
@@ -121,7 +121,7 @@ def test_proxies_trusted_in_either_family() -> None:
     assert addresses("fd00::/8").key(scope("fd00::5", VISITOR)) == VISITOR
 
 
-def test_a_long_list_is_read_from_the_right_only_so_far() -> None:
+def test_long_forwarded_list_is_read_only_up_to_a_limit() -> None:
     within = ", ".join([VISITOR, *["10.2.2.2"] * 31])
     beyond = ", ".join([VISITOR, *["10.2.2.2"] * 32])
 
@@ -132,15 +132,15 @@ def test_a_long_list_is_read_from_the_right_only_so_far() -> None:
 
 
 @pytest.mark.parametrize("cut", range(-3, 4))
-def test_an_entry_is_never_cut_into_another_address(cut: int) -> None:
-    """Where the list is cut off, `203.0.113.7` must not become `3.0.113.7`."""
+def test_truncated_entry_never_becomes_another_address(cut: int) -> None:
+    """Where the list is truncated, `203.0.113.7` must not become `3.0.113.7`."""
     near = f",{' ' * (4096 - 15 - len(VISITOR) + cut)}10.2.2.2, 10.3.3.3"
     key = addresses(*TRUSTED).key(scope(PROXY, f"198.51.100.1,{VISITOR}{near}"))
 
     assert key in (VISITOR, "10.2.2.2")
 
 
-def test_strangers_cannot_fill_the_memory() -> None:
+def test_untrusted_input_cannot_fill_the_cache() -> None:
     known = addresses(*TRUSTED)
     for number in range(CACHE_SIZE + 500):
         known.key(scope(PROXY, f"203.0.{number >> 8}.{number & 255}", "x" * 5000))
@@ -156,7 +156,7 @@ def test_strangers_cannot_fill_the_memory() -> None:
 
 
 def entry(number: int, kind: str, form: int) -> str:
-    """An address of its own for each number, and each in one of its spellings."""
+    """A different address for each number, in one of several notations."""
     if kind == "malformed":
         return ["", "unknown", "1.2.3", f"fe80::{number}%1", "[::1", "::1]:80", "é"][form % 7]
     first = 10 if kind == "trusted" else 203
@@ -168,13 +168,13 @@ def entry(number: int, kind: str, form: int) -> str:
 @given(
     st.lists(
         st.tuples(
-            st.sampled_from(["trusted", "trusted", "stranger", "malformed"]), st.integers(0, 34)
+            st.sampled_from(["trusted", "trusted", "untrusted", "malformed"]), st.integers(0, 34)
         ),
         max_size=20,
     ),
     st.data(),
 )
-def test_nobody_left_of_a_stranger_is_believed(
+def test_entries_before_an_untrusted_address_are_ignored(
     chain: list[tuple[str, int]], data: st.DataObject
 ) -> None:
     entries = [entry(number, kind, form) for number, (kind, form) in enumerate(chain)]

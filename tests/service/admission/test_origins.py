@@ -1,4 +1,4 @@
-"""Which pages may ask: decided before anything is sent upstream."""
+"""Which pages may request tokens: decided before anything is sent upstream."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from tests.support.settings import ORIGIN
     ],
 )
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_foreign_origins_are_refused(
+def test_foreign_origins_are_rejected(
     service: Service, sandbox: Sandbox, origin: str, method: str
 ) -> None:
     response = service.call(method, origin=origin)
@@ -42,7 +42,7 @@ def test_foreign_origins_are_refused(
     ("site", "status"),
     [("cross-site", 403), ("same-site", 403), ("same-origin", 200), ("none", 200), (None, 200)],
 )
-def test_requests_without_an_origin(
+def test_request_without_origin_is_judged_by_sec_fetch_site(
     service: Service, sandbox: Sandbox, site: str | None, status: int
 ) -> None:
     headers = {} if site is None else {"Sec-Fetch-Site": site}
@@ -51,11 +51,11 @@ def test_requests_without_an_origin(
     assert sandbox.logins == (status == 200)
 
 
-def test_an_allowed_origin_counts_whatever_the_site_header_says(service: Service) -> None:
+def test_allowed_origin_wins_over_sec_fetch_site(service: Service) -> None:
     assert service.get(Sec_Fetch_Site="cross-site").status_code == 200
 
 
-def test_require_origin_refuses_what_no_browser_sent(
+def test_require_origin_rejects_requests_without_browser_headers(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, REQUIRE_ORIGIN="true")
@@ -65,7 +65,7 @@ def test_require_origin_refuses_what_no_browser_sent(
     assert service.get().status_code == 200
 
 
-def test_two_origin_headers_are_refused(service: Service) -> None:
+def test_two_origin_headers_are_rejected(service: Service) -> None:
     connection = http.client.HTTPConnection(service.base.removeprefix("http://"), timeout=5)
     connection.putrequest("GET", "/request_tokens")
     connection.putheader("Origin", ORIGIN)
@@ -78,7 +78,7 @@ def test_two_origin_headers_are_refused(service: Service) -> None:
     connection.close()
 
 
-def test_any_origin_but_null(start_service: StartService, sandbox_url: str) -> None:
+def test_any_origin_except_null_is_allowed(start_service: StartService, sandbox_url: str) -> None:
     service = start_service(sandbox_url, ALLOWED_ORIGINS="*", ALLOW_ANY_ORIGIN="true")
 
     response = service.get(origin="https://elsewhere.example")
@@ -98,7 +98,7 @@ def preflight(service: Service, origin: str) -> requests.Response:
     )
 
 
-def test_preflight(service: Service, sandbox: Sandbox) -> None:
+def test_preflight_is_answered_without_a_login(service: Service, sandbox: Sandbox) -> None:
     response = preflight(service, ORIGIN)
 
     assert response.status_code == 204
@@ -112,7 +112,7 @@ def test_preflight(service: Service, sandbox: Sandbox) -> None:
     assert sandbox.logins == 0
 
 
-def test_preflight_from_a_foreign_origin(service: Service) -> None:
+def test_preflight_from_a_foreign_origin_is_rejected(service: Service) -> None:
     response = preflight(service, "https://evil.example")
 
     assert response.status_code == 403

@@ -1,4 +1,4 @@
-"""How often a visitor may ask, in memory and through a real Redis that comes and goes."""
+"""How often a visitor may request tokens, counted in memory or in a real, unreliable Redis."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from tests.support.redis import RedisServer
 from tests.support.waiting import until_async
 
 CANARY = "canary-password-51c2"
-GONE = {"part": "rate limits", "event": "redis_unavailable", "log_level": "warning"}
-BACK = {"part": "rate limits", "event": "redis_available", "log_level": "warning"}
+UNAVAILABLE = {"part": "rate limits", "event": "redis_unavailable", "log_level": "warning"}
+AVAILABLE = {"part": "rate limits", "event": "redis_available", "log_level": "warning"}
 
 
 def limiter(
@@ -70,14 +70,14 @@ def redis() -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An absent Redis is tried again soon."""
+def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry an unavailable Redis soon."""
     monkeypatch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A machine that is busy with other tests does not pass for an absent Redis."""
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not mistake a busy machine for an unavailable Redis."""
     monkeypatch.setattr(redis_client, "STEP_SECONDS", 10)
     monkeypatch.setattr(rate_limits, "EXCHANGE_SECONDS", 20)
 
@@ -86,7 +86,7 @@ Answer = Callable[[int], Coroutine[Any, Any, bytes]]
 
 
 @asynccontextmanager
-async def impostor(answer: Answer) -> AsyncIterator[str]:
+async def fake_redis(answer: Answer) -> AsyncIterator[str]:
     """A server whose answer to each message depends on the connection's number; yields its URL.
 
     An empty answer closes the connection.
@@ -119,7 +119,7 @@ async def impostor(answer: Answer) -> AsyncIterator[str]:
         (" 999999/day ", [(999_999, 86_400)]),
     ],
 )
-def test_limits_are_read(text: str, read: list[tuple[int, int]]) -> None:
+def test_limits_are_parsed(text: str, read: list[tuple[int, int]]) -> None:
     limits = parse_rate_limits(text)
 
     assert [(limit.amount, limit.get_expiry()) for limit in limits] == read
@@ -150,14 +150,14 @@ def test_limits_are_read(text: str, read: list[tuple[int, int]]) -> None:
         "1/second;2/minute;3/hour;4/day;5/30minutes",
     ],
 )
-def test_what_is_no_limit_is_refused_with_its_fix(text: str) -> None:
+def test_invalid_limit_is_rejected_with_a_fix(text: str) -> None:
     with pytest.raises(ValueError, match=r"^must be limits [^\n]+$") as caught:
         parse_rate_limits(text)
 
     assert CANARY not in str(caught.value)
 
 
-def test_a_refusal_names_the_rule_and_when_to_come_back() -> None:
+def test_refusal_contains_the_limit_and_retry_after() -> None:
     async def ask() -> None:
         clock = Clock(1_800_000_000.0 + 47.3)
         limits = limiter("2/minute;100/5 minutes", clock=clock)
@@ -182,7 +182,7 @@ def test_a_refusal_names_the_rule_and_when_to_come_back() -> None:
     in_a_loop(ask())
 
 
-def test_what_the_shorter_limit_refuses_is_not_counted_on_the_longer() -> None:
+def test_refused_request_is_not_counted_for_the_longer_limit() -> None:
     async def ask() -> None:
         clock = Clock()
         limits = limiter("3/minute;2/second", clock=clock)
@@ -193,7 +193,7 @@ def test_what_the_shorter_limit_refuses_is_not_counted_on_the_longer() -> None:
     in_a_loop(ask())
 
 
-def test_the_wait_covers_every_exhausted_limit() -> None:
+def test_retry_after_covers_every_exhausted_limit() -> None:
     async def ask() -> None:
         clock = Clock()
         limits = limiter("2/second;2/minute", clock=clock)
@@ -207,7 +207,7 @@ def test_the_wait_covers_every_exhausted_limit() -> None:
 
 
 @pytest.mark.parametrize("text", ["3/second", "2/2 seconds;5/7 seconds;9/minute"])
-def test_a_visitor_who_waits_as_asked_is_let_in(text: str) -> None:
+def test_visitor_who_waits_for_retry_after_is_allowed(text: str) -> None:
     async def ask() -> None:
         chance = random.Random(text)
         clock = Clock()
@@ -224,7 +224,7 @@ def test_a_visitor_who_waits_as_asked_is_let_in(text: str) -> None:
     in_a_loop(ask())
 
 
-def test_a_clock_that_is_set_back_locks_nobody_out() -> None:
+def test_clock_that_is_set_back_locks_no_visitor_out() -> None:
     async def ask() -> None:
         clock = Clock()
         limits = limiter("1/minute", clock=clock)
@@ -241,7 +241,7 @@ def counters(limits: RateLimiter) -> int:
     return len(memory._counters)
 
 
-def test_a_flood_of_addresses_neither_fills_memory_nor_resets_a_count() -> None:
+def test_flood_of_addresses_neither_fills_memory_nor_resets_counts() -> None:
     async def flood() -> None:
         clock = Clock()
         limits = limiter("2/minute", clock=clock)
@@ -251,7 +251,7 @@ def test_a_flood_of_addresses_neither_fills_memory_nor_resets_a_count() -> None:
             refused += not await allowed(limits, f"10.{number}")
 
         assert counters(limits) <= rate_limits.MAX_COUNTERS + rate_limits.SHARED_COUNTERS
-        # Everyone else shares 65,536 counters, of two requests each.
+        # All other visitors share 65,536 counters, each for two requests.
         assert 700_000 < refused < 800_000
         assert not await allowed(limits)
         clock.now += 60
@@ -279,7 +279,9 @@ PAIRS = [
 
 
 @pytest.mark.parametrize("shared", [False, True])
-def test_nobody_counts_as_somebody_else(shared: bool, request: pytest.FixtureRequest) -> None:
+def test_different_subjects_never_share_a_counter(
+    shared: bool, request: pytest.FixtureRequest
+) -> None:
     url = request.getfixturevalue("redis").url if shared else None
 
     async def ask() -> None:
@@ -295,7 +297,7 @@ def test_nobody_counts_as_somebody_else(shared: bool, request: pytest.FixtureReq
     assert lines == []
 
 
-def test_without_a_url_the_redis_client_is_not_even_loaded() -> None:
+def test_redis_client_is_not_imported_without_a_url() -> None:
     code = (
         "import asyncio, sys\n"
         "from edge_service.admission.rate_limits import RateLimiter\n"
@@ -319,14 +321,14 @@ def test_without_a_url_the_redis_client_is_not_even_loaded() -> None:
         f"redis://:{CANARY}@127.0.0.1?protocol=7",
     ],
 )
-def test_an_unusable_url_is_refused_without_a_word_of_it(url: str) -> None:
+def test_invalid_redis_url_is_rejected_without_quoting_it(url: str) -> None:
     with pytest.raises(ValueError, match=r"^must be a URL such as [^\n]+$") as caught:
         limiter("1/minute", url)
 
     assert CANARY not in str(caught.value)
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_timeouts")
 def test_processes_share_one_limit(redis: RedisServer) -> None:
     async def ask() -> None:
         clock = Clock(1_800_000_030.0)
@@ -345,8 +347,8 @@ def test_processes_share_one_limit(redis: RedisServer) -> None:
         assert all(key.startswith(b"sentifyd:") and 0 < client.ttl(key) <= 60 for key in keys)
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_limit_costs_one_round_trip(redis: RedisServer) -> None:
+@pytest.mark.usefixtures("long_timeouts")
+def test_each_limit_needs_one_round_trip(redis: RedisServer) -> None:
     async def ask() -> None:
         limits = limiter("1000/second;1000/minute", redis.url)
         async with closing(limits):
@@ -372,7 +374,7 @@ def limiting_script() -> bytes:
     return RedisBridge.SCRIPT_INCR_EXPIRE
 
 
-def test_a_rush_waits_for_few_connections(redis: RedisServer) -> None:
+def test_rush_shares_few_connections(redis: RedisServer) -> None:
     async def rush() -> None:
         limits = limiter("500/minute", redis.url, clock=Clock())
         async with closing(limits):
@@ -388,8 +390,8 @@ def test_a_rush_waits_for_few_connections(redis: RedisServer) -> None:
     assert lines == []
 
 
-@pytest.mark.usefixtures("patient")
-def test_closing_leaves_nothing_behind(redis: RedisServer) -> None:
+@pytest.mark.usefixtures("long_timeouts")
+def test_close_leaves_no_task_or_connection(redis: RedisServer) -> None:
     limits = limiter("5/minute", redis.url)
 
     async def ask() -> None:
@@ -404,8 +406,8 @@ def test_closing_leaves_nothing_behind(redis: RedisServer) -> None:
     gc.collect()
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_connection_that_the_server_closed_is_no_outage(redis: RedisServer) -> None:
+@pytest.mark.usefixtures("long_timeouts")
+def test_connection_closed_by_redis_is_no_outage(redis: RedisServer) -> None:
     async def ask() -> None:
         limits = limiter("50/minute", redis.url, clock=Clock())
         async with closing(limits):
@@ -421,8 +423,8 @@ def test_a_connection_that_the_server_closed_is_no_outage(redis: RedisServer) ->
     assert lines == []
 
 
-@pytest.mark.usefixtures("impatient")
-def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
+@pytest.mark.usefixtures("short_retry")
+def test_limit_survives_a_redis_restart_under_load(redis: RedisServer) -> None:
     reported: list[bool] = []
 
     async def load() -> None:
@@ -454,11 +456,11 @@ def test_the_limit_survives_a_restart_under_load(redis: RedisServer) -> None:
         in_a_loop(load())
     assert reported == [True, False]
     assert [line.pop("exception", None) for line in lines] == ["ConnectionError", None]
-    assert lines == [GONE, BACK]
+    assert lines == [UNAVAILABLE, AVAILABLE]
 
 
 @pytest.mark.stress
-def test_a_hanging_redis_holds_up_one_request_a_second(redis: RedisServer) -> None:
+def test_hanging_redis_delays_one_request_per_second(redis: RedisServer) -> None:
     async def timed(limits: RateLimiter) -> float:
         began = time.perf_counter()
         await limits.count("203.0.113.7", "")
@@ -483,12 +485,12 @@ def test_a_hanging_redis_holds_up_one_request_a_second(redis: RedisServer) -> No
 
     with capture_logs() as lines:
         in_a_loop(load())
-    assert lines[0] == {**GONE, "exception": "TimeoutError"}
+    assert lines[0] == {**UNAVAILABLE, "exception": "TimeoutError"}
     assert len(lines) == 1
 
 
 @pytest.mark.stress
-def test_a_rush_on_a_hanging_redis_waits_for_one_timeout_only(redis: RedisServer) -> None:
+def test_rush_on_a_hanging_redis_waits_for_one_timeout(redis: RedisServer) -> None:
     async def rush() -> None:
         limits = limiter("999999/minute", redis.url)
         async with closing(limits):
@@ -496,7 +498,7 @@ def test_a_rush_on_a_hanging_redis_waits_for_one_timeout_only(redis: RedisServer
             redis.pause()
             began = time.perf_counter()
             await asyncio.gather(*(limits.count(f"10.0.0.{n}", "") for n in range(200)))
-            # Else each of a dozen turns would wait for its own.
+            # Otherwise each of a dozen rounds would wait for its own timeout.
             assert time.perf_counter() - began < 6 * redis_client.STEP_SECONDS
             redis.resume()
 
@@ -522,7 +524,7 @@ def new_password(server: RedisServer) -> None:
 
 
 @pytest.mark.parametrize(
-    ("harm", "exception"),
+    ("break_redis", "exception"),
     [
         (out_of_memory, "OutOfMemoryError"),
         (read_only, "ReadOnlyError"),
@@ -530,9 +532,9 @@ def new_password(server: RedisServer) -> None:
         (RedisServer.stop, "ConnectionError"),
     ],
 )
-@pytest.mark.usefixtures("impatient")
-def test_the_limit_goes_on_in_memory(
-    harm: Callable[[RedisServer], None],
+@pytest.mark.usefixtures("short_retry")
+def test_limit_continues_in_memory_if_redis_fails(
+    break_redis: Callable[[RedisServer], None],
     exception: str,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -543,7 +545,7 @@ def test_the_limit_goes_on_in_memory(
         limits = limiter("3/minute", server.url, on_fallback=reported.append, clock=Clock())
         async with closing(limits):
             assert await allowed(limits)
-            harm(server)
+            break_redis(server)
             assert [await allowed(limits) for _ in range(4)] == [True, True, True, False]
             await asyncio.sleep(0.1)
             headers = await refusal(limits)
@@ -553,7 +555,7 @@ def test_the_limit_goes_on_in_memory(
     with RedisServer(password=CANARY) as server, capture_logs() as lines:
         in_a_loop(ask(server))
     assert reported == [True]
-    assert lines == [{**GONE, "exception": exception}]
+    assert lines == [{**UNAVAILABLE, "exception": exception}]
     assert CANARY not in caplog.text
 
 
@@ -568,13 +570,13 @@ def test_the_limit_goes_on_in_memory(
         b"",
     ],
 )
-@pytest.mark.usefixtures("impatient")
-def test_no_answer_of_redis_fails_a_request(reply: bytes) -> None:
+@pytest.mark.usefixtures("short_retry")
+def test_invalid_redis_reply_fails_no_request(reply: bytes) -> None:
     async def misbehave(_: int) -> bytes:
         return reply
 
     async def ask() -> None:
-        async with impostor(misbehave) as url:
+        async with fake_redis(misbehave) as url:
             limits = limiter("2/minute", url, clock=Clock())
             async with closing(limits):
                 for subject in ("a", "b"):
@@ -588,13 +590,13 @@ def test_no_answer_of_redis_fails_a_request(reply: bytes) -> None:
 
 
 @pytest.mark.stress
-def test_many_slow_answers_are_too_slow_as_well() -> None:
-    async def dawdle(_: int) -> bytes:
+def test_many_slow_replies_exceed_the_deadline() -> None:
+    async def answer_slowly(_: int) -> bytes:
         await asyncio.sleep(0.8 * redis_client.STEP_SECONDS)
         return b":1\r\n"
 
     async def ask() -> None:
-        async with impostor(dawdle) as url:
+        async with fake_redis(answer_slowly) as url:
             limits = limiter("9/second;9/minute;9/hour;9/day", url)
             async with closing(limits):
                 began = time.perf_counter()
@@ -604,11 +606,11 @@ def test_many_slow_answers_are_too_slow_as_well() -> None:
     with pytest.MonkeyPatch.context() as patch, capture_logs() as lines:
         patch.setattr(rate_limits, "EXCHANGE_SECONDS", 0.5)
         in_a_loop(ask())
-    assert lines == [{**GONE, "exception": "TimeoutError"}]
+    assert lines == [{**UNAVAILABLE, "exception": "TimeoutError"}]
 
 
-@pytest.mark.usefixtures("patient")
-def test_an_answer_that_was_under_way_does_not_prove_that_redis_is_back() -> None:
+@pytest.mark.usefixtures("long_timeouts")
+def test_late_reply_does_not_count_as_a_recovery() -> None:
     reported: list[bool] = []
 
     async def answer(number: int) -> bytes:
@@ -618,7 +620,7 @@ def test_an_answer_that_was_under_way_does_not_prove_that_redis_is_back() -> Non
         return b":1\r\n"
 
     async def ask() -> None:
-        async with impostor(answer) as url:
+        async with fake_redis(answer) as url:
             limits = limiter("9/minute", url, on_fallback=reported.append)
             async with closing(limits):
                 early = asyncio.create_task(limits.count("a", ""))
@@ -630,19 +632,19 @@ def test_an_answer_that_was_under_way_does_not_prove_that_redis_is_back() -> Non
         in_a_loop(ask())
 
 
-def test_connections_that_died_unseen_are_one_outage() -> None:
+def test_dead_connections_count_as_one_outage() -> None:
     reported: list[bool] = []
     known: set[int] = set()
     dead: set[int] = set()
 
     async def answer(number: int) -> bytes:
         known.add(number)
-        # Long enough for the others to need connections of their own.
+        # Long enough for the others to open their own connections.
         await asyncio.sleep(60 if number in dead else 0.02)
         return b":1\r\n"
 
     async def ask() -> None:
-        async with impostor(answer) as url:
+        async with fake_redis(answer) as url:
             limits = limiter("999/minute", url, on_fallback=reported.append)
             async with closing(limits):
                 await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
@@ -660,8 +662,8 @@ def test_connections_that_died_unseen_are_one_outage() -> None:
         in_a_loop(ask())
 
 
-@pytest.mark.usefixtures("patient")
-def test_a_visitor_who_leaves_is_no_outage(redis: RedisServer) -> None:
+@pytest.mark.usefixtures("long_timeouts")
+def test_visitor_who_disconnects_is_no_outage(redis: RedisServer) -> None:
     async def leave() -> None:
         limits = limiter("100/minute", redis.url, clock=Clock())
         async with closing(limits):
@@ -676,7 +678,7 @@ def test_a_visitor_who_leaves_is_no_outage(redis: RedisServer) -> None:
                 for end in await asyncio.gather(*leaving, return_exceptions=True)
             )
             redis.resume()
-            # Each gets the answer to its own question, and not the one that somebody left behind.
+            # Each request gets its own reply, not one that a cancelled request left unread.
             for number in range(40):
                 one, two = f"10.0.0.{number}", f"10.0.1.{number}"
                 await asyncio.gather(*(limits.count(one, "") for _ in range(99)))
@@ -689,8 +691,8 @@ def test_a_visitor_who_leaves_is_no_outage(redis: RedisServer) -> None:
     assert lines == []
 
 
-@pytest.mark.usefixtures("impatient")
-def test_a_probe_that_is_left_does_not_end_the_probing(redis: RedisServer) -> None:
+@pytest.mark.usefixtures("short_retry")
+def test_cancelled_probe_does_not_stop_probing(redis: RedisServer) -> None:
     reported: list[bool] = []
 
     async def leave() -> None:

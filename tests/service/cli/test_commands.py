@@ -1,4 +1,4 @@
-"""`sentifyd-edge` as a stranger meets it."""
+"""`sentifyd-edge` as a new user sees it."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_serve_listens_and_stops(number: signal.Signals) -> None:
     assert "Traceback" not in command.output
 
 
-def test_a_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
+def test_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
     def hang(_: socket.socket) -> None:
         upstream.over.wait(60)
 
@@ -73,7 +73,7 @@ def test_a_second_signal_does_not_wait_for_a_hanging_upstream() -> None:
                 assert command.wait(3) == 0
 
 
-def test_a_log_that_nobody_reads_costs_no_request() -> None:
+def test_closed_log_pipe_fails_no_request() -> None:
     with subprocess.Popen(
         [SCRIPTS / "sentifyd-edge", "serve", "--port", "0"],
         env={**os.environ, **GOOD, "SENTIFYD_BACKEND": "http://127.0.0.1:1"},
@@ -94,7 +94,7 @@ def test_a_log_that_nobody_reads_costs_no_request() -> None:
     assert codes == [200, 502, 200]
 
 
-def test_serve_reports_every_mistake_in_a_line() -> None:
+def test_serve_reports_each_mistake_in_one_line() -> None:
     status, lines = run("sentifyd-edge", "serve", ALLOWED_ORIGINS="*", PORT="many")
 
     assert status == 2
@@ -108,7 +108,7 @@ def test_serve_reports_every_mistake_in_a_line() -> None:
 @pytest.mark.parametrize(
     ("command", "fix"), [("serve", "--port or PORT"), ("sandbox", "--port or SANDBOX_PORT")]
 )
-def test_a_taken_port(command: str, fix: str) -> None:
+def test_port_in_use_is_reported(command: str, fix: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         status, lines = run("sentifyd-edge", command, "--port", port, **GOOD)
@@ -119,7 +119,7 @@ def test_a_taken_port(command: str, fix: str) -> None:
     ]
 
 
-def test_taken_ports_are_reported_with_all_other_problems() -> None:
+def test_ports_in_use_are_reported_with_all_other_problems() -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as one,
         socket.create_server(("127.0.0.1", 0)) as other,
@@ -143,25 +143,25 @@ def test_taken_ports_are_reported_with_all_other_problems() -> None:
     ]
 
 
-def test_a_start_that_fails_leaves_no_socket() -> None:
+def test_failed_start_leaves_no_socket() -> None:
     with bind("127.0.0.1", 0, "the port") as sock:
         port = sock.getsockname()[1]
     with pytest.raises(SettingsError) as caught:
         prepare({"PORT": str(port)}, {})
 
-    # Held open by nothing, not even by the traceback.
+    # Nothing holds it open, not even the traceback.
     bind("127.0.0.1", port, "the port").close()
     assert len(caught.value.problems) == 2
 
 
-def test_a_visitor_who_waits_for_a_login_gets_an_answer_before_the_end() -> None:
+def test_pending_login_is_answered_before_shutdown() -> None:
     tokens = {"access_token": "a", "refresh_token": "r", "avatar_params": {}}
 
-    def hesitate(connection: socket.socket) -> None:
+    def answer_slowly(connection: socket.socket) -> None:
         upstream.over.wait(2)
         connection.sendall(http_answer("200 OK", json.dumps({"data": tokens}).encode()))
 
-    with RawUpstream(hesitate) as upstream, ThreadPoolExecutor(1) as pool:
+    with RawUpstream(answer_slowly) as upstream, ThreadPoolExecutor(1) as pool:
         variables = {"SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "10"}
         with Command("sentifyd-edge", "serve", "--port", "0", **GOOD, **variables) as command:
             port = command.port()
@@ -172,7 +172,7 @@ def test_a_visitor_who_waits_for_a_login_gets_an_answer_before_the_end() -> None
             assert answer.result().status_code == 200
 
 
-def test_an_address_of_another_machine() -> None:
+def test_address_of_another_machine_is_reported() -> None:
     status, lines = run("sentifyd-edge", "serve", "--host", "192.0.2.1", **GOOD)
 
     assert status == 2
@@ -189,21 +189,21 @@ def test_an_address_of_another_machine() -> None:
         ("demo", "--token-life", "never"),
     ],
 )
-def test_malformed_arguments(arguments: tuple[str, ...]) -> None:
+def test_malformed_arguments_are_reported(arguments: tuple[str, ...]) -> None:
     status, lines = run("sentifyd-edge", *arguments)
 
     assert status == 2
     assert "must be a whole number from" in lines[-1]
 
 
-def test_a_malformed_sandbox_port_variable() -> None:
+def test_malformed_sandbox_port_variable_is_reported() -> None:
     status, lines = run("sentifyd-edge", "sandbox", SANDBOX_PORT="x")
 
     assert status == 2
     assert "must be a whole number from 0 to 65535" in lines[-1]
 
 
-def test_the_sandbox_says_how_to_use_it() -> None:
+def test_sandbox_prints_how_to_use_it() -> None:
     with Command("sentifyd-edge", "sandbox", "--port", "0", "--token-life", "5") as command:
         base = command.wait_for(r"sandbox on (\S+);")[1]
         key = command.wait_for(r"AVATAR_API_KEY=(\S+)")[1]
@@ -213,7 +213,7 @@ def test_the_sandbox_says_how_to_use_it() -> None:
     assert answer.status_code == 200
 
 
-def test_the_sandbox_takes_a_key_and_does_not_repeat_it() -> None:
+def test_sandbox_accepts_a_key_without_printing_it() -> None:
     with Command("sentifyd-edge", "sandbox", "--port", "0", SANDBOX_API_KEY="chosen-1") as command:
         base = command.wait_for(r"sandbox on (\S+);")[1]
         answers = [
@@ -239,7 +239,7 @@ def ask_for_tokens(endpoint: str, origin: str) -> int:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_preview_for_a_site_on_the_usual_port(number: signal.Signals) -> None:
+def test_preview_serves_a_site_on_the_default_port(number: signal.Signals) -> None:
     with Command("sentifyd-edge", "preview") as command:
         addresses = previewed(command)
         endpoint = addresses["token_endpoint"]
@@ -258,7 +258,7 @@ def test_a_preview_for_a_site_on_the_usual_port(number: signal.Signals) -> None:
     assert len(command.output.splitlines()) == 2
 
 
-def test_a_preview_for_other_origins() -> None:
+def test_preview_serves_other_origins() -> None:
     origins = ("http://[::1]:8001", "https://dev.example.com")
     with Command("sentifyd-edge", "preview", *(f"--origin={origin}" for origin in origins)) as one:
         endpoint = previewed(one)["token_endpoint"]
@@ -267,7 +267,7 @@ def test_a_preview_for_other_origins() -> None:
 
 
 @pytest.mark.parametrize(
-    ("origin", "complaint"),
+    ("origin", "problem"),
     [
         ("http://127.0.0.1:8000/", "contains an origin with a path, a final slash or credentials"),
         ("docs", "contains something that is not an origin"),
@@ -275,15 +275,15 @@ def test_a_preview_for_other_origins() -> None:
         ("", "lists no origin"),
     ],
 )
-def test_an_origin_that_no_browser_sends(origin: str, complaint: str) -> None:
+def test_preview_reports_an_invalid_origin(origin: str, problem: str) -> None:
     status, lines = run("sentifyd-edge", "preview", "--origin", origin)
 
     assert status == 2
     assert len(lines) == 1
-    assert lines[0].startswith(f"sentifyd-edge: --origin {complaint}")
+    assert lines[0].startswith(f"sentifyd-edge: --origin {problem}")
 
 
-def test_a_preview_ends_with_its_standard_input() -> None:
+def test_preview_stops_when_standard_input_ends() -> None:
     status, lines = run("sentifyd-edge", "preview", "--with-parent")  # from an empty one
 
     assert status == 0
@@ -304,14 +304,14 @@ def test_any_asgi_server_can_import_the_app() -> None:
     assert "canary-sent-back" not in command.output  # although uvicorn's access log is on
 
 
-def test_an_asgi_server_gets_a_line_and_no_traceback() -> None:
+def test_other_asgi_server_prints_one_line_without_traceback() -> None:
     status, lines = run("python", "-m", "uvicorn", "edge_service.app:app", **{**GOOD, "PORT": "x"})
 
     assert status == 1
     assert lines == ["sentifyd-edge: PORT must be a whole number from 0 to 65535"]
 
 
-def test_metrics_on_a_port_of_their_own_need_our_own_server() -> None:
+def test_metrics_port_needs_sentifyd_edge_serve() -> None:
     status, lines = run(
         *("python", "-m", "uvicorn", "edge_service.app:app"), **{**GOOD, "METRICS_PORT": "9100"}
     )
@@ -329,7 +329,7 @@ def test_importing_create_app_needs_no_environment() -> None:
 
 @pytest.fixture(scope="module")
 def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Python that has this distribution and nothing that it depends on."""
+    """A Python with this distribution, but without its dependencies."""
     folder = tmp_path_factory.mktemp("bare")
     venv.create(folder, symlinks=True)
     packages = Path(sysconfig.get_path("purelib", vars={"base": str(folder)}))
@@ -342,7 +342,7 @@ def bare_python(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def parsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser]:
-    """The parser of each command, and under the empty name the one that knows them all."""
+    """The parser of each command, and the main parser under the empty name."""
     [commands] = (a for a in whole._actions if isinstance(a, argparse._SubParsersAction))
     helps = {choice.dest: choice.help for choice in commands._choices_actions}
     assert set(helps) == set(commands.choices)
@@ -351,7 +351,7 @@ def parsers(whole: argparse.ArgumentParser) -> dict[str, argparse.ArgumentParser
 
 
 @pytest.mark.parametrize("whole", [edge_service.cli.parser(), mkdocs_sentifyd.cli.parser()])
-def test_help_is_complete_and_its_examples_are_right(whole: argparse.ArgumentParser) -> None:
+def test_help_is_complete_and_its_examples_are_valid(whole: argparse.ArgumentParser) -> None:
     for parser in parsers(whole).values():
         assert parser.description
         assert all(
@@ -380,7 +380,7 @@ def test_help_is_complete_and_its_examples_are_right(whole: argparse.ArgumentPar
             assert f"\n  {line}\n" in parser.format_help()
 
 
-def test_the_help_of_serve_names_what_it_needs() -> None:
+def test_help_of_serve_names_required_variables() -> None:
     text = parsers(edge_service.cli.parser())["serve"].format_help()
 
     for variable in declared():
@@ -397,7 +397,7 @@ def test_help_needs_no_extra(bare_python: str, arguments: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("command", ["serve", "doctor"])
-def test_a_missing_extra_is_named(bare_python: str, command: str) -> None:
+def test_missing_extra_is_reported(bare_python: str, command: str) -> None:
     status, lines = run(bare_python, "-c", MAIN, command)
 
     assert status == 2
@@ -406,7 +406,7 @@ def test_a_missing_extra_is_named(bare_python: str, command: str) -> None:
     assert lines[0].endswith("run pip install 'mkdocs-sentifyd[service]'")
 
 
-def test_a_server_that_would_leave_requests_unbounded_is_refused() -> None:
+def test_serve_refuses_to_run_without_request_limits() -> None:
     before = "from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as protocol"
     status, lines = run(
         *("python", "-c", f"{before}; del protocol._start_asgi_task; {MAIN}", "serve"), **GOOD
@@ -417,7 +417,7 @@ def test_a_server_that_would_leave_requests_unbounded_is_refused() -> None:
     assert "lacks _start_asgi_task, which the limits on requests need" in lines[0]
 
 
-def test_no_method_of_the_server_is_replaced_unseen() -> None:
+def test_replaced_server_methods_are_listed() -> None:
     replaced = {
         name
         for name, value in vars(http_protocol.BoundedProtocol).items()
@@ -464,8 +464,8 @@ DIGESTS = {
 }
 
 
-def test_uvicorn_is_the_one_that_was_read() -> None:
-    """Its parts that are replaced or relied on are private, and may change in any version."""
+def test_private_parts_of_uvicorn_are_unchanged() -> None:
+    """The service replaces or uses private parts of uvicorn, which any version may change."""
     parts = {
         f"{kind.__name__}.{name}": getattr(kind, name)
         for kind, names in (
@@ -487,7 +487,7 @@ def test_uvicorn_is_the_one_that_was_read() -> None:
     )
 
 
-def test_a_reader_that_has_gone() -> None:
+def test_keygen_with_a_closed_pipe_prints_no_traceback() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:

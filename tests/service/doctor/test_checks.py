@@ -1,4 +1,4 @@
-"""`sentifyd-edge doctor`: it names each reason why there are no tokens, and prints no secret."""
+"""`sentifyd-edge doctor`: it reports each reason for missing tokens, and prints no secret."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ VerdictJson = dict[str, Any]
 
 
 def examined(backend: str, **variables: str) -> tuple[int, str]:
-    """What the doctor says of a service with these settings, and the exit status."""
+    """The exit status and output of the doctor for a service with these settings."""
     environ = {
         "AVATAR_API_KEY": KEY,
         "ALLOWED_ORIGINS": ORIGIN,
@@ -51,20 +51,20 @@ def examined(backend: str, **variables: str) -> tuple[int, str]:
         **variables,
     }
     settings = Settings.from_env(environ)
-    said: list[str] = []
+    printed: list[str] = []
     as_json = variables.get("LOG_FORMAT") != "console"
-    # In a thread of its own: a browser test may have left a loop running in this one.
+    # In its own thread, because a browser test may have left a loop running in this one.
     with ThreadPoolExecutor(1) as pool:
-        work = pool.submit(examine, settings, environ, said.append, as_json=as_json)
+        work = pool.submit(examine, settings, environ, printed.append, as_json=as_json)
         status = work.result()
-    text = "\n".join(said)
+    text = "\n".join(printed)
     for canary in CANARIES:
         assert canary not in text
     return status, text
 
 
 def found(backend: str, **variables: str) -> dict[str, VerdictJson]:
-    """The verdicts by what they are about."""
+    """The verdicts by their subject."""
     status, text = examined(backend, **variables)
     answer = json.loads(text)
     verdicts = {verdict["where"]: verdict for verdict in answer["verdicts"]}
@@ -79,7 +79,7 @@ def login(backend: str, **variables: str) -> VerdictJson:
     return found(backend, **variables)["/request_tokens"]
 
 
-def test_a_service_that_works(sandbox_url: str, sandbox: Sandbox) -> None:
+def test_working_service_passes(sandbox_url: str, sandbox: Sandbox) -> None:
     verdicts = found(sandbox_url)
 
     assert list(verdicts) == ["/request_tokens", "clock"]
@@ -88,7 +88,7 @@ def test_a_service_that_works(sandbox_url: str, sandbox: Sandbox) -> None:
     assert sandbox.logins == 1
 
 
-def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
+def test_text_output_has_one_line_for_each_verdict(sandbox_url: str) -> None:
     status, text = examined(sandbox_url, LOG_FORMAT="console", SENTIFYD_LOGIN_PATH="/nowhere")
 
     first, clock, last = text.splitlines()
@@ -139,7 +139,7 @@ def test_people_read_a_line_for_each_verdict(sandbox_url: str) -> None:
     ],
     ids=lambda value: f"{value.kind}-{value.status}" if isinstance(value, Fault) else "",
 )
-def test_faults_of_sentifyd(
+def test_each_fault_of_sentifyd_is_diagnosed(
     sandbox: Sandbox, sandbox_url: str, fault: Fault, code: str, what: str
 ) -> None:
     sandbox.fault = fault
@@ -156,7 +156,7 @@ def grant(access_token: str) -> bytes:
 
 
 def token(issued: float, expires: float) -> str:
-    """A JWT whose times are so many seconds from now."""
+    """A JWT whose times are given in seconds from now."""
     now = time.time()
     claims = {"iat": int(now + issued), "exp": int(now + expires)}
     return jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
@@ -194,7 +194,7 @@ def token(issued: float, expires: float) -> str:
         (http_answer("429 No", b"", "Retry-After: 12345678"), "too-many", "more than a day"),
     ],
 )
-def test_answers_of_something_else(answer: bytes, code: str, what: str) -> None:
+def test_answer_of_another_server_is_diagnosed(answer: bytes, code: str, what: str) -> None:
     def behave(connection: socket.socket) -> None:
         connection.sendall(answer)
         connection.shutdown(socket.SHUT_RDWR)
@@ -216,7 +216,7 @@ def test_answers_of_something_else(answer: bytes, code: str, what: str) -> None:
         (300, 3600, "token-early"),
     ],
 )
-def test_the_times_of_a_token(issued: float, expires: float, code: str) -> None:
+def test_times_of_a_token_are_checked(issued: float, expires: float, code: str) -> None:
     def behave(connection: socket.socket) -> None:
         connection.sendall(http_answer("200 OK", grant(token(issued, expires))))
 
@@ -225,9 +225,9 @@ def test_the_times_of_a_token(issued: float, expires: float, code: str) -> None:
 
 
 @pytest.mark.parametrize("claims", [{}, {"exp": True}, {"exp": "soon", "iat": True}])
-def test_a_token_that_does_not_state_its_life(claims: dict[str, object]) -> None:
-    silent = jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
-    with RawUpstream(lambda c: c.sendall(http_answer("200 OK", grant(silent)))) as upstream:
+def test_token_without_a_lifetime_is_accepted(claims: dict[str, object]) -> None:
+    opaque = jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
+    with RawUpstream(lambda c: c.sendall(http_answer("200 OK", grant(opaque)))) as upstream:
         verdict = login(upstream.url)
 
     assert verdict["code"] == "ok"
@@ -247,7 +247,7 @@ def test_a_token_that_does_not_state_its_life(claims: dict[str, object]) -> None
         (-1e8, "clock-wrong", "it is more than a day ahead of"),
     ],
 )
-def test_the_clock_is_compared_with_sentifyd_s(skew: float, code: str, what: str) -> None:
+def test_clock_is_compared_with_the_date_of_sentifyd(skew: float, code: str, what: str) -> None:
     def behave(connection: socket.socket) -> None:
         date = formatdate(time.time() + skew, usegmt=True)
         connection.sendall(http_answer("401 Unauthorized", b"{}", f"Date: {date}"))
@@ -260,7 +260,7 @@ def test_the_clock_is_compared_with_sentifyd_s(skew: float, code: str, what: str
     assert what in verdicts["clock"]["what"]
 
 
-def test_a_date_of_no_zone_is_the_time_of_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_date_without_a_zone_is_read_as_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     def behave(connection: socket.socket) -> None:
         date = formatdate().replace("+0000", "-0000")
         assert date.endswith("-0000")
@@ -290,15 +290,15 @@ def in_a_file(folder: Path, *backends: str) -> dict[str, str]:
 def examined_file(folder: Path, *backends: str) -> dict[str, str]:
     """Codes of the verdicts about avatars of a file."""
     environ = in_a_file(folder, *backends)
-    said: list[str] = []
+    printed: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         settings = Settings.from_env(environ)
-        pool.submit(examine, settings, environ, said.append, as_json=True).result()
-    [text] = said
+        pool.submit(examine, settings, environ, printed.append, as_json=True).result()
+    [text] = printed
     return {verdict["where"]: verdict["code"] for verdict in json.loads(text)["verdicts"]}
 
 
-def test_every_avatar_of_one_login_url_is_tried(
+def test_every_avatar_with_one_login_url_is_checked(
     tmp_path: Path, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     codes = examined_file(tmp_path, *[sandbox_url] * 6)
@@ -308,7 +308,7 @@ def test_every_avatar_of_one_login_url_is_tried(
 
 
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_sentifyd_in_need_is_asked_once(
+def test_overloaded_sentifyd_is_called_only_once(
     tmp_path: Path, sandbox: Sandbox, sandbox_url: str, status: int
 ) -> None:
     sandbox.fault = Fault("status", status=status)
@@ -320,7 +320,7 @@ def test_a_sentifyd_in_need_is_asked_once(
 
 
 @pytest.mark.parametrize("skews", [(600, 0), (0, 600), (-600, 0), (0, -600)])
-def test_the_worst_difference_of_clocks_counts(tmp_path: Path, skews: tuple[int, int]) -> None:
+def test_largest_clock_difference_is_reported(tmp_path: Path, skews: tuple[int, int]) -> None:
     def answering(skew: int) -> RawUpstream:
         def behave(connection: socket.socket) -> None:
             date = formatdate(time.time() + skew, usegmt=True)
@@ -332,7 +332,7 @@ def test_the_worst_difference_of_clocks_counts(tmp_path: Path, skews: tuple[int,
         assert examined_file(tmp_path, one.url, other.url)["clock"] == "clock-wrong"
 
 
-def test_nothing_is_reported_about_a_clock_that_cannot_be_compared() -> None:
+def test_clock_without_a_usable_date_is_not_reported() -> None:
     with RawUpstream(lambda c: c.sendall(http_answer("401 No", b"{}", "Date: soon"))) as upstream:
         assert list(found(upstream.url)) == ["/request_tokens"]
 
@@ -340,12 +340,12 @@ def test_nothing_is_reported_about_a_clock_that_cannot_be_compared() -> None:
 @pytest.fixture
 def closed_port() -> Iterator[int]:
     with socket.socket() as sock:
-        # Bound and not listening: nobody else can take it, and connections are refused.
+        # Bound but not listening: no other process can use it, and connections are refused.
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()[1]
 
 
-def test_no_connection(closed_port: int) -> None:
+def test_refused_connection_and_unknown_name_are_diagnosed(closed_port: int) -> None:
     refused = login(f"http://127.0.0.1:{closed_port}")
     assert refused["code"] == "refused"
     assert "SENTIFYD_BACKEND" in refused["fix"]
@@ -354,21 +354,21 @@ def test_no_connection(closed_port: int) -> None:
     assert unknown["code"] == "name-unknown"
 
 
-def test_a_proxy_that_the_service_does_not_use(closed_port: int) -> None:
+def test_ignored_proxy_variable_is_mentioned(closed_port: int) -> None:
     backend = f"http://127.0.0.1:{closed_port}"
 
     assert "HTTPS_PROXY is set, but" in login(backend, HTTPS_PROXY="http://canary-proxy:1")["fix"]
     assert "PROXY" not in login(backend, HTTPS_PROXY="")["fix"]
 
 
-def test_a_server_that_hangs() -> None:
+def test_hanging_server_is_diagnosed() -> None:
     with RawUpstream(lambda _: None) as upstream:
         verdict = login(upstream.url, UPSTREAM_TIMEOUT="0.3")
 
     assert verdict["code"] == "timeout"
 
 
-def test_ctrl_c_ends_it_at_once() -> None:
+def test_ctrl_c_stops_the_doctor_at_once() -> None:
     with RawUpstream(lambda _: None) as upstream:
         variables = {"SENTIFYD_BACKEND": upstream.url, "UPSTREAM_TIMEOUT": "60"}
         with Command(
@@ -380,31 +380,31 @@ def test_ctrl_c_ends_it_at_once() -> None:
     assert "Traceback" not in command.output
 
 
-def test_no_tls_at_the_port(sandbox_url: str) -> None:
+def test_port_without_tls_is_diagnosed(sandbox_url: str) -> None:
     assert login(sandbox_url.replace("http:", "https:"))["code"] == "no-tls"
 
 
-def test_tls_at_a_port_that_is_asked_without(tmp_path: Path, sandbox_url: str) -> None:
+def test_tls_port_called_without_tls_is_diagnosed(tmp_path: Path, sandbox_url: str) -> None:
     certificate, _ = self_signed(tmp_path)
-    with TLSUpstream(certificate, answer_well) as upstream:
+    with TLSUpstream(certificate, send_valid_grant) as upstream:
         verdict = login(upstream.url.removesuffix("/api/login").replace("https:", "http:"))
     assert "https://" in verdict["fix"]
 
-    with TLSUpstream(certificate, answer_well) as upstream:
+    with TLSUpstream(certificate, send_valid_grant) as upstream:
         url = upstream.url.removesuffix("/api/login").replace("https:", "redis:")
         assert "rediss://" in found(sandbox_url, REDIS_URL=url)["redis"]["fix"]
 
 
-def test_no_certificate_is_to_be_trusted_blindly(tmp_path: Path) -> None:
+def test_fix_does_not_advise_to_trust_an_unknown_certificate(tmp_path: Path) -> None:
     certificate, _ = self_signed(tmp_path)
-    with TLSUpstream(certificate, answer_well) as upstream:
+    with TLSUpstream(certificate, send_valid_grant) as upstream:
         fix = login(upstream.url.removesuffix("/api/login"))["fix"]
 
     assert fix.startswith("if you know the issuer")
     assert fix.endswith("otherwise do not trust it: somebody may intercept the connection")
 
 
-def answer_well(connection: ssl.SSLSocket) -> None:
+def send_valid_grant(connection: ssl.SSLSocket) -> None:
     connection.sendall(http_answer("200 OK", grant(token(0, 60))))
 
 
@@ -417,14 +417,14 @@ def answer_well(connection: ssl.SSLSocket) -> None:
         ({"address": "127.0.0.9"}, 1, True, "certificate-name"),
     ],
 )
-def test_certificates_of_sentifyd(
+def test_certificate_of_sentifyd_is_checked(
     tmp_path: Path, names: dict[str, str], days: int, trusted: bool, code: str
 ) -> None:
     (tmp_path / "other").mkdir()
     certificate, _ = self_signed(tmp_path, days=days, **names)
     other, _ = self_signed(tmp_path / "other")
     file = certificate if trusted else other
-    with TLSUpstream(certificate, answer_well) as upstream:
+    with TLSUpstream(certificate, send_valid_grant) as upstream:
         verdicts = found(upstream.url.removesuffix("/api/login"), SSL_CERT_FILE=str(file))
 
     assert verdicts["/request_tokens"]["code"] == code
@@ -446,7 +446,7 @@ def test_certificates_of_sentifyd(
         ("OSError", None, "unreachable"),
     ],
 )
-def test_faults_that_cannot_be_had_on_one_machine(
+def test_network_faults_that_cannot_be_produced_locally(
     cause: str, detail: str | None, code: str
 ) -> None:
     error = UpstreamUnreachable()
@@ -467,7 +467,7 @@ key = "canary-key-7f3a91"
 id = "two"
 key = "canary-key-of-another"
 [[avatars]]
-id = "away"
+id = "offline"
 key = "canary-key-7f3a91"
 backend = "http://127.0.0.1:{port}"
 [[avatars]]
@@ -477,7 +477,7 @@ backend = "http://127.0.0.1:{port}"
 """
 
 
-def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_unavailable(
+def test_each_avatar_is_checked_once_but_not_on_a_failed_server(
     tmp_path: Path, sandbox: Sandbox, sandbox_url: str, closed_port: int
 ) -> None:
     file = tmp_path / "avatars.toml"
@@ -497,7 +497,7 @@ def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_unavailable(
         "certificates": "ok",
         "/request_tokens/one": "ok",
         "/request_tokens/two": "key-refused",
-        "/request_tokens/away": "refused",
+        "/request_tokens/offline": "refused",
         "1 more with this login URL": "not-tried",
         "clock": "ok",
     }
@@ -505,7 +505,7 @@ def test_each_avatar_is_logged_in_once_and_none_to_a_server_that_is_unavailable(
     assert "canary" not in command.output
 
 
-def test_redis(sandbox_url: str, closed_port: int) -> None:
+def test_redis_connection_is_checked(sandbox_url: str, closed_port: int) -> None:
     def redis(url: str) -> str:
         code: str = found(sandbox_url, REDIS_URL=url)["redis"]["code"]
         return code
@@ -518,7 +518,7 @@ def test_redis(sandbox_url: str, closed_port: int) -> None:
     assert redis(f"redis://:{PASSWORD}@127.0.0.1:{closed_port}") == "refused"
 
 
-def test_a_redis_that_takes_no_keys(sandbox_url: str) -> None:
+def test_redis_that_refuses_writes_is_diagnosed(sandbox_url: str) -> None:
     with RedisServer() as server, server.client() as client:
 
         def verdict(user: str = "") -> VerdictJson:
@@ -550,7 +550,7 @@ def test_a_redis_that_takes_no_keys(sandbox_url: str) -> None:
         (b"HTTP/1.1 400 No\r\n", "redis-failing"),
     ],
 )
-def test_what_is_no_redis_that_works(sandbox_url: str, reply: bytes, code: str) -> None:
+def test_failing_or_wrong_redis_is_diagnosed(sandbox_url: str, reply: bytes, code: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener, ThreadPoolExecutor(4) as pool:
 
         def answer(connection: socket.socket) -> None:
@@ -560,7 +560,7 @@ def test_what_is_no_redis_that_works(sandbox_url: str, reply: bytes, code: str) 
                     connection.sendall(reply * max(1, asked.count(b"*")))
 
         def serve() -> None:
-            # A second time where the client tries again, maybe before it has closed the first one.
+            # The client may retry, perhaps before it has closed its first connection.
             with suppress(OSError):
                 while True:
                     pool.submit(answer, listener.accept()[0])
@@ -574,7 +574,7 @@ def test_what_is_no_redis_that_works(sandbox_url: str, reply: bytes, code: str) 
             served.result(10)
 
 
-def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
+def test_key_set_of_the_issuer_is_checked(sandbox_url: str, closed_port: int) -> None:
     key = ECKey.generate_key("P-256")
     routes = [
         Route("/keys", lambda _: JSONResponse({"keys": [key.as_dict(private=False)]})),
@@ -596,7 +596,7 @@ def test_the_issuer_s_keys(sandbox_url: str, closed_port: int) -> None:
     assert "JWT_JWKS_URL" in refused["fix"]
 
 
-def test_wrong_settings_are_reported_as_serve_reports_them() -> None:
+def test_invalid_settings_are_reported_like_serve_does() -> None:
     with Command("sentifyd-edge", "doctor", AVATAR_KEY=KEY, PORT="x") as command:
         status = command.wait()
 
@@ -608,7 +608,7 @@ def test_wrong_settings_are_reported_as_serve_reports_them() -> None:
     assert KEY not in command.output
 
 
-def test_wrong_settings_as_json() -> None:
+def test_invalid_settings_are_reported_as_json() -> None:
     with Command("sentifyd-edge", "doctor", "--json", AVATAR_KEY=KEY, PORT="x") as command:
         status = command.wait()
 

@@ -1,4 +1,4 @@
-"""Several avatars behind one service: whose key, origins, policy and upstream it is that counts."""
+"""Several avatars in one service, each with its own key, origins, policy and upstream."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from tests.support.avatars import (
     avatar,
     owner,
     whose,
-    written,
+    write_avatars,
 )
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.service import Service, StartService
 from tests.support.settings import KEY, ORIGIN
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def serve(upstream: Upstream, tmp_path: Path) -> Iterator[Serve]:
 
         def start(content: str, **variables: str) -> Service:
             environ = {
-                "AVATARS_FILE": str(written(tmp_path, content)),
+                "AVATARS_FILE": str(write_avatars(tmp_path, content)),
                 "ALLOWED_ORIGINS": ORIGIN,
                 "SENTIFYD_BACKEND": upstream.url,
                 **variables,
@@ -57,9 +57,7 @@ def serve(upstream: Upstream, tmp_path: Path) -> Iterator[Serve]:
         yield start
 
 
-def test_each_avatar_has_a_key_origins_and_an_upstream_of_its_own(
-    serve: Serve, upstream: Upstream
-) -> None:
+def test_each_avatar_has_its_own_key_origins_and_upstream(serve: Serve, upstream: Upstream) -> None:
     other = Upstream()
     with serving(other.app()) as other.url:
         service = serve(
@@ -86,8 +84,8 @@ def test_each_avatar_has_a_key_origins_and_an_upstream_of_its_own(
         assert allowed(response) is None
 
 
-def test_preflights_are_answered_for_the_avatar_that_is_meant(serve: Serve) -> None:
-    # The name of the second could be taken for the route itself.
+def test_preflight_is_answered_for_the_requested_avatar(serve: Serve) -> None:
+    # The second name could be mistaken for the route itself.
     names = ("docs", "request_tokens", "request_tokens-2")
     service = serve(
         avatar("docs", DOCS)
@@ -114,7 +112,7 @@ def test_preflights_are_answered_for_the_avatar_that_is_meant(serve: Serve) -> N
     assert owner(service.get("/request_tokens", origin=SHOP_ORIGIN)) == whose(SHOP)
 
 
-def test_each_avatar_has_a_policy_of_its_own(serve: Serve, upstream: Upstream) -> None:
+def test_each_avatar_has_its_own_policy(serve: Serve, upstream: Upstream) -> None:
     service = serve(
         avatar("docs", DOCS, policy="shared") + avatar("shop", SHOP, policy="direct"),
         TOKEN_POLICY="pool",
@@ -126,9 +124,9 @@ def test_each_avatar_has_a_policy_of_its_own(serve: Serve, upstream: Upstream) -
     assert sorted(upstream.keys) == [DOCS, *[SHOP] * 3]
 
 
-def test_an_unknown_avatar_is_a_route_that_is_not_there(serve: Serve, upstream: Upstream) -> None:
+def test_unknown_avatar_is_answered_like_an_unknown_route(serve: Serve, upstream: Upstream) -> None:
     service = serve(avatar("docs", DOCS) + avatar("shop", SHOP))
-    nowhere = requests.get(f"{service.base}/nowhere", headers={"Origin": ORIGIN}, timeout=PATIENCE)
+    nowhere = requests.get(f"{service.base}/nowhere", headers={"Origin": ORIGIN}, timeout=TIMEOUT)
     del nowhere.headers["Date"], nowhere.headers["X-Request-ID"]
 
     for name in ("nobody", "Docs", "doc", "docs/", "docs%20", "", "%00", "..%2f", "docs%2fshop"):
@@ -141,7 +139,7 @@ def test_an_unknown_avatar_is_a_route_that_is_not_there(serve: Serve, upstream: 
     assert upstream.bodies == []
 
 
-def test_the_default_avatar(serve: Serve, upstream: Upstream) -> None:
+def test_default_avatar_is_chosen_by_file_and_variables(serve: Serve, upstream: Upstream) -> None:
     both = avatar("docs", DOCS) + avatar("shop", SHOP)
 
     assert owner(serve(avatar("docs", DOCS)).get()) == whose(DOCS)
@@ -154,8 +152,8 @@ def test_the_default_avatar(serve: Serve, upstream: Upstream) -> None:
     assert [body.get("avatar_id") for body in upstream.bodies] == [None, None, None, "mine", None]
 
 
-def test_the_variables_are_the_defaults_of_the_file(tmp_path: Path) -> None:
-    path = written(tmp_path, avatar("docs", DOCS) + avatar("shop", SHOP, policy="direct"))
+def test_variables_are_defaults_for_the_file(tmp_path: Path) -> None:
+    path = write_avatars(tmp_path, avatar("docs", DOCS) + avatar("shop", SHOP, policy="direct"))
     settings = Settings.from_env(
         {
             "AVATARS_FILE": f" {path} ",
@@ -185,7 +183,7 @@ def test_origins_in_the_file_make_the_variable_unnecessary(serve: Serve) -> None
         serve(avatar("docs", DOCS, **own), ALLOWED_ORIGINS="", AVATAR_API_KEY=KEY)
 
 
-def test_any_origin_for_one_avatar_only(serve: Serve) -> None:
+def test_any_origin_can_be_allowed_for_one_avatar(serve: Serve) -> None:
     service = serve(
         avatar("docs", DOCS) + avatar("shop", SHOP, allowed_origins=["*"]), ALLOW_ANY_ORIGIN="true"
     )
@@ -196,7 +194,7 @@ def test_any_origin_for_one_avatar_only(serve: Serve) -> None:
     assert allowed(service.get("/docs", origin=elsewhere)) is None
 
 
-def test_a_key_file_is_looked_for_beside_the_file(serve: Serve, tmp_path: Path) -> None:
+def test_key_file_path_is_relative_to_the_avatars_file(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "keys").mkdir()
     (tmp_path / "keys" / "docs").write_bytes(DOCS.encode() + b"\r\n")
     (tmp_path / "shop").write_text(SHOP + "\n")
@@ -282,12 +280,14 @@ FINE = avatar("docs", CANARY)
         (avatar("docs", CANARY, allowed_origins=["null"]), "contains null"),
     ],
 )  # fmt: skip
-def test_each_mistake_is_a_line_with_its_fix(tmp_path: Path, content: str, fix: str) -> None:
+def test_each_mistake_is_reported_in_one_line_with_its_fix(
+    tmp_path: Path, content: str, fix: str
+) -> None:
     (tmp_path / "latin").write_bytes(b"canary-k\xe9y")
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "example").write_text("your-avatar-api-key-here\n")
 
-    (reported,) = problems(written(tmp_path, content))
+    (reported,) = problems(write_avatars(tmp_path, content))
 
     assert reported.startswith("AVATARS_FILE: ")
     assert fix in reported
@@ -305,7 +305,7 @@ def problems(path: Path, **variables: str) -> tuple[str, ...]:
     return caught.value.problems
 
 
-def test_the_file_itself_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_file_is_reported(tmp_path: Path) -> None:
     latin = tmp_path / "latin"
     latin.write_bytes(b"# canari\xe9")
 
@@ -317,19 +317,19 @@ def test_the_file_itself_cannot_be_read(tmp_path: Path) -> None:
         assert problems(path) == (f"AVATARS_FILE: the file it names cannot be read ({reason})",)
 
 
-def test_rules_hold_for_the_file_as_for_the_variables(tmp_path: Path) -> None:
+def test_settings_rules_apply_to_the_file(tmp_path: Path) -> None:
     proxies = {"TRUSTED_PROXIES": "10.0.0.0/8", "VISITOR_AUTH": "forwarded"}
-    shared = written(tmp_path, FINE + avatar("shop", SHOP, policy="shared"))
+    shared = write_avatars(tmp_path, FINE + avatar("shop", SHOP, policy="shared"))
     (reported,) = problems(shared, **proxies)
     assert reported.startswith("TOKEN_POLICY shared gives every visitor the same tokens")
 
-    everybody = written(tmp_path, FINE + avatar("shop", SHOP, allowed_origins=["*"]))
-    (reported,) = problems(everybody, ALLOW_ANY_ORIGIN="true", **proxies)
+    any_origin = write_avatars(tmp_path, FINE + avatar("shop", SHOP, allowed_origins=["*"]))
+    (reported,) = problems(any_origin, ALLOW_ANY_ORIGIN="true", **proxies)
     assert reported.startswith("ALLOW_ANY_ORIGIN would let every site request")
 
 
-def test_all_mistakes_are_reported_at_once_and_stop_the_start(tmp_path: Path) -> None:
-    path = written(
+def test_all_mistakes_are_reported_together_and_stop_the_start(tmp_path: Path) -> None:
+    path = write_avatars(
         tmp_path,
         f'default = "{CANARY}"\nsecret = "{CANARY}"\n'
         + avatar("docs", "", key_file=CANARY, policy=CANARY)
@@ -359,10 +359,8 @@ def test_all_mistakes_are_reported_at_once_and_stop_the_start(tmp_path: Path) ->
         assert line.startswith(f"sentifyd-edge: {beginning}")
 
 
-def test_an_avatar_is_not_reachable_under_the_name_of_another(
-    start_service: StartService, upstream: Upstream
-) -> None:
-    """Without a file there is the default avatar alone, and no name leads to it."""
+def test_default_avatar_has_no_named_route(start_service: StartService, upstream: Upstream) -> None:
+    """Without a file there is only the default avatar, which has no name."""
     service = start_service(upstream.url)
 
     assert [service.get(f"/{name}").status_code for name in ("", "default", "(default)")] == [

@@ -1,4 +1,4 @@
-"""What the policies have in common, and the tools that their tests share."""
+"""The behaviour that all policies share."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant, HeldGrant, life_of
 from tests.support.clocks import in_virtual_time
-from tests.support.grants import FIRST, FakeUpstream, at_work, grant, refresh, rejected
+from tests.support.grants import FIRST, FakeUpstream, grant, refresh, rejected, started
 from tests.support.servers import RawUpstream
 from tests.support.service import (
     StartService,
@@ -23,12 +23,12 @@ from tests.support.service import (
 )
 
 
-def test_direct_logs_in_once_a_request_also_for_a_refresh() -> None:
+def test_direct_logs_in_once_for_each_request_and_refresh() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         issuer = Direct(upstream)
         assert issuer.ready
-        async with at_work(issuer, upstream):
+        async with started(issuer, upstream):
             first = await issuer.issue(FIRST)
             second = await issuer.issue(refresh(first))
             upstream.failure = rejected(401)
@@ -40,13 +40,13 @@ def test_direct_logs_in_once_a_request_also_for_a_refresh() -> None:
     in_virtual_time(visit())
 
 
-def test_a_request_does_not_show_its_token() -> None:
+def test_repr_of_a_request_contains_no_token() -> None:
     assert "canary" not in repr(GrantRequest("canary"))
 
 
 @pytest.mark.parametrize("policy", ["direct", "pool", "shared"])
 @pytest.mark.parametrize("status", [401, 429, 500, 503])
-def test_an_answer_is_an_answer_and_not_asked_for_again(
+def test_error_response_of_upstream_is_not_retried(
     start_service: StartService,
     sandbox: Sandbox,
     sandbox_url: str,
@@ -62,7 +62,7 @@ def test_an_answer_is_an_answer_and_not_asked_for_again(
     assert sandbox.logins == 1
 
 
-def test_a_login_that_takes_too_long_is_not_tried_again(start_service: StartService) -> None:
+def test_login_that_times_out_is_not_retried(start_service: StartService) -> None:
     def hang(_: socket.socket) -> None:
         upstream.over.wait(20)
 
@@ -107,24 +107,24 @@ def token_of(access: str, expires_in: float | None = None) -> Grant:
     ],
     ids=range(23),
 )
-def test_the_life_of_a_token(issued: Grant, life: float) -> None:
+def test_lifetime_of_a_token_is_computed(issued: Grant, life: float) -> None:
     assert life_of(issued) == life
 
 
-def test_the_life_of_a_token_that_does_not_state_its_beginning() -> None:
+def test_lifetime_of_a_token_without_iat_starts_now() -> None:
     assert life_of(token_of(jwt({"exp": time.time() + 300}))) == pytest.approx(300, abs=5)
 
 
 @pytest.mark.parametrize(
     ("begun", "ends", "life"),
     [
-        # Upstream has kept it, and the rest of its life is what it has.
+        # Upstream has cached it, so only the rest of its lifetime remains.
         (-3600, 60, 60),
         (-200, 100, 100),
         (-3600, 1.5, 1.5),
         (-30 * 86_400, 3600, 3600),
         (-30 * 86_400, 30 * 86_400, 86_400),
-        # New, by clocks that differ by a little, or by a lot.
+        # New, with clocks that differ by a little or by a lot.
         (0, 300, 300),
         (-30, 270, 300),
         (30, 330, 300),
@@ -135,7 +135,9 @@ def test_the_life_of_a_token_that_does_not_state_its_beginning() -> None:
         (-20, 20, 40),
     ],
 )
-def test_the_life_of_a_token_by_this_clock(begun: float, ends: float, life: float) -> None:
+def test_lifetime_of_a_token_allows_for_clock_differences(
+    begun: float, ends: float, life: float
+) -> None:
     now = time.time()
     issued = token_of(jwt({"iat": now + begun, "exp": now + ends}))
 
@@ -146,7 +148,7 @@ def test_the_life_of_a_token_by_this_clock(begun: float, ends: float, life: floa
     ("expires_in", "later", "reported"),
     [(100, 0, 100), (100, 0.5, 99), (100, 60, 40), (100, 99.9, 1), (None, 60, None)],
 )
-def test_what_remains_of_a_life(
+def test_remaining_lifetime_is_reported(
     expires_in: float | None, later: float, reported: int | None
 ) -> None:
     held = HeldGrant.fresh(grant(1, expires_in), 5000.0)

@@ -1,4 +1,4 @@
-"""The policy `pool`: an hour of it in virtual time, and visitors over HTTP."""
+"""The policy `pool`: an hour in virtual time, and visitors over HTTP."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.upstream.grant import Grant
 from tests.support.clocks import Clock, in_virtual_time, now
-from tests.support.grants import FIRST, FakeUpstream, at_work, refresh, rejected
+from tests.support.grants import FIRST, FakeUpstream, refresh, rejected, started
 from tests.support.service import StartService, claims_of, crowd_of, is_ready, metric
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
@@ -30,12 +30,12 @@ def pool_of(upstream: FakeUpstream, size: int, hits: list[bool] | None = None) -
     return Pool(upstream, size, 4, note.append, clock=now)
 
 
-def test_visitors_get_what_was_made_before_they_came() -> None:
+def test_visitors_get_grants_that_were_made_in_advance() -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.5), list[bool]()
         pool = pool_of(upstream, 5, hits)
         assert (pool.level, pool.age) == (0, 0)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(10)
             assert (upstream.logins, pool.level) == (5, 5)
             assert 5 < pool.age < 10
@@ -58,7 +58,7 @@ def test_visitors_get_what_was_made_before_they_came() -> None:
 
 
 @pytest.mark.parametrize("size", [1, 30, 300])
-def test_a_grant_is_handed_out_once_however_visitors_come_and_go(size: int) -> None:
+def test_each_grant_is_handed_out_only_once(size: int) -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.3), list[bool]()
         pool = pool_of(upstream, size, hits)
@@ -68,7 +68,7 @@ def test_a_grant_is_handed_out_once_however_visitors_come_and_go(size: int) -> N
             await asyncio.sleep(random.uniform(0, 2))
             grants.append(await pool.issue(FIRST))
 
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(12)
             at_once = [asyncio.create_task(pool.issue(FIRST)) for _ in range(200)]
             for task in at_once[::5]:
@@ -89,11 +89,11 @@ def test_a_grant_is_handed_out_once_however_visitors_come_and_go(size: int) -> N
     in_virtual_time(visit())
 
 
-def test_every_grant_has_four_fifths_of_its_life_left() -> None:
+def test_every_grant_has_four_fifths_of_its_lifetime_left() -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.2), list[bool]()
         pool = pool_of(upstream, 10, hits)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(5)
             ages = []
             for _ in range(300):
@@ -104,17 +104,17 @@ def test_every_grant_has_four_fifths_of_its_life_left() -> None:
                 assert 80 <= issued.expires_in <= 100 - ages[-1]
             assert max(ages) <= 20
             assert hits.count(True) > 250
-            # Of ten with twenty seconds each, and not as fast as it could be.
+            # Ten grants last twenty seconds each, so refilling need not be as fast as possible.
             assert upstream.logins < 2 * 300
 
     in_virtual_time(visit())
 
 
-def test_one_that_grew_old_while_nobody_looked_is_not_handed_out() -> None:
+def test_grant_that_became_too_old_is_not_handed_out() -> None:
     async def visit() -> None:
         upstream, clock = FakeUpstream(), Clock(0.0)
         pool = Pool(upstream, 3, clock=clock)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(1)
             clock.now = 19.5
             assert (await pool.issue(FIRST)).access_token == "access-1"
@@ -125,11 +125,11 @@ def test_one_that_grew_old_while_nobody_looked_is_not_handed_out() -> None:
     in_virtual_time(visit())
 
 
-def test_it_stays_full_while_nobody_comes() -> None:
+def test_pool_stays_full_without_visitors() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 4)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(10)
             for _ in range(100):
                 await asyncio.sleep(random.uniform(5, 15))
@@ -141,11 +141,11 @@ def test_it_stays_full_while_nobody_comes() -> None:
     in_virtual_time(visit())
 
 
-def test_the_rate_of_refilling_is_bounded_and_jitters() -> None:
+def test_refill_rate_is_limited_and_jittered() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 1000)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             for _ in range(100):
                 # A crowd that drains it does not make it any faster.
                 await asyncio.sleep(0.1)
@@ -160,23 +160,23 @@ def test_the_rate_of_refilling_is_bounded_and_jitters() -> None:
     in_virtual_time(visit())
 
 
-def test_few_logins_are_under_way_at_once() -> None:
+def test_number_of_parallel_logins_is_limited() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=10, expires_in=1000)
         pool = pool_of(upstream, 100)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(60)
-            assert upstream.most_under_way == 4
+            assert upstream.most_in_progress == 4
             assert pool.level >= 16
 
     in_virtual_time(visit())
 
 
-def test_no_more_logins_than_there_is_room() -> None:
+def test_pool_does_not_log_in_more_often_than_it_has_room() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=10)
         pool = pool_of(upstream, 2)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(9)
             assert upstream.logins == 2
             await asyncio.sleep(5)
@@ -185,16 +185,16 @@ def test_no_more_logins_than_there_is_room() -> None:
     in_virtual_time(visit())
 
 
-def test_an_outage_is_met_with_patience_and_survived() -> None:
+def test_outage_causes_backoff_and_then_recovery() -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.1), list[bool]()
         pool = pool_of(upstream, 10, hits)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(5)
             upstream.failure = UpstreamUnreachable()
             before = upstream.logins
             for _ in range(10):
-                # What is there is handed out all the same.
+                # Grants in the pool are still handed out.
                 await pool.issue(FIRST)
             assert hits == [True] * 10
             with pytest.raises(UpstreamUnreachable):
@@ -227,28 +227,28 @@ def test_an_outage_is_met_with_patience_and_survived() -> None:
     in_virtual_time(visit())
 
 
-def test_logins_that_fail_together_count_as_one_failure() -> None:
+def test_parallel_failed_logins_count_as_one_failure() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=1)
         pool = pool_of(upstream, 10)
         upstream.failure = UpstreamUnreachable()
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(3.2)
-            assert upstream.most_under_way == 4
+            assert upstream.most_in_progress == 4
             assert upstream.logins >= 5
 
     in_virtual_time(visit())
 
 
 @pytest.mark.parametrize("form", ["120", "date"])
-def test_upstream_may_say_how_long_to_wait(form: str) -> None:
+def test_refill_respects_retry_after(form: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.3)
         pool = pool_of(upstream, 20)
-        async with at_work(pool, upstream):
-            while upstream.under_way < 2:
+        async with started(pool, upstream):
+            while upstream.in_progress < 2:
                 await asyncio.sleep(0.01)
-            # Those under way still succeed, which proves nothing.
+            # The logins in progress still succeed, which does not end the wait.
             header = form if form == "120" else _in_seconds(125)
             upstream.failure = rejected(429, header)
             while pool.level < 2:
@@ -273,12 +273,12 @@ def _in_seconds(seconds: float) -> str:
 
 
 @pytest.mark.parametrize("header", ["99999999", "Fri, 31 Dec 9999 23:59:59 GMT"])
-def test_an_absurd_wait_is_an_hour_and_a_half_at_most(header: str) -> None:
+def test_excessive_retry_after_is_limited(header: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=86_400)
         pool = pool_of(upstream, 1)
         upstream.failure = rejected(503, header)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(3600)
             assert upstream.logins == 1
             upstream.failure = None
@@ -289,24 +289,24 @@ def test_an_absurd_wait_is_an_hour_and_a_half_at_most(header: str) -> None:
 
 
 @pytest.mark.parametrize("header", ["Fri, 31 Dec 1999 23:59:59 GMT", "Abc, 99 Xyz 9999", ""])
-def test_a_wait_that_is_none(header: str) -> None:
+def test_invalid_or_past_retry_after_is_ignored(header: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 1)
         upstream.failure = rejected(503, header)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(3)
             assert upstream.logins >= 2
 
     in_virtual_time(visit())
 
 
-def test_nothing_ends_the_filler() -> None:
+def test_filler_survives_unexpected_errors() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 3)
         upstream.failure = RuntimeError("canary")
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(1)
             assert upstream.logins == 1
             upstream.failure = None
@@ -324,12 +324,12 @@ def test_nothing_ends_the_filler() -> None:
     assert "canary" not in str(logs)
 
 
-def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
+def test_no_lifetime_is_sent_if_upstream_sent_none() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=None)
         pool = pool_of(upstream, 2)
-        async with at_work(pool, upstream):
-            # Supposed to live for 55 seconds.
+        async with started(pool, upstream):
+            # The assumed lifetime is 55 seconds.
             await asyncio.sleep(10)
             issued = await pool.issue(FIRST)
             assert issued.expires_in is None
@@ -340,11 +340,11 @@ def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
     in_virtual_time(visit())
 
 
-def test_ready_once_it_was_full_and_always_after() -> None:
+def test_pool_is_ready_once_it_was_full() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=1)
         pool = pool_of(upstream, 8)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             while pool.level < 8:
                 assert not pool.ready
                 await asyncio.sleep(0.01)
@@ -356,11 +356,11 @@ def test_ready_once_it_was_full_and_always_after() -> None:
     in_virtual_time(visit())
 
 
-def test_ready_when_grants_do_not_live_long_enough_to_fill_it() -> None:
+def test_pool_is_ready_if_short_grants_cannot_fill_it() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=20)
         pool = pool_of(upstream, 1000)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(3.5)
             assert not pool.ready
             await asyncio.sleep(1.5)
@@ -370,14 +370,14 @@ def test_ready_when_grants_do_not_live_long_enough_to_fill_it() -> None:
     in_virtual_time(visit())
 
 
-def test_closing_ends_logins_and_forgets_grants() -> None:
+def test_close_cancels_logins_and_drops_grants() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=5)
         pool = pool_of(upstream, 10)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(6)
             assert pool.level >= 1
-            assert upstream.under_way >= 1
+            assert upstream.in_progress >= 1
         assert pool.level == 0
         logins = upstream.logins
         await asyncio.sleep(60)
@@ -386,19 +386,19 @@ def test_closing_ends_logins_and_forgets_grants() -> None:
     in_virtual_time(visit())
 
 
-def test_closing_one_that_never_began() -> None:
+def test_close_without_start_does_nothing() -> None:
     async def visit() -> None:
         await pool_of(FakeUpstream(), 3).close()
 
     in_virtual_time(visit())
 
 
-def test_starting_twice_is_starting_once() -> None:
+def test_second_start_does_nothing() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 3)
         pool.start()
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(5)
             assert upstream.logins == 3
 
@@ -407,12 +407,12 @@ def test_starting_twice_is_starting_once() -> None:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pool that fills as soon as a busy machine lets it."""
+    """Let a pool fill as fast as a busy machine can."""
     monkeypatch.setattr(pool_module, "REFILL_SECONDS", 0.01)
 
 
 @pytest.mark.usefixtures("quick")
-def test_a_burst_of_visitors(
+def test_burst_of_visitors_is_served_from_the_pool(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("delay", seconds=0.05)
@@ -421,7 +421,7 @@ def test_a_burst_of_visitors(
     assert not is_ready(service)
     until(lambda: is_ready(service))
     assert metric(service, "sentifyd_edge_pool_level{") >= 38
-    # From here on a login would never end in time, so all that is quick is from the pool.
+    # From here on a login would take too long, so each quick answer comes from the pool.
     sandbox.fault = Fault("delay", seconds=20)
     issued = crowd_of(service, 35)
     sandbox.fault = Fault("delay", seconds=0.05)
@@ -434,7 +434,7 @@ def test_a_burst_of_visitors(
 
 
 @pytest.mark.usefixtures("quick")
-def test_more_visitors_than_grants(
+def test_visitors_beyond_the_pool_get_their_own_login(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     service = start_service(
@@ -449,7 +449,7 @@ def test_more_visitors_than_grants(
 
 
 @pytest.mark.usefixtures("quick")
-def test_an_outage_does_not_reach_visitors_while_the_pool_lasts(
+def test_pool_hides_an_outage_until_it_is_empty(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, TOKEN_POLICY="pool", TOKEN_POOL_SIZE="8")
@@ -464,7 +464,7 @@ def test_an_outage_does_not_reach_visitors_while_the_pool_lasts(
 
 
 @pytest.mark.usefixtures("quick")
-def test_each_avatar_has_a_pool_of_its_own(
+def test_each_avatar_has_its_own_pool(
     start_service: StartService, sandbox_url: str, tmp_path: Path
 ) -> None:
     tables = [f'[[avatars]]\nid = "{name}"\nkey = "{KEY}"\navatar_id = "{name}"' for name in "ab"]
@@ -485,12 +485,12 @@ def test_each_avatar_has_a_pool_of_its_own(
             assert claims_of(answer.json()["tokens"]["accessToken"])["sub"] == name
 
 
-def test_a_rejected_visitor_hears_it_himself() -> None:
+def test_rejected_login_raises_for_the_visitor() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 2)
         upstream.failure = rejected(401)
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             with pytest.raises(UpstreamRejected) as caught:
                 await pool.issue(FIRST)
             assert caught.value.status == 401
@@ -498,12 +498,12 @@ def test_a_rejected_visitor_hears_it_himself() -> None:
     in_virtual_time(visit())
 
 
-def test_an_upstream_that_is_unavailable_keeps_nobody_else_from_being_ready() -> None:
+def test_pool_becomes_ready_even_if_upstream_is_unavailable() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         pool = pool_of(upstream, 3)
         upstream.failure = UpstreamUnreachable()
-        async with at_work(pool, upstream):
+        async with started(pool, upstream):
             await asyncio.sleep(29)
             assert not pool.ready
             await asyncio.sleep(2)

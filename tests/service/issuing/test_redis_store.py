@@ -1,4 +1,4 @@
-"""Grants that replicas share through a real Redis, which comes and goes."""
+"""Grants that replicas share through a real, unreliable Redis."""
 
 from __future__ import annotations
 
@@ -37,32 +37,32 @@ from tests.support.settings import KEY, ORIGIN, avatar_settings
 from tests.support.waiting import until
 
 AVATAR = avatar_settings()
-GONE = {"part": "shared grants", "event": "redis_unavailable", "log_level": "warning"}
-BACK = {"part": "shared grants", "event": "redis_available", "log_level": "warning"}
+UNAVAILABLE = {"part": "shared grants", "event": "redis_unavailable", "log_level": "warning"}
+AVAILABLE = {"part": "shared grants", "event": "redis_available", "log_level": "warning"}
 
 
 @pytest.fixture(scope="module")
-def lasting_redis() -> Iterator[RedisServer]:
+def module_redis() -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
 
 
 @pytest.fixture
-def redis(lasting_redis: RedisServer) -> RedisServer:
-    """An empty one, for tests that leave it alive."""
-    with lasting_redis.client() as client:
+def redis(module_redis: RedisServer) -> RedisServer:
+    """An empty Redis, for tests that do not stop it."""
+    with module_redis.client() as client:
         client.flushall()
-    return lasting_redis
+    return module_redis
 
 
 @pytest.fixture(autouse=True)
-def _brisk(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Renewals may follow each other as fast as these tests ask for them."""
+def _fast_renewals(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Allow renewals as fast as these tests need them."""
     monkeypatch.setattr(shared_module, "PACE_SECONDS", 0.02)
 
 
 class Replica:
-    """What one process has: its own client, store and policy, and only upstream in common."""
+    """The parts of one process: its own client, store and policy; only upstream is shared."""
 
     def __init__(
         self,
@@ -114,14 +114,14 @@ def contents(redis: RedisServer) -> dict[bytes, bytes]:
     return dict(zip(keys, values, strict=True))
 
 
-def test_replicas_log_in_once_for_all_of_them(redis: RedisServer) -> None:
+def test_replicas_share_one_login(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.2)
         replicas = [Replica(redis.url, upstream) for _ in range(5)]
         async with working(*replicas):
             assert await all_ask(*replicas) == ["access-1"] * 5
             assert upstream.logins == 1
-            # One that starts later has it at once.
+            # A replica that starts later gets the grant at once.
             late = Replica(redis.url, upstream)
             async with working(late):
                 assert await late.ask() == "access-1"
@@ -130,7 +130,7 @@ def test_replicas_log_in_once_for_all_of_them(redis: RedisServer) -> None:
     in_a_loop(visit())
 
 
-def test_replicas_renew_once_among_them(redis: RedisServer) -> None:
+def test_replicas_share_one_renewal(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.1)
         replicas = [Replica(redis.url, upstream) for _ in range(4)]
@@ -147,7 +147,7 @@ def test_replicas_renew_once_among_them(redis: RedisServer) -> None:
     in_a_loop(visit())
 
 
-def test_early_renewals_are_shared_too(redis: RedisServer) -> None:
+def test_replicas_share_early_renewals(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.05, expires_in=2.0)
         replicas = [Replica(redis.url, upstream) for _ in range(3)]
@@ -159,19 +159,19 @@ def test_early_renewals_are_shared_too(redis: RedisServer) -> None:
                 issued = await replica.shared.issue(FIRST)
                 assert upstream.age(issued) < 2.0
                 await asyncio.sleep(0.01)
-            # Each alone would need three or four.
+            # Each replica alone would need three or four.
             assert 3 <= upstream.logins <= 5
 
     in_a_loop(visit())
 
 
-def test_a_refresh_elsewhere_never_gets_back_what_it_came_with(redis: RedisServer) -> None:
+def test_refresh_at_another_replica_gets_a_new_grant(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         here, there = (Replica(redis.url, upstream) for _ in range(2))
         async with working(here, there):
             first = await here.shared.issue(FIRST)
-            # All that a cold replica finds in Redis is what the visitor has already.
+            # A cold replica finds only the visitor's own grant in Redis.
             after = await there.shared.issue(refresh(first))
             assert after.access_token == "access-2"
             assert upstream.logins == 2
@@ -179,7 +179,7 @@ def test_a_refresh_elsewhere_never_gets_back_what_it_came_with(redis: RedisServe
     in_a_loop(visit())
 
 
-def test_redis_knows_how_much_of_its_life_a_grant_has_left(redis: RedisServer) -> None:
+def test_redis_keeps_the_remaining_lifetime_of_a_grant(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         here, there, late = (Replica(redis.url, upstream) for _ in range(3))
@@ -189,22 +189,22 @@ def test_redis_knows_how_much_of_its_life_a_grant_has_left(redis: RedisServer) -
             issued = await there.shared.issue(FIRST)
             assert issued.expires_in in (38, 39, 40)
             assert issued.avatar_parameters == {"voice": "x"}
-            # Too little to begin with.
+            # Too short for a new visitor.
             await here.client.pexpire(here.store._key, 15_000)
             assert await late.ask() == "access-2"
-            # What a replica stores, Redis forgets when it expires.
+            # Redis deletes a stored grant when it expires.
             assert 95_000 < await here.client.pttl(here.store._key) <= 100_000
 
     in_a_loop(visit())
 
 
 @pytest.mark.parametrize("sealed", [True, False])
-def test_tokens_are_sealed_in_redis_when_there_is_a_key(redis: RedisServer, sealed: bool) -> None:
+def test_tokens_in_redis_are_sealed_if_a_key_is_set(redis: RedisServer, sealed: bool) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         old, new = new_key(), new_key()
         here = Replica(redis.url, upstream, Sealer([old]) if sealed else None)
-        # Its first key is a new one, and it still opens what the old one sealed.
+        # Its first key is new, and it still opens what the old key sealed.
         there = Replica(redis.url, upstream, Sealer([new, old]) if sealed else None)
         async with working(here, there):
             assert await here.ask() == await there.ask() == "access-1"
@@ -218,7 +218,7 @@ def test_tokens_are_sealed_in_redis_when_there_is_a_key(redis: RedisServer, seal
     in_a_loop(visit())
 
 
-def test_what_another_key_sealed_is_as_good_as_none(redis: RedisServer) -> None:
+def test_grant_sealed_with_an_unknown_key_is_ignored(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         sealers = [Sealer([new_key()]), Sealer([new_key()]), None]
@@ -250,7 +250,7 @@ def _like(**changes: object) -> bytes:
 @pytest.mark.parametrize(
     ("stored", "token"),
     [
-        # The form itself, so that the rest proves something.
+        # The valid form, to show that the other cases fail because of their changes.
         (_like(), "stored"),
         (b"", "access-1"),
         (b"\xff\xfe", "access-1"),
@@ -271,20 +271,20 @@ def _like(**changes: object) -> bytes:
         (_like(parameters="x"), "access-1"),
         (_like(token_type=7), "access-1"),
         (_like(expires_in="100"), "access-1"),
-        # Another release's.
+        # The format of another release.
         (_like(format=redis_store.FORMAT + 1), "access-1"),
         (json.dumps({k: v for k, v in GOOD.items() if k != "format"}).encode(), "access-1"),
         (_like(expires=None), "access-1"),
         (_like(expires="never"), "access-1"),
         (_like(expires=10**400), "access-1"),
-        # It has ended, whatever Redis says.
+        # It has expired, although Redis still stores it.
         (_like(expires=time.time() - 60), "access-1"),
         (_like(expires=0), "access-1"),
         (_like(expires=-(10**300)), "access-1"),
     ],
     ids=range(28),
 )
-def test_garbage_in_redis_is_as_good_as_none(redis: RedisServer, stored: bytes, token: str) -> None:
+def test_invalid_value_in_redis_is_ignored(redis: RedisServer, stored: bytes, token: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         here, there = (Replica(redis.url, upstream) for _ in range(2))
@@ -298,20 +298,20 @@ def test_garbage_in_redis_is_as_good_as_none(redis: RedisServer, stored: bytes, 
     in_a_loop(visit())
 
 
-def test_a_rolling_update_from_a_release_with_another_format(redis: RedisServer) -> None:
-    """Old and new processes run side by side, each with a grant of its own, and none waits."""
+def test_rolling_update_with_another_format_works(redis: RedisServer) -> None:
+    """Old and new processes run side by side, each with its own grant, and none waits."""
 
     async def visit() -> None:
         upstream = FakeUpstream()
         new = Replica(redis.url, upstream, lock_seconds=30)
-        # As the first format was: under a key without a number, in the vendor's spelling.
+        # The first format: a key without a number, and the vendor's field names.
         old_key = new.store._key.replace(f":{redis_store.FORMAT}:", ":")
         old = {"access_token": "old", "refresh_token": "r", "avatar_params": {}, "expires_in": 100,
                "token_type": None, "life": 100, "expires": time.time() + 100}  # fmt: skip
         stored = json.dumps(old).encode()
         async with working(new), asyncio.timeout(10):
             await new.client.set(old_key, stored, px=100_000)
-            # An old process is just logging in.
+            # An old process is logging in now.
             await new.client.set(f"{old_key}:lock", "theirs", px=100_000)
             assert await new.ask() == "access-1"
             assert await new.renewed() == "access-2"
@@ -322,7 +322,7 @@ def test_a_rolling_update_from_a_release_with_another_format(redis: RedisServer)
     in_a_loop(visit())
 
 
-def test_a_grant_that_is_put_back_does_not_live_again(
+def test_restored_old_grant_is_not_used(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An attacker who can write to Redis cannot decrypt a grant, but could restore an old one."""
@@ -337,7 +337,7 @@ def test_a_grant_that_is_put_back_does_not_live_again(
             kept = contents(redis)[key.encode()]
             assert await there.ask() == "access-1"
             await here.client.set(key, kept, px=10**9)
-            # While it lives it is good, however long Redis would keep it.
+            # Until it expires it is valid, however long Redis would store it.
             assert (await late.shared.issue(FIRST)).expires_in in (98, 99, 100)
 
             clock = SimpleNamespace(time=lambda: time.time() + 200, monotonic=time.monotonic)
@@ -355,7 +355,7 @@ def test_a_grant_that_is_put_back_does_not_live_again(
                 assert after.access_token == "access-4"
             assert new.fallbacks == []
 
-    # As it is outside these tests: nobody may be made to wait for more than a moment.
+    # The production value: no visitor may have to wait for long.
     monkeypatch.setattr(shared_module, "PACE_SECONDS", 0.2)
     in_a_loop(visit())
 
@@ -364,8 +364,8 @@ def redis_url(server: RawUpstream) -> str:
     return f"{server.url.replace('http:', 'redis:')}/0"
 
 
-class Babbler(RawUpstream):
-    """Something that says the same to whatever a client of Redis may ask."""
+class InvalidRedis(RawUpstream):
+    """A server that sends the same reply to every command of a Redis client."""
 
     def __init__(self, text: bytes) -> None:
         super().__init__(lambda _: None)
@@ -378,7 +378,7 @@ class Babbler(RawUpstream):
                 connection.sendall(self._text)
 
 
-BABBLE = [
+INVALID_REPLIES = [
     b":abc\r\n",
     b"HTTP/1.1 400 Bad Request\r\n\r\n",
     b"$9x\r\n",
@@ -387,27 +387,27 @@ BABBLE = [
 ]
 
 
-@pytest.mark.parametrize("text", BABBLE, ids=range(len(BABBLE)))
-def test_a_redis_that_talks_nonsense_costs_no_grant(text: bytes) -> None:
+@pytest.mark.parametrize("text", INVALID_REPLIES, ids=range(len(INVALID_REPLIES)))
+def test_invalid_redis_reply_loses_no_grant(text: bytes) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
-        here = Replica(redis_url(babbler), upstream)
+        here = Replica(redis_url(invalid_redis), upstream)
         async with working(here), asyncio.timeout(5):
             assert await here.ask() == "access-1"
             assert await here.renewed() == "access-2"
-            # One that agrees to everything looks like a Redis that keeps nothing.
+            # A server that always replies OK resembles a Redis that stores nothing.
             assert here.fallbacks == ([] if text.startswith(b"+OK") else [True])
 
-    with Babbler(text) as babbler:
+    with InvalidRedis(text) as invalid_redis:
         in_a_loop(visit())
-        assert babbler.received
+        assert invalid_redis.received
 
 
-def test_a_redis_that_talks_nonsense_costs_no_request(
+def test_invalid_redis_reply_fails_no_request(
     start_service: Callable[..., Service], sandbox: Sandbox, sandbox_url: str
 ) -> None:
-    with Babbler(b":abc\r\n") as babbler:
-        variables = {"TOKEN_POLICY": "shared", "REDIS_URL": redis_url(babbler)}
+    with InvalidRedis(b":abc\r\n") as invalid_redis:
+        variables = {"TOKEN_POLICY": "shared", "REDIS_URL": redis_url(invalid_redis)}
         service = start_service(sandbox_url, RATE_LIMIT="6/day", **variables)
         answers = [service.get() for _ in range(3)]
         brought = answers[0].json()["tokens"]["refreshToken"]
@@ -420,7 +420,7 @@ def test_a_redis_that_talks_nonsense_costs_no_request(
     assert sandbox.logins == 2
 
 
-def test_a_key_of_another_kind_keeps_nobody_waiting(redis: RedisServer) -> None:
+def test_redis_key_of_another_type_is_ignored(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         here = Replica(redis.url, upstream)
@@ -431,7 +431,7 @@ def test_a_key_of_another_kind_keeps_nobody_waiting(redis: RedisServer) -> None:
     in_a_loop(visit())
 
 
-def test_without_redis_each_goes_on_by_itself_and_says_so_once() -> None:
+def test_replicas_without_redis_work_alone_and_log_it_once() -> None:
     port = free_port()
 
     async def visit() -> None:
@@ -446,17 +446,17 @@ def test_without_redis_each_goes_on_by_itself_and_says_so_once() -> None:
 
     with capture_logs() as logs:
         in_a_loop(visit())
-    assert [{**line, "exception": ""} for line in logs] == [{**GONE, "exception": ""}] * 2
+    assert [{**line, "exception": ""} for line in logs] == [{**UNAVAILABLE, "exception": ""}] * 2
 
 
-def test_redis_dies_and_comes_back() -> None:
+def test_replicas_share_again_after_redis_restarts() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.1)
         replicas = [Replica(server.url, upstream) for _ in range(2)]
         async with working(*replicas):
             assert len(set(await all_ask(*replicas))) == 1
             server.stop()
-            # What they have is still good.
+            # Their grants are still valid.
             assert await all_ask(*replicas) == ["access-1"] * 2
             for _ in range(2):
                 assert len(set(await all_renew(*replicas))) == 2
@@ -470,10 +470,11 @@ def test_redis_dies_and_comes_back() -> None:
         in_a_loop(visit())
     for line in logs:
         line.pop("exception", None)
-    assert sorted(map(str, logs)) == sorted(map(str, [GONE, GONE, BACK, BACK]))
+    expected = [UNAVAILABLE, UNAVAILABLE, AVAILABLE, AVAILABLE]
+    assert sorted(map(str, logs)) == sorted(map(str, expected))
 
 
-def test_redis_hangs_and_wakes_up() -> None:
+def test_replicas_share_again_after_redis_hung() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         replicas = [Replica(server.url, upstream) for _ in range(2)]
@@ -484,7 +485,7 @@ def test_redis_hangs_and_wakes_up() -> None:
                 assert await all_ask(*replicas) == ["access-1"] * 2
                 assert len(set(await all_renew(*replicas))) == 2
             server.resume()
-            # What was sent meanwhile, a lock it may be, does not keep them long.
+            # Commands sent in the meantime, perhaps a lock, do not delay them for long.
             async with asyncio.timeout(8):
                 await all_renew(*replicas)
                 assert len(set(await all_renew(*replicas))) == 1
@@ -495,24 +496,24 @@ def test_redis_hangs_and_wakes_up() -> None:
 
 
 @pytest.mark.parametrize("how", ["stop", "pause"])
-def test_redis_goes_away_while_one_logs_in(how: str) -> None:
+def test_redis_failure_during_a_login_delays_no_replica(how: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.3)
         here, there = (Replica(server.url, upstream) for _ in range(2))
         async with working(here, there):
             asking = asyncio.create_task(all_ask(here, there))
-            while not upstream.under_way:
+            while not upstream.in_progress:
                 await asyncio.sleep(0.01)
             getattr(server, how)()
             async with asyncio.timeout(5):
-                # One has its login, and the other gives up waiting for it.
+                # One replica gets its login, and the other stops waiting for it.
                 assert sorted(await asking) == ["access-1", "access-2"]
 
     with RedisServer() as server:
         in_a_loop(visit())
 
 
-def test_a_holder_of_the_lock_that_crashed_delays_others_for_a_while_only(
+def test_lock_of_a_crashed_replica_delays_others_briefly(
     redis: RedisServer,
 ) -> None:
     async def visit() -> None:
@@ -527,7 +528,7 @@ def test_a_holder_of_the_lock_that_crashed_delays_others_for_a_while_only(
             assert 0.3 <= waited <= 1.4
             assert upstream.logins == 1
 
-            # Not even a grant that never expires is kept forever.
+            # Replicas do not wait forever, even for a lock that never expires.
             await replicas[0].client.set(lock, "crashed")
             async with asyncio.timeout(5):
                 await all_renew(*replicas)
@@ -536,22 +537,22 @@ def test_a_holder_of_the_lock_that_crashed_delays_others_for_a_while_only(
     in_a_loop(visit())
 
 
-def test_a_lock_expires_by_itself_and_is_given_back(redis: RedisServer) -> None:
+def test_lock_expires_and_is_released(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.2)
         here = Replica(redis.url, upstream, lock_seconds=3)
         lock = here.store._lock_key
         async with working(here):
             asking = asyncio.create_task(here.ask())
-            while not upstream.under_way:
+            while not upstream.in_progress:
                 await asyncio.sleep(0.01)
             assert 0 < await here.client.pttl(lock) <= 3000
             await asking
             assert not await here.client.exists(lock)
 
-            # One that has passed into other hands is left there.
+            # A lock that another replica holds now is not released.
             asking = asyncio.create_task(here.renewed())
-            while not upstream.under_way:
+            while not upstream.in_progress:
                 await asyncio.sleep(0.01)
             await here.client.set(lock, "other")
             await asking
@@ -561,14 +562,14 @@ def test_a_lock_expires_by_itself_and_is_given_back(redis: RedisServer) -> None:
 
 
 @pytest.mark.parametrize("end", ["failure", "close"])
-def test_a_login_that_comes_to_nothing_gives_the_lock_back(redis: RedisServer, end: str) -> None:
+def test_failed_login_releases_the_lock(redis: RedisServer, end: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.1 if end == "failure" else 30)
         here, there = (Replica(redis.url, upstream, lock_seconds=30) for _ in range(2))
         async with working(here, there):
             upstream.failure = UpstreamUnreachable() if end == "failure" else None
             asking = asyncio.create_task(here.ask())
-            while not upstream.under_way:
+            while not upstream.in_progress:
                 await asyncio.sleep(0.01)
             if end == "close":
                 await here.shared.close()
@@ -582,20 +583,20 @@ def test_a_login_that_comes_to_nothing_gives_the_lock_back(redis: RedisServer, e
 
 
 class Slow(RedisGrants):
-    """Comes back from its first look only when somebody else has stored a grant and is done."""
+    """Returns from its first load only after another replica has stored a grant."""
 
-    looks = 0
+    loads = 0
     other: Callable[[], Awaitable[object]]
 
     async def _load(self) -> HeldGrant | None:
         found = await super()._load()
-        self.looks += 1
-        if self.looks == 1:
+        self.loads += 1
+        if self.loads == 1:
             await self.other()
         return found
 
 
-def test_a_grant_stored_between_looking_and_locking_is_found(redis: RedisServer) -> None:
+def test_grant_stored_between_load_and_lock_is_found(redis: RedisServer) -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         quick = Replica(redis.url, upstream)
@@ -610,7 +611,7 @@ def test_a_grant_stored_between_looking_and_locking_is_found(redis: RedisServer)
     in_a_loop(visit())
 
 
-def test_grants_of_different_logins_are_kept_apart() -> None:
+def test_grants_of_different_logins_have_different_keys() -> None:
     settings = [
         AVATAR,
         replace(AVATAR, name="a"),
@@ -655,7 +656,7 @@ def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, seale
         first = from_all()
         assert len({tokens["accessToken"] for tokens in first}) == 1
         assert sandbox.logins == 1
-        # A refresh token, or the handle in its place, is understood by both.
+        # Both processes accept the refresh token, or its handle.
         second = from_all({"refreshToken": first[0]["refreshToken"]})
         assert len({tokens["accessToken"] for tokens in second}) == 1
         assert second[0]["accessToken"] != first[0]["accessToken"]
@@ -667,8 +668,8 @@ def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, seale
         server.stop()
         third = from_all({"refreshToken": second[0]["refreshToken"]})
         assert second[0]["accessToken"] not in {tokens["accessToken"] for tokens in third}
-        away = 'sentifyd_edge_redis_fallback{part="shared grants"}'
-        assert [metric(service, away) for service in services] == [1, 1]
+        fallback = 'sentifyd_edge_redis_fallback{part="shared grants"}'
+        assert [metric(service, fallback) for service in services] == [1, 1]
         server.start()
 
         def shared_again() -> bool:
@@ -678,7 +679,7 @@ def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, seale
             return len({tokens["accessToken"] for tokens in after}) == 1
 
         until(shared_again)
-        assert [metric(service, away) for service in services] == [0, 0]
+        assert [metric(service, fallback) for service in services] == [0, 0]
         for process in processes:
             assert process.stop() == 0
             assert process.output.count('"part": "shared grants", "exception"') == 1
@@ -686,7 +687,7 @@ def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, seale
             assert "canary" not in process.output
 
 
-def test_no_redis_is_asked_for_when_there_is_none(
+def test_shared_policy_works_without_redis(
     start_service: Callable[..., Service], sandbox: Sandbox, sandbox_url: str
 ) -> None:
     services = [start_service(sandbox_url, TOKEN_POLICY="shared") for _ in range(2)]

@@ -1,4 +1,4 @@
-"""SIGHUP: other avatars from one moment to the next, and no visitor who notices."""
+"""SIGHUP: the avatars change at once, without an effect on visitors."""
 
 from __future__ import annotations
 
@@ -33,20 +33,20 @@ from tests.support.avatars import (
     avatar,
     owner,
     whose,
-    written,
+    write_avatars,
 )
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.service import Running, Service, is_ready, metric
 from tests.support.settings import KEY, ORIGIN, avatar_settings
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import TIMEOUT, until
 
 NEW = "canary-key-new"
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
 
 
 class Reloaded(Running):
-    """A service of its own process, and the file that it reads again."""
+    """A service in its own process, and the file that it reloads."""
 
     def __init__(self, command: Command, folder: Path) -> None:
         super().__init__(command)
@@ -54,12 +54,12 @@ class Reloaded(Running):
 
     def reload(self, content: str) -> str:
         """Write the file, send the signal, and wait for the line with the result."""
-        written(self._folder, content)
+        write_avatars(self._folder, content)
         self.command.send(signal.SIGHUP)
-        return self.command.wait_for("avatars_(not_)?reloaded", PATIENCE).string
+        return self.command.wait_for("avatars_(not_)?reloaded", TIMEOUT).string
 
     def metrics(self) -> str:
-        return requests.get(f"{self.base}/metrics", timeout=PATIENCE).text
+        return requests.get(f"{self.base}/metrics", timeout=TIMEOUT).text
 
 
 Start = Callable[..., Reloaded]
@@ -78,11 +78,11 @@ def start(upstream: Upstream, tmp_path: Path) -> Iterator[Start]:
 
         def start(content: str, **variables: str) -> Reloaded:
             environ = {
-                "AVATARS_FILE": str(written(tmp_path, content)),
+                "AVATARS_FILE": str(write_avatars(tmp_path, content)),
                 "ALLOWED_ORIGINS": ORIGIN,
                 "SENTIFYD_BACKEND": upstream.url,
                 "RATE_LIMIT": "999999/hour",
-                "UPSTREAM_TIMEOUT": str(PATIENCE),
+                "UPSTREAM_TIMEOUT": str(TIMEOUT),
                 **variables,
             }
             return Reloaded(stack.enter_context(Command(*SERVE, **environ)), tmp_path)
@@ -91,13 +91,13 @@ def start(upstream: Upstream, tmp_path: Path) -> Iterator[Start]:
 
 
 def reloads(service: Reloaded) -> dict[str, int]:
-    """What the metrics count, by result, as far as it is more than none."""
+    """The counts of reloads by result, without those that are zero."""
     line = r'^sentifyd_edge_reloads_total{result="(\w+)"} (\d+)'
     found = re.findall(line, service.metrics(), re.MULTILINE)
     return {result: int(number) for result, number in found if number != "0"}
 
 
-def test_avatars_come_and_go_and_change(start: Start) -> None:
+def test_reload_adds_removes_and_changes_avatars(start: Start) -> None:
     service = start(avatar("docs", DOCS) + avatar("shop", SHOP))
     assert owner(service.get("/docs")) == whose(DOCS)
     assert service.get("/more").status_code == 404
@@ -115,7 +115,7 @@ def test_avatars_come_and_go_and_change(start: Start) -> None:
     assert "canary" not in service.command.output
 
 
-def test_a_key_file_is_read_again(start: Start, tmp_path: Path) -> None:
+def test_reload_reads_key_files_again(start: Start, tmp_path: Path) -> None:
     content = avatar("docs", "", key_file="docs.key")
     (tmp_path / "docs.key").write_text(DOCS)
     service = start(content)
@@ -128,7 +128,7 @@ def test_a_key_file_is_read_again(start: Start, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "why"),
+    ("content", "reasons"),
     [
         (f"key = = {NEW}", ["AVATARS_FILE: the file is not TOML (at line 1, column 7)"]),
         (f'default = ["{NEW}"]\n{avatar("docs", NEW)}', ["AVATARS_FILE: default must be the id"]),
@@ -142,16 +142,16 @@ def test_a_key_file_is_read_again(start: Start, tmp_path: Path) -> None:
         ),
     ],
 )
-def test_a_bad_file_changes_nothing_and_is_reported(
-    start: Start, content: str, why: list[str]
+def test_invalid_file_changes_nothing_and_is_reported(
+    start: Start, content: str, reasons: list[str]
 ) -> None:
     service = start(avatar("docs", DOCS))
 
     reported = json.loads(service.reload(content))
 
     assert (reported["event"], reported["level"]) == ("avatars_not_reloaded", "error")
-    assert len(reported["problems"]) == len(why)
-    for problem, beginning in zip(reported["problems"], why, strict=True):
+    assert len(reported["problems"]) == len(reasons)
+    for problem, beginning in zip(reported["problems"], reasons, strict=True):
         assert beginning in problem
     assert owner(service.get("/docs")) == whose(DOCS)
     assert reloads(service) == {"failed": 1}
@@ -163,7 +163,7 @@ def test_a_bad_file_changes_nothing_and_is_reported(
     assert "Traceback" not in service.command.output
 
 
-def test_rules_that_visitors_rely_on_stand_against_a_new_file(start: Start) -> None:
+def test_reload_cannot_break_visitor_identity_rules(start: Start) -> None:
     service = start(avatar("docs", DOCS), VISITOR_AUTH="forwarded", TRUSTED_PROXIES="127.0.0.0/8")
 
     reported = service.reload(avatar("docs", DOCS, policy="shared"))
@@ -173,46 +173,46 @@ def test_rules_that_visitors_rely_on_stand_against_a_new_file(start: Start) -> N
 
 
 @contextmanager
-def under_way(service: Service, upstream: Upstream, key: str, path: str) -> Iterator[list[str]]:
-    """A request whose login lasts until the block ends; then the list holds whose token it got."""
+def pending_request(
+    service: Service, upstream: Upstream, key: str, path: str
+) -> Iterator[list[str]]:
+    """A request whose login lasts until the block ends; the list then has its token's owner."""
     owners: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         with upstream.holding(key) as arrived:
             request = pool.submit(service.get, path)
-            assert arrived.wait(PATIENCE)
+            assert arrived.wait(TIMEOUT)
             yield owners
         owners.append(owner(request.result()))
 
 
-def test_a_request_under_way_ends_with_the_avatar_that_it_began_with(
-    start: Start, upstream: Upstream
-) -> None:
+def test_pending_request_keeps_the_avatar_it_started_with(start: Start, upstream: Upstream) -> None:
     service = start(avatar("docs", DOCS) + avatar("shop", SHOP))
-    with under_way(service, upstream, DOCS, "/docs") as owners:
+    with pending_request(service, upstream, DOCS, "/docs") as owners:
         service.reload(avatar("docs", NEW) + avatar("shop", SHOP))
         assert owner(service.get("/docs")) == whose(NEW)
     assert owners == [whose(DOCS)]
 
-    with under_way(service, upstream, NEW, "/docs") as owners:
+    with pending_request(service, upstream, NEW, "/docs") as owners:
         service.reload(avatar("shop", SHOP))
         assert service.get("/docs").status_code == 404
     assert owners == [whose(NEW)]
 
 
-def test_avatars_that_leave_an_upstream_together_do_not_end_each_other_s_requests(
+def test_avatars_that_change_upstream_keep_pending_requests(
     start: Start, upstream: Upstream
 ) -> None:
     other = Upstream()
     with serving(other.app()) as other.url:
         service = start(avatar("shop", SHOP) + avatar("docs", DOCS) + avatar("more", NEW))
-        with under_way(service, upstream, DOCS, "/docs") as owners:
+        with pending_request(service, upstream, DOCS, "/docs") as owners:
             service.reload("".join(avatar(n, NEW, backend=other.url) for n in ("docs", "shop")))
-            # By now the two that nobody used are gone.
+            # By now the two unused ones are closed.
             assert owner(service.get("/docs")) == whose(NEW)
             assert owner(service.get("/shop")) == whose(NEW)
         assert owners == [whose(DOCS)]
         assert other.keys == [NEW, NEW]
-        # The upstream is gone from the metrics once nobody uses it.
+        # The upstream disappears from the metrics once it is unused.
         until(lambda: upstream.url not in service.metrics())
         assert other.url in service.metrics()
         assert service.command.stop() == 0
@@ -236,7 +236,7 @@ def test_no_request_fails_during_reloads(start: Start) -> None:
         with requests.Session() as session:
             while not over.is_set():
                 headers = {"Origin": ORIGIN}
-                answer = session.get(service.url + path, headers=headers, timeout=PATIENCE)
+                answer = session.get(service.url + path, headers=headers, timeout=TIMEOUT)
                 seen[path].add(owner(answer))
 
     with ThreadPoolExecutor(4) as pool:
@@ -259,7 +259,7 @@ def test_no_request_fails_during_reloads(start: Start) -> None:
     assert '"status":500' not in service.command.output.replace(" ", "")
 
 
-def test_new_origins_cost_no_login(start: Start, upstream: Upstream) -> None:
+def test_change_of_origins_needs_no_login(start: Start, upstream: Upstream) -> None:
     def content(*origins: str) -> str:
         return avatar("docs", DOCS, policy="shared", allowed_origins=origins) + avatar(
             "shop", SHOP, policy="pool", allowed_origins=origins
@@ -272,7 +272,7 @@ def test_new_origins_cost_no_login(start: Start, upstream: Upstream) -> None:
 
     service.reload(content(ORIGIN, SHOP_ORIGIN))
 
-    assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200
+    assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 200
     assert service.get("/docs", origin=SHOP_ORIGIN).json() == before
     assert sorted(upstream.keys) == [DOCS, SHOP, SHOP]
     pooled = service.get("/shop", origin=SHOP_ORIGIN)
@@ -281,14 +281,14 @@ def test_new_origins_cost_no_login(start: Start, upstream: Upstream) -> None:
     }
 
 
-def test_a_pool_that_is_removed_logs_in_no_more(start: Start, upstream: Upstream) -> None:
+def test_removed_pool_stops_logging_in(start: Start, upstream: Upstream) -> None:
     docs = avatar("docs", DOCS)
     service = start(docs + avatar("shop", SHOP, policy="pool"), TOKEN_POOL_SIZE="1000")
     until(lambda: len(upstream.keys) > 2)
     assert 'pool_level{avatar="shop"}' in service.metrics()
 
     with upstream.holding(SHOP):
-        # So that none can still be on its way when they are counted.
+        # So that none can still arrive when they are counted.
         until(lambda: upstream.held == MAX_PARALLEL_REFILLS)
         count = upstream.keys.count(SHOP)
         service.reload(docs)
@@ -300,8 +300,8 @@ def test_a_pool_that_is_removed_logs_in_no_more(start: Start, upstream: Upstream
     assert upstream.keys.count(SHOP) == count
 
 
-class Talkative(Upstream):
-    """Its answers are so large that a few fill all buffers on their way."""
+class LargeAnswers(Upstream):
+    """Sends answers so large that a few of them fill all buffers."""
 
     async def _login(self, request: Request) -> Response:
         answer = json.loads(bytes((await super()._login(request)).body))
@@ -310,22 +310,22 @@ class Talkative(Upstream):
 
 
 def issued(service: Reloaded) -> int:
-    """Grants that were asked of the pool so far."""
+    """The number of grants that were requested from the pool so far."""
     line = r'^sentifyd_edge_grants_total{.*policy="pool".*} (\d+)'
     return sum(map(int, re.findall(line, service.metrics(), re.MULTILINE)))
 
 
-def test_a_visitor_who_does_not_read_keeps_no_removed_key_at_work(start: Start) -> None:
-    """He has his grant; what he does with the answer is no reason to log in again."""
+def test_visitor_who_does_not_read_keeps_no_removed_key_in_use(start: Start) -> None:
+    """The visitor's grant is issued; an unread response needs no further login."""
     requested = MAX_PIPELINED
-    upstream = Talkative()
+    upstream = LargeAnswers()
     with serving(upstream.app()) as upstream.url, socket.socket() as visitor:
         service = start(
             avatar("docs", DOCS, policy="pool"),
             TOKEN_POOL_SIZE="1000",
             SENTIFYD_BACKEND=upstream.url,
         )
-        # So many that no answer waits for a login.
+        # Enough that no answer waits for a login.
         until(lambda: metric(service, "sentifyd_edge_pool_level{") >= requested)
         visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         visitor.connect(("127.0.0.1", int(service.base.rpartition(":")[2])))
@@ -336,7 +336,7 @@ def test_a_visitor_who_does_not_read_keeps_no_removed_key_at_work(start: Start) 
         counts = [0]
 
         def is_stuck() -> bool:
-            """Whether the service answered others all the while, and not him."""
+            """Whether the service answers other requests, but not this visitor's."""
             counts.append(issued(service))
             return counts[-1] > 0 and len(set(counts[-20:])) == 1 and len(counts) > 20
 
@@ -346,27 +346,25 @@ def test_a_visitor_who_does_not_read_keeps_no_removed_key_at_work(start: Start) 
         service.reload(avatar("docs", NEW))
 
         assert owner(service.get("/docs")) == whose(NEW)
-        # What was on its way may still arrive; the filler itself would begin ten in a second.
+        # Pending logins may still arrive; the filler itself would start ten in a second.
         threading.Event().wait(0.3)
         count = upstream.keys.count(DOCS)
         threading.Event().wait(0.6)
         assert upstream.keys.count(DOCS) == count
-        # All this while he was in the middle of his answers.
+        # All this time the visitor's answers were incomplete.
         assert issued(service) == counts[-1]
         assert visitor.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_new_pool_does_not_take_the_service_out_of_a_load_balancer(
-    start: Start, upstream: Upstream
-) -> None:
+def test_new_pool_does_not_make_the_service_unready(start: Start, upstream: Upstream) -> None:
     docs = avatar("docs", DOCS)
     service = start(docs)
     with upstream.holding(SHOP):
         service.reload(docs + avatar("shop", SHOP, policy="pool"))
-        assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200
+        assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 200
 
 
-def test_a_pool_that_is_still_leaving_ends_with_the_service() -> None:
+def test_removed_pool_in_use_is_closed_with_the_service() -> None:
     async def work() -> None:
         avatars = Avatars(Settings(avatars={"": avatar_settings(policy="pool")}), Metrics(), None)
         avatars.start()
@@ -377,12 +375,12 @@ def test_a_pool_that_is_still_leaving_ends_with_the_service() -> None:
             await avatars.close()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
-    # In a thread of its own: a browser test may have left a loop running in this one.
+    # In its own thread, because a browser test may have left a loop running in this one.
     with ThreadPoolExecutor(1) as pool:
         pool.submit(asyncio.run, work()).result()
 
 
-def test_without_a_file_the_signal_ends_the_process_as_ever() -> None:
+def test_sighup_without_a_file_stops_the_process() -> None:
     with Command(*SERVE, AVATAR_API_KEY=KEY, ALLOWED_ORIGINS=ORIGIN) as command:
         command.port()
         command.send(signal.SIGHUP)

@@ -1,4 +1,4 @@
-"""The policy `shared`: hours of it in virtual time, and a herd over HTTP."""
+"""The policy `shared`: hours in virtual time, and simultaneous visitors over HTTP."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
 from edge_service.upstream.grant import Grant
 from tests.support.clocks import in_virtual_time, now
-from tests.support.grants import FIRST, FakeUpstream, at_work, refresh, rejected
+from tests.support.grants import FIRST, FakeUpstream, refresh, rejected, started
 from tests.support.service import StartService, access_token, assert_error, claims_of, crowd_of, jwt
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
@@ -37,12 +37,12 @@ async def crowd(shared: Shared, visitors: int, request: GrantRequest = FIRST) ->
     return await asyncio.gather(*asked, return_exceptions=True)
 
 
-def test_a_thousand_callers_on_a_cold_cache_cause_one_login() -> None:
+def test_thousand_callers_on_a_cold_cache_cause_one_login() -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.5), list[bool]()
         shared = shared_by(upstream, hits)
         assert shared.ready
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             await asyncio.sleep(3600)
             assert upstream.logins == 0
 
@@ -61,11 +61,11 @@ def test_a_thousand_callers_on_a_cold_cache_cause_one_login() -> None:
 
 
 @pytest.mark.parametrize("leaving", [1, 500, 1000])
-def test_callers_who_leave_take_nothing_with_them(leaving: int) -> None:
+def test_cancelled_callers_do_not_cancel_the_login(leaving: int) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.5)
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             callers = [asyncio.create_task(shared.issue(FIRST)) for _ in range(1000)]
             await asyncio.sleep(0.2)
             for caller in callers[:leaving]:
@@ -80,15 +80,15 @@ def test_callers_who_leave_take_nothing_with_them(leaving: int) -> None:
     in_virtual_time(visit())
 
 
-def test_expires_in_is_what_remains() -> None:
+def test_expires_in_is_the_remaining_lifetime() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             reported = []
             for _ in range(4):
                 issued = await shared.issue(FIRST)
-                # The same object within a second, so that its answer can be kept.
+                # The same object within a second, so that its response can be cached.
                 assert await shared.issue(FIRST) is issued
                 reported.append(issued.expires_in)
                 await asyncio.sleep(10.4)
@@ -97,11 +97,11 @@ def test_expires_in_is_what_remains() -> None:
     in_virtual_time(visit())
 
 
-def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
+def test_no_lifetime_is_sent_if_upstream_sent_none() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=None)
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             first = await shared.issue(FIRST)
             await asyncio.sleep(20)
             assert await shared.issue(FIRST) is first
@@ -113,7 +113,7 @@ def test_no_lifetime_is_sent_where_upstream_sent_none() -> None:
 async def walk(
     shared: Shared, upstream: FakeUpstream, seconds: float, step: Callable[[], float]
 ) -> list[float]:
-    """How old the grants were that visitors got in this time."""
+    """The ages of the grants that visitors got in this time."""
     ages, until = [], now() + seconds
     while now() < until:
         issued = await shared.issue(FIRST)
@@ -125,13 +125,13 @@ async def walk(
 @pytest.mark.parametrize(
     ("life", "early"), [(100.0, (20, 40)), (600.0, (30, 60)), (10.0, (2, 4)), (None, (11, 22))]
 )
-def test_it_is_renewed_early_at_a_random_moment_while_visitors_get_the_old_one(
+def test_grant_is_renewed_early_while_visitors_get_the_old_one(
     life: float | None, early: tuple[float, float]
 ) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=1.0, expires_in=life)
         shared, whole = shared_by(upstream), life or 55
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             await shared.issue(FIRST)
             for number in range(1, 20):
                 while upstream.logins == number:
@@ -140,7 +140,7 @@ def test_it_is_renewed_early_at_a_random_moment_while_visitors_get_the_old_one(
                     assert now() == came
                     assert issued.access_token == f"access-{number}"
                     await asyncio.sleep(whole / 2000)
-                while upstream.under_way:
+                while upstream.in_progress:
                     issued = await shared.issue(FIRST)
                     assert issued.access_token == f"access-{number}"
                     await asyncio.sleep(0.05)
@@ -156,11 +156,11 @@ def test_it_is_renewed_early_at_a_random_moment_while_visitors_get_the_old_one(
 
 
 @pytest.mark.parametrize("life", [2.0, 30.0, 100.0, 600.0])
-def test_nobody_gets_one_that_has_expired_or_is_about_to(life: float) -> None:
+def test_no_visitor_gets_a_grant_that_is_about_to_expire(life: float) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.3, expires_in=life)
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             ages = await walk(
                 shared, upstream, 50 * life, lambda: random.choice([0.01, 0.1, 1]) * life
             )
@@ -170,11 +170,11 @@ def test_nobody_gets_one_that_has_expired_or_is_about_to(life: float) -> None:
     in_virtual_time(visit())
 
 
-def test_one_that_expired_while_nobody_came_is_waited_for() -> None:
+def test_visitors_wait_for_a_new_grant_after_expiry() -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.5), list[bool]()
         shared = shared_by(upstream, hits)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             await shared.issue(FIRST)
             await asyncio.sleep(95.5)
             assert {one.access_token for one in await crowd(shared, 100)} == {"access-2"}
@@ -184,7 +184,7 @@ def test_one_that_expired_while_nobody_came_is_waited_for() -> None:
     in_virtual_time(visit())
 
 
-def test_the_life_may_come_from_the_token() -> None:
+def test_lifetime_may_come_from_the_token() -> None:
     class WithClaims(FakeUpstream):
         async def login(self) -> Grant:
             issued = await super().login()
@@ -199,7 +199,7 @@ def test_the_life_may_come_from_the_token() -> None:
     async def visit() -> None:
         upstream = WithClaims()
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             ages = await walk(shared, upstream, 300, lambda: 0.1)
             assert 18 <= max(ages) <= 28.5
             assert 10 <= upstream.logins <= 17
@@ -207,11 +207,11 @@ def test_the_life_may_come_from_the_token() -> None:
     in_virtual_time(visit())
 
 
-def test_a_refresh_never_gets_back_what_it_came_with() -> None:
+def test_refresh_always_gets_a_new_grant() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.2)
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             first = await shared.issue(FIRST)
             await asyncio.sleep(5)
             second = await shared.issue(refresh(first))
@@ -226,17 +226,17 @@ def test_a_refresh_never_gets_back_what_it_came_with() -> None:
     in_virtual_time(visit())
 
 
-def test_a_refresh_that_comes_soon_waits_for_its_second() -> None:
+def test_early_refresh_waits_until_a_second_has_passed() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             first = await shared.issue(FIRST)
             came = now()
             waiting = asyncio.create_task(shared.issue(refresh(first)))
             await asyncio.sleep(0.9)
             assert upstream.logins == 1
-            # Meanwhile everybody else gets the old one.
+            # Meanwhile all other visitors get the old grant.
             assert (await shared.issue(FIRST)).access_token == "access-1"
             assert (await waiting).access_token == "access-2"
             assert now() - came == pytest.approx(1, abs=0.01)
@@ -245,7 +245,7 @@ def test_a_refresh_that_comes_soon_waits_for_its_second() -> None:
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.3])
-def test_refreshes_cannot_be_turned_into_a_flood_of_logins(seconds: float) -> None:
+def test_refreshes_cannot_cause_a_flood_of_logins(seconds: float) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=seconds)
         shared = shared_by(upstream)
@@ -261,7 +261,7 @@ def test_refreshes_cannot_be_turned_into_a_flood_of_logins(seconds: float) -> No
                 answers += 1
                 await asyncio.sleep(random.choice([0, 0, 0.7]))
 
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             crowd = [asyncio.create_task(refresher()) for _ in range(300)]
             await asyncio.sleep(20)
             assert not any(one.done() for one in crowd)
@@ -276,14 +276,14 @@ def test_refreshes_cannot_be_turned_into_a_flood_of_logins(seconds: float) -> No
 
 
 @pytest.mark.parametrize(("retry_after", "seconds"), [(None, 1), ("0", 1), ("7", 7), ("900", 60)])
-def test_a_failed_renewal_is_an_answer_to_all_who_waited_and_for_a_while_after(
+def test_failed_renewal_answers_all_waiting_callers_for_a_while(
     retry_after: str | None, seconds: float
 ) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.2)
         shared = shared_by(upstream)
         upstream.failure = failure = rejected(429, retry_after)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             answers = await crowd(shared, 100)
             assert all(one is failure for one in answers)
             failed = now()
@@ -301,18 +301,18 @@ def test_a_failed_renewal_is_an_answer_to_all_who_waited_and_for_a_while_after(
     assert [line["reason"] for line in logs] == ["upstream_rejected"]
 
 
-def test_a_grant_that_is_still_good_outlasts_an_outage() -> None:
+def test_valid_grant_is_served_during_an_outage() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.1)
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             first = await shared.issue(FIRST)
             upstream.failure = UpstreamUnreachable()
             with pytest.raises(UpstreamUnreachable):
                 await shared.issue(refresh(first))
             ages = await walk(shared, upstream, 93, lambda: 0.1)
             assert max(ages) > 93
-            # Tried again and again from sixty seconds on, but not more than once a second.
+            # Retried from sixty seconds on, but at most once a second.
             assert 12 <= upstream.logins <= 45
             assert min(upstream.gaps()) >= 1
             await asyncio.sleep(2)
@@ -326,11 +326,11 @@ def test_a_grant_that_is_still_good_outlasts_an_outage() -> None:
     in_virtual_time(visit())
 
 
-def test_a_refresh_during_an_outage_gets_an_error() -> None:
+def test_refresh_during_an_outage_gets_an_error() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             first = await shared.issue(FIRST)
             await asyncio.sleep(2)
             upstream.failure = rejected(500)
@@ -342,12 +342,12 @@ def test_a_refresh_during_an_outage_gets_an_error() -> None:
     in_virtual_time(visit())
 
 
-def test_what_nobody_foresaw_is_a_plain_error_and_not_the_end() -> None:
+def test_unexpected_error_is_internal_error_and_recovers() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
         upstream.failure = RuntimeError("canary")
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             with pytest.raises(RuntimeError):
                 await shared.issue(FIRST)
             with pytest.raises(ServiceError) as caught:
@@ -367,14 +367,14 @@ def test_what_nobody_foresaw_is_a_plain_error_and_not_the_end() -> None:
     assert "canary" not in str(logs)
 
 
-def test_closing_gives_up_a_renewal_and_forgets_the_grant() -> None:
+def test_close_cancels_a_renewal() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=30)
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             visitor = asyncio.create_task(shared.issue(FIRST))
             await asyncio.sleep(1)
-            assert upstream.under_way == 1
+            assert upstream.in_progress == 1
             visitor.cancel()
             closing = now()
         assert now() == closing
@@ -382,18 +382,18 @@ def test_closing_gives_up_a_renewal_and_forgets_the_grant() -> None:
     in_virtual_time(visit())
 
 
-def test_closing_forgets_the_grant() -> None:
+def test_close_drops_the_grant() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()
         shared = shared_by(upstream)
-        async with at_work(shared, upstream):
+        async with started(shared, upstream):
             await shared.issue(FIRST)
         assert (shared._held, shared._shown) == (None, None)
 
     in_virtual_time(visit())
 
 
-def test_a_cold_herd_over_http(
+def test_simultaneous_visitors_over_http_share_one_login(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("delay", seconds=0.5)
@@ -404,7 +404,7 @@ def test_a_cold_herd_over_http(
 
 
 @pytest.mark.parametrize("sealed", [False, True])
-def test_a_refresh_over_http(
+def test_refresh_over_http_gets_a_new_shared_grant(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str, sealed: bool
 ) -> None:
     seal = {"SEAL_KEYS": new_key()} if sealed else {}
@@ -419,7 +419,7 @@ def test_a_refresh_over_http(
     assert sandbox.logins == 2
 
 
-def test_what_remains_is_sent_over_http(
+def test_remaining_lifetime_is_sent_over_http(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("delay", seconds=0)
@@ -441,7 +441,7 @@ def test_what_remains_is_sent_over_http(
     assert sandbox.logins == 1
 
 
-def test_a_herd_hears_of_an_error(
+def test_simultaneous_visitors_get_the_same_error(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("status", status=429, retry_after=3)
@@ -457,7 +457,7 @@ def test_a_herd_hears_of_an_error(
     assert sandbox.logins <= 3
 
 
-def test_each_avatar_shares_a_grant_of_its_own(
+def test_each_avatar_has_its_own_shared_grant(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str, tmp_path: Path
 ) -> None:
     tables = [f'[[avatars]]\nid = "{name}"\nkey = "{KEY}"\navatar_id = "{name}"' for name in "ab"]

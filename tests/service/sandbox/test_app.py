@@ -1,4 +1,4 @@
-"""The stand-in keeps the vendor's contract."""
+"""The sandbox implements the vendor's contract."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def log_in(url: str, path: str = "/api/login", **body: object) -> requests.Respo
     return requests.post(url + path, json={"avatar_api_key": KEY, **body}, timeout=5)
 
 
-def test_both_login_calls(sandbox_url: str) -> None:
+def test_both_login_calls_return_their_documented_fields(sandbox_url: str) -> None:
     documented = log_in(sandbox_url).json()
     hosted = log_in(sandbox_url, "/api/v1/chatbot/login", avatar_id="avtr_1").json()
 
@@ -38,7 +38,7 @@ def test_both_login_calls(sandbox_url: str) -> None:
     ("body", "status"),
     [('{"avatar_api_key": "wrong"}', 401), ('{"avatar_api_key": 1}', 401), ("[]", 400), ("{", 400)],
 )
-def test_logins_that_are_refused(sandbox_url: str, body: str, status: int) -> None:
+def test_invalid_logins_are_rejected(sandbox_url: str, body: str, status: int) -> None:
     assert requests.post(f"{sandbox_url}/api/login", body, timeout=5).status_code == status
 
 
@@ -50,7 +50,7 @@ def test_logins_that_are_refused(sandbox_url: str, body: str, status: int) -> No
         ("/sentifyd-realtime/v1/main.js", "sentifyd-realtime"),
     ],
 )
-def test_the_loaders(sandbox_url: str, path: str, element: str) -> None:
+def test_loaders_define_their_element(sandbox_url: str, path: str, element: str) -> None:
     response = requests.get(sandbox_url + path, timeout=5)
 
     assert response.headers["Content-Type"].startswith("text/javascript")
@@ -72,7 +72,7 @@ def close_code(socket: ClientConnection) -> int:
     return closed.value.rcvd.code
 
 
-def test_a_conversation_until_the_token_expires() -> None:
+def test_conversation_ends_when_the_token_expires() -> None:
     with (
         serving(create_sandbox(Sandbox(KEY, token_life=1))) as url,
         open_socket(url) as (socket, token),
@@ -84,7 +84,7 @@ def test_a_conversation_until_the_token_expires() -> None:
         assert close_code(socket) == 4401
 
 
-def test_tokens_that_open_nothing(sandbox_url: str) -> None:
+def test_invalid_tokens_close_the_connection(sandbox_url: str) -> None:
     refresh = log_in(sandbox_url).json()["data"]["refresh_token"]
     claims = {"iss": "sentifyd-sandbox", "use": "access", "exp": 4_000_000_000, "sub": "x"}
     forged = jwt.encode({"alg": "HS256"}, claims, OctKey.generate_key(256))
@@ -102,7 +102,7 @@ def test_tokens_that_open_nothing(sandbox_url: str) -> None:
         *("[" * 60_000, json.dumps({"accessToken": "x", "padding": "x" * 65_536})),
     ],
 )
-def test_malformed_messages(sandbox_url: str, message: str | bytes) -> None:
+def test_malformed_messages_close_the_connection(sandbox_url: str, message: str | bytes) -> None:
     with open_socket(sandbox_url) as (socket, _):
         socket.send(message)
         assert close_code(socket) == 4400
@@ -114,31 +114,31 @@ HIT = {"title": "Install", "section": "With pip", "url": "https://docs.example/a
 ECHO = "You wrote: “Hi”."
 
 
-def hear(socket: ClientConnection) -> dict[str, Any]:
+def receive(socket: ClientConnection) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(socket.recv(5))
     return message
 
 
-def say(socket: ClientConnection, **message: object) -> None:
+def send(socket: ClientConnection, **message: object) -> None:
     socket.send(json.dumps(message))
 
 
 @contextmanager
 def connected(url: str, *actions: object) -> Iterator[tuple[ClientConnection, str]]:
-    """A component whose page has these actions, and how it was greeted."""
+    """A component whose page has these actions, and its greeting."""
     with open_socket(url) as (socket, token):
-        say(socket, accessToken=token, actions=actions)
-        ready = hear(socket)
+        send(socket, accessToken=token, actions=actions)
+        ready = receive(socket)
         assert ready["type"] == "ready"
         yield socket, ready["greeting"]
 
 
-def test_a_question_is_answered_from_the_search_of_the_page(sandbox_url: str) -> None:
+def test_question_is_answered_with_the_pages_search(sandbox_url: str) -> None:
     with connected(sandbox_url, SEARCH) as (socket, greeting):
         assert "search this site" in greeting
         assert "open" not in greeting
-        say(socket, text="How?")
-        call = hear(socket)
+        send(socket, text="How?")
+        call = receive(socket)
         assert call == {
             "type": "call",
             "call": 1,
@@ -147,39 +147,39 @@ def test_a_question_is_answered_from_the_search_of_the_page(sandbox_url: str) ->
         }
         scripts = {"title": "Bad", "url": "javascript:alert(1)", "excerpt": ""}
         hits = [{**HIT, "excerpt": "Run \ud83d."}, scripts, {"title": 1}]
-        say(socket, call=1, result={"results": hits})
-        answer = hear(socket)
+        send(socket, call=1, result={"results": hits})
+        answer = receive(socket)
         assert "found these pages" in answer["text"]
         assert "only searches" in answer["text"]
         assert answer["links"] == [
             {"text": "Install: With pip", "url": HIT["url"], "excerpt": "Run \ud83d."}
         ]
 
-        say(socket, text="x" * 500)
-        assert hear(socket)["arguments"]["query"] == "x" * 200
-        say(socket, call=2, result={"results": []})
-        assert "found nothing" in hear(socket)["text"]
+        send(socket, text="x" * 500)
+        assert receive(socket)["arguments"]["query"] == "x" * 200
+        send(socket, call=2, result={"results": []})
+        assert "found nothing" in receive(socket)["text"]
 
 
-def test_open_takes_the_visitor_to_the_best_page(sandbox_url: str) -> None:
+def test_open_calls_the_action_for_the_best_page(sandbox_url: str) -> None:
     with connected(sandbox_url, SEARCH, OPEN_PAGE) as (socket, greeting):
         assert "open" in greeting
-        say(socket, text="Open the install guide")
-        assert hear(socket)["arguments"]["query"] == "the install guide"
-        say(socket, call=1, result={"results": [HIT, HIT]})
-        assert [link["url"] for link in hear(socket)["links"]] == [HIT["url"]]
-        call = hear(socket)
+        send(socket, text="Open the install guide")
+        assert receive(socket)["arguments"]["query"] == "the install guide"
+        send(socket, call=1, result={"results": [HIT, HIT]})
+        assert [link["url"] for link in receive(socket)["links"]] == [HIT["url"]]
+        call = receive(socket)
         assert (call["name"], call["arguments"]) == ("docs.open_page", {"url": HIT["url"]})
-        say(socket, call=2, error="there is no such page")
-        assert hear(socket)["text"] == "That did not work: there is no such page."
+        send(socket, call=2, error="there is no such page")
+        assert receive(socket)["text"] == "That did not work: there is no such page."
 
 
-def test_open_on_a_page_that_cannot_open_others(sandbox_url: str) -> None:
+def test_open_without_the_action_returns_links(sandbox_url: str) -> None:
     with connected(sandbox_url, SEARCH) as (socket, _):
-        say(socket, text="open install")
-        assert hear(socket)["arguments"]["query"] == "install"
-        say(socket, call=1, result={"results": [HIT, HIT]})
-        assert len(hear(socket)["links"]) == 2
+        send(socket, text="open install")
+        assert receive(socket)["arguments"]["query"] == "install"
+        send(socket, call=1, result={"results": [HIT, HIT]})
+        assert len(receive(socket)["links"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -191,64 +191,66 @@ def test_open_on_a_page_that_cannot_open_others(sandbox_url: str) -> None:
         ({"result": None}, "That did not work: docs.search returned no list of results."),
     ],
 )
-def test_a_search_that_does_not_work(
+def test_failed_search_is_reported(
     sandbox_url: str, outcome: dict[str, object], answer: str
 ) -> None:
     with connected(sandbox_url, SEARCH) as (socket, _):
-        say(socket, text="How?")
-        hear(socket)
-        say(socket, call=1, **outcome)
-        assert hear(socket)["text"] == answer
+        send(socket, text="How?")
+        receive(socket)
+        send(socket, call=1, **outcome)
+        assert receive(socket)["text"] == answer
 
 
-def test_actions_that_come_later(sandbox_url: str) -> None:
+def test_actions_may_be_registered_later(sandbox_url: str) -> None:
     with connected(sandbox_url) as (socket, greeting):
         assert "repeat" in greeting
-        say(socket, text="Hi")
-        assert hear(socket)["text"].startswith(ECHO)
-        say(socket, actions=[SEARCH])
-        heard = hear(socket)
-        assert heard["type"] == "greeting"
-        assert "search" in heard["text"]
-        say(socket, text="Hi")
-        assert hear(socket)["type"] == "call"
+        send(socket, text="Hi")
+        assert receive(socket)["text"].startswith(ECHO)
+        send(socket, actions=[SEARCH])
+        received = receive(socket)
+        assert received["type"] == "greeting"
+        assert "search" in received["text"]
+        send(socket, text="Hi")
+        assert receive(socket)["type"] == "call"
 
 
-def test_a_page_that_does_not_answer(sandbox_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_page_that_does_not_answer_times_out(
+    sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(conversation, "CALL_SECONDS", 0.1)
     with connected(sandbox_url, SEARCH) as (socket, _):
-        say(socket, text="How?")
-        hear(socket)
-        assert hear(socket)["text"] == "That did not work: it took too long."
-        say(socket, call=1, result={"results": [HIT]})
-        say(socket, actions=[])
-        assert hear(socket)["type"] == "greeting"
-        say(socket, text="Hi")
-        assert hear(socket)["text"].startswith(ECHO)
+        send(socket, text="How?")
+        receive(socket)
+        assert receive(socket)["text"] == "That did not work: it took too long."
+        send(socket, call=1, result={"results": [HIT]})
+        send(socket, actions=[])
+        assert receive(socket)["type"] == "greeting"
+        send(socket, text="Hi")
+        assert receive(socket)["text"].startswith(ECHO)
 
 
-def test_messages_wait_for_the_answer_before_them(sandbox_url: str) -> None:
+def test_messages_are_answered_in_order(sandbox_url: str) -> None:
     with connected(sandbox_url, SEARCH) as (socket, _):
         for text in ("first", "second", "third"):
-            say(socket, text=text)
+            send(socket, text=text)
         for number, text in enumerate(("first", "second", "third"), 1):
-            call = hear(socket)
+            call = receive(socket)
             assert (call["call"], call["arguments"]["query"]) == (number, text)
-            say(socket, call=number, result={"results": []})
-            assert hear(socket)["type"] == "message"
+            send(socket, call=number, result={"results": []})
+            assert receive(socket)["type"] == "message"
 
 
-def test_an_answer_under_way_outlives_the_token() -> None:
+def test_pending_answer_is_completed_after_the_token_expires() -> None:
     with (
         serving(create_sandbox(Sandbox(KEY, token_life=1))) as url,
         connected(url, SEARCH) as (socket, _),
     ):
-        say(socket, text="How?")
-        hear(socket)
+        send(socket, text="How?")
+        receive(socket)
         with pytest.raises(TimeoutError):  # it lives for less than two seconds
             socket.recv(2.2)
-        say(socket, call=1, result={"results": []})
-        assert "found nothing" in hear(socket)["text"]
+        send(socket, call=1, result={"results": []})
+        assert "found nothing" in receive(socket)["text"]
         assert close_code(socket) == 4401
 
 
@@ -272,24 +274,26 @@ def test_an_answer_under_way_outlives_the_token() -> None:
         [{}],
     ],
 )
-def test_messages_that_have_no_place(sandbox_url: str, messages: list[dict[str, object]]) -> None:
+def test_unexpected_messages_close_the_connection(
+    sandbox_url: str, messages: list[dict[str, object]]
+) -> None:
     with connected(sandbox_url, SEARCH) as (socket, _):
-        say(socket, text="How?")
-        assert hear(socket)["type"] == "call"
+        send(socket, text="How?")
+        assert receive(socket)["type"] == "call"
         for message in messages:
-            say(socket, **message)
+            send(socket, **message)
         if messages[0] == messages[-1] == {"call": 1, "refused": True}:
-            assert hear(socket)["type"] == "message"
+            assert receive(socket)["type"] == "message"
         assert close_code(socket) == 4400
 
 
-def test_a_result_that_nobody_asked_for(sandbox_url: str) -> None:
+def test_result_without_a_call_closes_the_connection(sandbox_url: str) -> None:
     with connected(sandbox_url, SEARCH) as (socket, _):
-        say(socket, call=1, result={"results": []})
+        send(socket, call=1, result={"results": []})
         assert close_code(socket) == 4400
 
 
-def test_faults_are_switched_over_http(sandbox_url: str, sandbox: Sandbox) -> None:
+def test_faults_are_set_and_cleared_over_http(sandbox_url: str, sandbox: Sandbox) -> None:
     control = f"{sandbox_url}/sandbox"
     on = requests.put(control, json={"kind": "status", "status": 503}, timeout=5)
     broken = log_in(sandbox_url)
@@ -316,20 +320,24 @@ def test_faults_are_switched_over_http(sandbox_url: str, sandbox: Sandbox) -> No
     assert sandbox.fault is None
 
 
-def test_a_delayed_login_is_a_login(sandbox_url: str, sandbox: Sandbox) -> None:
+def test_delayed_login_succeeds(sandbox_url: str, sandbox: Sandbox) -> None:
     sandbox.fault = Fault("delay", seconds=0.01)
 
     assert log_in(sandbox_url).status_code == 200
 
 
-def test_an_upstream_that_comes_and_goes(sandbox_url: str, sandbox: Sandbox) -> None:
+def test_flapping_fault_alternates_between_failure_and_success(
+    sandbox_url: str, sandbox: Sandbox
+) -> None:
     for count in (2, 3):
         sandbox.fault = Fault("flap", status=502, count=count)
         statuses = [log_in(sandbox_url).status_code for _ in range(3 * count)]
         assert statuses == [502] * count + [200] * count + [502] * count
 
 
-def test_a_bomb_is_small_until_it_is_unpacked(sandbox_url: str, sandbox: Sandbox) -> None:
+def test_decompression_bomb_is_small_until_it_is_unpacked(
+    sandbox_url: str, sandbox: Sandbox
+) -> None:
     sandbox.fault = Fault("bomb")
     first, second = log_in(sandbox_url), log_in(sandbox_url)
 

@@ -1,4 +1,4 @@
-"""Where poll, SIGHUP and others are missing, as on Windows, everything else works."""
+"""Everything else works where poll, SIGHUP and others are missing, as on Windows."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from tests.support.avatars import DOCS, avatar, written
+from tests.support.avatars import DOCS, avatar, write_avatars
 from tests.support.processes import BARE_PLATFORM, Command
 from tests.support.settings import KEY, ORIGIN
 
@@ -24,7 +24,7 @@ plugins:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_service_starts_serves_logs_and_stops(number: signal.Signals) -> None:
+def test_service_starts_serves_logs_and_stops(number: signal.Signals) -> None:
     variables = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, **BARE_PLATFORM}
     with Command(*SERVE, **variables) as command:
         port = command.port()
@@ -40,8 +40,8 @@ def test_the_service_starts_serves_logs_and_stops(number: signal.Signals) -> Non
 
 
 @pytest.mark.parametrize("keeps", ["", "SIGHUP"], ids=["no signal", "no handler in the loop"])
-def test_a_reload_that_cannot_be_is_reported_once(keeps: str, tmp_path: Path) -> None:
-    file = written(tmp_path, avatar("docs", DOCS))
+def test_unavailable_reload_is_reported_once(keeps: str, tmp_path: Path) -> None:
+    file = write_avatars(tmp_path, avatar("docs", DOCS))
     variables = {"AVATARS_FILE": str(file), "ALLOWED_ORIGINS": ORIGIN, **BARE_PLATFORM}
     with Command(*SERVE, **variables, KEEPS=keeps) as command:
         port = command.port()
@@ -60,15 +60,15 @@ def test_a_reload_that_cannot_be_is_reported_once(keeps: str, tmp_path: Path) ->
     )
 
 
-def test_a_preview_ends_with_its_parent() -> None:
-    # Its standard input is at its end from the start.
+def test_preview_stops_with_its_parent() -> None:
+    # Its standard input ends at once.
     with Command("sentifyd-edge", "preview", "--with-parent", **BARE_PLATFORM) as command:
         assert command.wait() == 0
     assert "token_endpoint" in command.output
     assert "Traceback" not in command.output
 
 
-def test_a_built_site_gets_its_avatar(tmp_path: Path) -> None:
+def test_inject_adds_the_avatar_to_a_site(tmp_path: Path) -> None:
     (tmp_path / "mkdocs.yml").write_text(CONFIG)
     site = tmp_path / "site"
     site.mkdir()

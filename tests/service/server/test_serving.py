@@ -1,4 +1,4 @@
-"""The server itself, over raw sockets: what strangers may send, and how it ends."""
+"""The server itself, over raw sockets: what clients may send, and how it shuts down."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from tests.support.processes import Command
 from tests.support.servers import RawUpstream, Serving
 from tests.support.servers import serving as upstream_serving
 from tests.support.settings import KEY, ORIGIN, settings_for
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import TIMEOUT, until
 
 VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "999999/day"}
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
@@ -67,7 +67,7 @@ class Wire:
     """A connection, byte by byte."""
 
     def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self._kept = b""
 
     def __enter__(self) -> Wire:
@@ -81,7 +81,7 @@ class Wire:
             self._sock.sendall(piece)
 
     def flood(self, piece: bytes, most: int) -> int:
-        """Send a piece over and over until the server will have no more; returns the bytes sent."""
+        """Send a piece repeatedly until the server refuses more; returns the bytes sent."""
         sent = 0
         with suppress(OSError):
             while sent < most:
@@ -89,19 +89,19 @@ class Wire:
         return sent
 
     def drip(self, data: bytes, seconds: float) -> int:
-        """Send a byte at a time while nothing comes back; returns how many were sent."""
+        """Send byte by byte until the server reacts; returns the number of bytes sent."""
         self._sock.settimeout(seconds)
         for number, byte in enumerate(data):
             with suppress(TimeoutError, OSError):
                 self._sock.sendall(bytes([byte]))
             if self.is_answered():
-                self._sock.settimeout(PATIENCE)
+                self._sock.settimeout(TIMEOUT)
                 return number + 1
-        self._sock.settimeout(PATIENCE)
+        self._sock.settimeout(TIMEOUT)
         return len(data)
 
     def is_answered(self) -> bool:
-        """Whether an answer or the end comes before the socket's timeout."""
+        """Whether the server responds or closes before the socket's timeout."""
         try:
             self._sock.recv(1, socket.MSG_PEEK)
         except TimeoutError:
@@ -111,10 +111,10 @@ class Wire:
         return True
 
     def stays_open(self, seconds: float) -> bool:
-        """Whether the server neither says anything nor closes within this time."""
+        """Whether the server neither responds nor closes within this time."""
         self._sock.settimeout(seconds)
         open_ = not self.is_answered()
-        self._sock.settimeout(PATIENCE)
+        self._sock.settimeout(TIMEOUT)
         return open_
 
     def answer(self, pause: float = 0) -> Answer:
@@ -134,11 +134,11 @@ class Wire:
         return Answer(status, headers, body)
 
     def ends(self) -> bool:
-        """Whether nothing else comes but the end."""
+        """Whether the server closes the connection without sending anything else."""
         try:
             return self._kept == b"" and self._sock.recv(1) == b""
         except ConnectionResetError:
-            # There was something of ours that nobody read.
+            # The server closed before it read all the data that was sent.
             return True
 
     def _until(self, mark: bytes) -> bytes:
@@ -165,8 +165,8 @@ def upstream_url(shared_sandbox: Sandbox) -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def lasting(upstream_url: str) -> Iterator[Command]:
-    """One process for all tests that leave it as it was; nothing may upset it."""
+def module_service(upstream_url: str) -> Iterator[Command]:
+    """One process for all tests that leave it unchanged; no test may cause an error in it."""
     with Command(*SERVE, **VARIABLES, SENTIFYD_BACKEND=upstream_url) as command:
         yield command
         assert command.stop(signal.SIGTERM) == 0
@@ -175,8 +175,8 @@ def lasting(upstream_url: str) -> Iterator[Command]:
 
 
 @pytest.fixture(scope="module")
-def port(lasting: Command) -> int:
-    return lasting.port()
+def port(module_service: Command) -> int:
+    return module_service.port()
 
 
 @pytest.fixture
@@ -190,13 +190,13 @@ def named(request_id: str) -> bytes:
 
 
 def in_process(app: ASGIApp) -> Serving:
-    """A server as the command has it, but in a thread, where constants can be patched."""
+    """The command's server, but in a thread, so that constants can be patched."""
     return Serving(serving._Server(serving._config(app, 5, websockets=False)))
 
 
 @pytest.fixture
 def impatient_port(monkeypatch: pytest.MonkeyPatch, upstream_url: str) -> Iterator[int]:
-    """A server that waits for a head for a fraction of a second."""
+    """A server that waits only a fraction of a second for a request's head."""
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", HEAD_SECONDS)
     with in_process(create_app(settings_for(upstream_url))) as server:
         yield server.port
@@ -231,7 +231,9 @@ def a_second_head() -> Iterator[bytes]:
     [endless_header, endless_url, many_headers, a_second_head],
     ids=lambda head: head.__name__,
 )
-def test_a_head_larger_than_any_honest_one(wire: Wire, head: Callable[[], Iterator[bytes]]) -> None:
+def test_too_large_head_is_rejected_while_it_is_read(
+    wire: Wire, head: Callable[[], Iterator[bytes]]
+) -> None:
     pieces = head()
     sent = 0
     if head is a_second_head:
@@ -257,10 +259,8 @@ def small_headers(size: int) -> bytes:
 
 
 @pytest.mark.parametrize("head", [one_header, small_headers])
-def test_a_large_head_that_is_complete_is_refused_all_the_same(
-    wire: Wire, head: Callable[[int], bytes]
-) -> None:
-    """However the network cuts it into pieces: in one, it is over before it can be too long."""
+def test_too_large_complete_head_is_rejected(wire: Wire, head: Callable[[int], bytes]) -> None:
+    """In one piece it is complete before its size can be checked while reading."""
     wire.send(head(MAX_HEAD_BYTES + 1000))
 
     assert wire.answer().refuses(431, "headers_too_large")
@@ -268,7 +268,7 @@ def test_a_large_head_that_is_complete_is_refused_all_the_same(
 
 
 @pytest.mark.parametrize("head", [one_header, small_headers])
-def test_the_largest_head(wire: Wire, head: Callable[[int], bytes]) -> None:
+def test_largest_head_is_accepted(wire: Wire, head: Callable[[int], bytes]) -> None:
     for _ in range(3):
         wire.send(head(MAX_HEAD_BYTES - 1000))
         assert wire.answer().status == 200
@@ -276,27 +276,27 @@ def test_the_largest_head(wire: Wire, head: Callable[[int], bytes]) -> None:
 
 @pytest.mark.stress
 @pytest.mark.parametrize("head", [endless_header, endless_url, many_headers])
-def test_a_flood_of_headers_is_cut_off_early(
-    lasting: Command, port: int, head: Callable[[], Iterator[bytes]]
+def test_flood_of_headers_is_cut_off_early(
+    module_service: Command, port: int, head: Callable[[], Iterator[bytes]]
 ) -> None:
-    before = resident_mebibytes(lasting.pid)
+    before = resident_mebibytes(module_service.pid)
     most = 64 * 1024 * 1024
     pieces = head()
     for _ in range(4):
         with Wire(port) as wire:
             wire.send(next(head()))
             assert wire.flood(next(pieces) * 64, most) < most / 2
-    assert resident_mebibytes(lasting.pid, "VmHWM") - before < 40
+    assert resident_mebibytes(module_service.pid, "VmHWM") - before < 40
 
 
 @pytest.mark.stress
-def test_pipelined_requests_are_not_read_without_bound(
-    lasting: Command, port: int, shared_sandbox: Sandbox
+def test_number_of_pipelined_requests_in_memory_is_limited(
+    module_service: Command, port: int, shared_sandbox: Sandbox
 ) -> None:
-    """A kilobyte of them takes a hundred kilobytes of memory, and the first one takes its time."""
-    before = resident_mebibytes(lasting.pid)
+    """A kilobyte of them needs a hundred kilobytes of memory, and the first one is slow."""
+    before = resident_mebibytes(module_service.pid)
     small = b"GET /livez HTTP/1.1\r\nX-Fill: %s\r\n\r\n" % (b"1" * 31)
-    assert len(small) == 64  # so that what is read at once ends with a request
+    assert len(small) == 64  # so that each read ends with a complete request
     shared_sandbox.fault = Fault("delay", seconds=1)
     try:
         with Wire(port) as wire:
@@ -304,7 +304,7 @@ def test_pipelined_requests_are_not_read_without_bound(
             wire.flood(small * 1024, 20 * 1024 * 1024)
     finally:
         shared_sandbox.fault = None
-    assert resident_mebibytes(lasting.pid, "VmHWM") - before < 60
+    assert resident_mebibytes(module_service.pid, "VmHWM") - before < 60
 
 
 @pytest.mark.parametrize(
@@ -328,7 +328,7 @@ def test_pipelined_requests_are_not_read_without_bound(
     ],
     ids=range(15),
 )
-def test_what_is_not_http(wire: Wire, garbage: bytes) -> None:
+def test_data_that_is_not_http_is_rejected(wire: Wire, garbage: bytes) -> None:
     wire.send(garbage)
 
     assert wire.answer().refuses(400, "bad_request")
@@ -337,8 +337,8 @@ def test_what_is_not_http(wire: Wire, garbage: bytes) -> None:
 
 @pytest.mark.parametrize("path", ["/request_tokens", "/livez", "/nowhere"])
 @pytest.mark.parametrize("protocol", ["websocket", "h2c"])
-def test_a_request_for_another_protocol_does_no_harm(wire: Wire, path: str, protocol: str) -> None:
-    """It is answered as if it had not asked for one."""
+def test_upgrade_header_is_ignored(wire: Wire, path: str, protocol: str) -> None:
+    """The request is answered as if it had no Upgrade header."""
     wire.send(
         f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: {protocol}\r\n"
         f"Origin: {ORIGIN}\r\nSec-WebSocket-Version: 13\r\n"
@@ -349,24 +349,24 @@ def test_a_request_for_another_protocol_does_no_harm(wire: Wire, path: str, prot
 
 
 @pytest.mark.parametrize("headers", ["", "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: x\r\n"])
-def test_a_broken_websocket_handshake_does_no_harm(
-    wire: Wire, lasting: Command, headers: str
+def test_broken_websocket_handshake_is_answered_without_an_error(
+    wire: Wire, module_service: Command, headers: str
 ) -> None:
     name = f"handshake-{len(headers)}"
-    before = len(lasting.output.splitlines())
+    before = len(module_service.output.splitlines())
     wire.send(
         f"GET /request_tokens HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"X-Request-ID: {name}\r\n{headers}\r\n".encode()
     )
 
     assert wire.answer().status == 200
-    lasting.wait_for(f'"request_id": "{name}"')
-    # Nothing but lines of requests: this one's, and what came before it.
-    for line in lasting.output.splitlines()[before:]:
+    module_service.wait_for(f'"request_id": "{name}"')
+    # Only request lines: this request's, and those before it.
+    for line in module_service.output.splitlines()[before:]:
         assert json.loads(line)["event"] == "request"
 
 
-def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> None:
+def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     paths = [b"/request_tokens", b"/livez", b"/nowhere", b"/request_tokens", b"/livez"]
     wire.send(
         b"".join(
@@ -380,22 +380,22 @@ def test_pipelined_requests_are_answered_in_their_order(wire: Wire) -> None:
     assert [answer.status for answer in answers] == [200, 200, 404, 200, 200]
 
 
-def test_more_requests_at_once_than_anybody_needs(wire: Wire, lasting: Command) -> None:
+def test_too_many_pipelined_requests_are_rejected(wire: Wire, module_service: Command) -> None:
     wire.send(REQUEST + LIVEZ * MAX_PIPELINED)
     assert {wire.answer().status for _ in range(1 + MAX_PIPELINED)} == {200}
 
     wire.send(named("many") + LIVEZ * (MAX_PIPELINED + 1))
     assert wire.answer().refuses(400, "bad_request")
     assert wire.ends()
-    lasting.wait_for('"request_id": "many"')
-    assert '"level": "error"' not in lasting.output
+    module_service.wait_for('"request_id": "many"')
+    assert '"level": "error"' not in module_service.output
 
 
 @pytest.mark.parametrize(
     ("before", "after"), [(b"", b""), (b"", LIVEZ), (LIVEZ, b""), (b"", b"garbage\r\n\r\n")]
 )
-def test_a_visitor_who_leaves_with_requests_under_way(
-    port: int, lasting: Command, shared_sandbox: Sandbox, before: bytes, after: bytes
+def test_visitor_who_disconnects_during_requests_causes_no_error(
+    port: int, module_service: Command, shared_sandbox: Sandbox, before: bytes, after: bytes
 ) -> None:
     shared_sandbox.fault = Fault("delay", seconds=0.2)
     logins = shared_sandbox.logins
@@ -403,13 +403,13 @@ def test_a_visitor_who_leaves_with_requests_under_way(
         with Wire(port) as wire:
             wire.send(before + named("left") + after)
             until(lambda: shared_sandbox.logins > logins)
-        lasting.wait_for('"request_id": "left"')
+        module_service.wait_for('"request_id": "left"')
     finally:
         shared_sandbox.fault = None
-    assert '"level": "error"' not in lasting.output
+    assert '"level": "error"' not in module_service.output
 
 
-def test_a_request_in_pieces(wire: Wire) -> None:
+def test_request_may_arrive_byte_by_byte(wire: Wire) -> None:
     body = b'{"refreshToken": "sent in pieces"}'
     for _ in range(2):
         request = (
@@ -420,7 +420,7 @@ def test_a_request_in_pieces(wire: Wire) -> None:
         assert wire.answer().status == 200
 
 
-def test_a_chunked_body(wire: Wire) -> None:
+def test_chunked_body_is_read_and_limited(wire: Wire) -> None:
     head = (
         b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Transfer-Encoding: chunked\r\n\r\n"
@@ -433,7 +433,7 @@ def test_a_chunked_body(wire: Wire) -> None:
 
 
 def with_trailer(trailer: bytes, *lines: str) -> bytes:
-    """A request whose fields come in part behind its body, all in one piece."""
+    """A request in one piece, with a trailer after its body."""
     head = "".join(f"{line}\r\n" for line in lines)
     return (
         b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -453,22 +453,22 @@ def start(upstream_url: str) -> Iterator[Callable[..., int]]:
         yield start
 
 
-def test_a_field_behind_the_body_names_no_user(start: Callable[..., int]) -> None:
+def test_trailer_field_cannot_set_the_user(start: Callable[..., int]) -> None:
     port = start(VISITOR_AUTH="forwarded", TRUSTED_PROXIES="127.0.0.0/8")
     user = "X-Forwarded-User: anna"
     with Wire(port) as wire:
-        # At its place it does, so that the rest proves something.
+        # In the head it does, to show that the position makes the difference.
         wire.send(with_trailer(b"X-Other: x", user))
         assert wire.answer().status == 200
         wire.send(with_trailer(user.encode()))
         assert wire.answer().status == 401
-        # However the network cuts it into pieces.
+        # The same when it arrives in pieces.
         request = with_trailer(user.encode())
         wire.send(*(request[at : at + 7] for at in range(0, len(request), 7)))
         assert wire.answer().status == 401
 
 
-def test_a_field_behind_the_body_names_no_address(start: Callable[..., int]) -> None:
+def test_trailer_field_cannot_set_the_address(start: Callable[..., int]) -> None:
     port = start(RATE_LIMIT="2/day", TRUSTED_PROXIES="127.0.0.0/8")
     statuses = []
     with Wire(port) as wire:
@@ -480,7 +480,7 @@ def test_a_field_behind_the_body_names_no_address(start: Callable[..., int]) -> 
     assert statuses == [200, 200, 429, 200]
 
 
-def test_a_field_behind_the_body_names_no_page(start: Callable[..., int]) -> None:
+def test_trailer_field_cannot_set_the_origin(start: Callable[..., int]) -> None:
     port = start(REQUIRE_ORIGIN="true")
     with Wire(port) as wire:
         for field in ("Sec-Fetch-Site: same-origin", f"Origin: {ORIGIN}"):
@@ -503,9 +503,7 @@ def endless_trailer() -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("trailer", [many_trailers, endless_trailer])
-def test_fields_behind_the_body_are_cut_off(
-    wire: Wire, trailer: Callable[[], Iterator[bytes]]
-) -> None:
+def test_large_trailer_is_cut_off(wire: Wire, trailer: Callable[[], Iterator[bytes]]) -> None:
     pieces = trailer()
     sent = 0
     with suppress(OSError):
@@ -522,10 +520,10 @@ def test_fields_behind_the_body_are_cut_off(
 
 @pytest.mark.stress
 @pytest.mark.parametrize("trailer", [many_trailers, endless_trailer])
-def test_a_flood_of_fields_behind_the_body_is_cut_off_early(
-    lasting: Command, port: int, trailer: Callable[[], Iterator[bytes]]
+def test_flood_of_trailer_fields_is_cut_off_early(
+    module_service: Command, port: int, trailer: Callable[[], Iterator[bytes]]
 ) -> None:
-    before = resident_mebibytes(lasting.pid)
+    before = resident_mebibytes(module_service.pid)
     most = 20 * 1024 * 1024
     for _ in range(4):
         pieces = trailer()
@@ -534,10 +532,10 @@ def test_a_flood_of_fields_behind_the_body_is_cut_off_early(
             assert wire.flood(next(pieces) * 64, most) < most
             other.send(LIVEZ)
             assert other.answer().status == 200
-    assert resident_mebibytes(lasting.pid, "VmHWM") - before < 40
+    assert resident_mebibytes(module_service.pid, "VmHWM") - before < 40
 
 
-def test_a_visitor_who_asks_before_sending_a_body(wire: Wire) -> None:
+def test_expect_100_continue_is_answered(wire: Wire) -> None:
     head = (
         b"POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
         b"Expect: 100-continue\r\nContent-Length: 2\r\n\r\n"
@@ -551,7 +549,7 @@ def test_a_visitor_who_asks_before_sending_a_body(wire: Wire) -> None:
     assert wire.answer().status == 404
 
 
-def test_an_old_visitor(wire: Wire) -> None:
+def test_http_1_0_request_is_answered_and_closed(wire: Wire) -> None:
     wire.send(b"GET /request_tokens HTTP/1.0\r\n\r\n")
 
     answer = wire.answer()
@@ -563,7 +561,7 @@ def test_an_old_visitor(wire: Wire) -> None:
 @pytest.mark.parametrize(
     "sent", [b"", b"GET /livez HTTP/1.1\r\nHost: x\r\n"], ids=["nothing", "half a head"]
 )
-def test_silence_ends(impatient_port: int, sent: bytes) -> None:
+def test_silent_connection_is_closed(impatient_port: int, sent: bytes) -> None:
     with Wire(impatient_port) as wire:
         wire.send(sent)
         began = time.monotonic()
@@ -572,7 +570,7 @@ def test_silence_ends(impatient_port: int, sent: bytes) -> None:
 
 
 @pytest.mark.parametrize("first", [b"", LIVEZ], ids=["first", "second"])
-def test_a_head_that_drips_is_cut_off(impatient_port: int, first: bytes) -> None:
+def test_slow_head_is_cut_off(impatient_port: int, first: bytes) -> None:
     with Wire(impatient_port) as wire:
         if first:
             wire.send(first)
@@ -581,19 +579,19 @@ def test_a_head_that_drips_is_cut_off(impatient_port: int, first: bytes) -> None
         assert wire.ends()
 
 
-def test_line_breaks_alone_keep_no_connection(impatient_port: int) -> None:
-    """They begin no request, and end the time that a connection may be idle."""
-    with Wire(impatient_port) as wire, Wire(impatient_port) as dripping:
-        for one in (wire, dripping):
+def test_line_breaks_alone_do_not_keep_a_connection_open(impatient_port: int) -> None:
+    """They do not start a request, but they end the idle time."""
+    with Wire(impatient_port) as wire, Wire(impatient_port) as slow:
+        for one in (wire, slow):
             one.send(LIVEZ)
             assert one.answer().status == 200
         wire.send(b"\r\n")
-        assert dripping.drip(b"\r\n" * 100, 0.05) < 100
-        for one in (wire, dripping):
+        assert slow.drip(b"\r\n" * 100, 0.05) < 100
+        for one in (wire, slow):
             assert one.ends()
 
 
-def test_line_breaks_before_a_request_do_no_harm(impatient_port: int) -> None:
+def test_line_breaks_before_a_request_are_ignored(impatient_port: int) -> None:
     with Wire(impatient_port) as wire:
         wire.send(b"\r\n" + LIVEZ)
         assert wire.answer().status == 200
@@ -601,13 +599,13 @@ def test_line_breaks_before_a_request_do_no_harm(impatient_port: int) -> None:
         assert wire.stays_open(HEAD_SECONDS / 4)
         wire.send(LIVEZ)
         assert wire.answer().status == 200
-        # The time that they were given is not counted against what comes later.
+        # Their time limit does not apply to later requests.
         assert wire.stays_open(2 * HEAD_SECONDS)
         wire.send(LIVEZ)
         assert wire.answer().status == 200
 
 
-def test_a_body_that_drips_after_its_answer_is_cut_off(impatient_port: int) -> None:
+def test_slow_body_after_its_answer_is_cut_off(impatient_port: int) -> None:
     with Wire(impatient_port) as wire:
         wire.send(b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n")
         assert wire.answer().status == 404
@@ -615,8 +613,8 @@ def test_a_body_that_drips_after_its_answer_is_cut_off(impatient_port: int) -> N
         assert wire.ends()
 
 
-def test_an_honest_visitor_is_not_cut_off(impatient_port: int, shared_sandbox: Sandbox) -> None:
-    """Neither idle between requests, nor while we owe the answer, nor with a slow body."""
+def test_well_behaved_visitor_is_not_cut_off(impatient_port: int, shared_sandbox: Sandbox) -> None:
+    """Not while idle between requests, while waiting for an answer, or with a slow body."""
     with Wire(impatient_port) as wire:
         for _ in range(3):
             wire.send(LIVEZ)
@@ -641,7 +639,7 @@ def test_an_honest_visitor_is_not_cut_off(impatient_port: int, shared_sandbox: S
         assert wire.answer().status == 200
 
 
-def generous() -> Starlette:
+def large_response_app() -> Starlette:
     async def much(_: Request) -> Response:
         return Response(b"a" * MUCH)
 
@@ -659,11 +657,9 @@ def generous() -> Starlette:
     ],
     ids=["one", "two", "line break", "half", "last"],
 )
-def test_a_visitor_who_does_not_read_is_cut_off(
-    monkeypatch: pytest.MonkeyPatch, sent: bytes
-) -> None:
+def test_visitor_who_does_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch, sent: bytes) -> None:
     monkeypatch.setattr(http_protocol, "STALL_SECONDS", HEAD_SECONDS)
-    with in_process(generous()) as server, Wire(server.port) as wire:
+    with in_process(large_response_app()) as server, Wire(server.port) as wire:
         wire.send(sent)
         until(lambda: len(server.server.server_state.connections) == 1)
         until(lambda: len(server.server.server_state.connections) == 0)
@@ -671,9 +667,9 @@ def test_a_visitor_who_does_not_read_is_cut_off(
             wire.answer()
 
 
-def test_a_visitor_who_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_visitor_who_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_protocol, "STALL_SECONDS", 1)
-    with in_process(generous()) as server, Wire(server.port) as wire:
+    with in_process(large_response_app()) as server, Wire(server.port) as wire:
         wire.send(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = wire.answer(pause=2.5 * 65536 / MUCH)
         assert len(answer.body) == MUCH
@@ -700,7 +696,7 @@ def test_sigterm_under_load_loses_no_request(upstream_url: str, keep: bool, poli
     assert command.output.count('"request"') == tally.statuses[200]
 
 
-def test_sigterm_waits_for_a_login_that_is_slow(upstream_url: str, shared_sandbox: Sandbox) -> None:
+def test_sigterm_waits_for_a_slow_login(upstream_url: str, shared_sandbox: Sandbox) -> None:
     with Command(*SERVE, **VARIABLES, SENTIFYD_BACKEND=upstream_url) as command:
         port = command.port()
         before = shared_sandbox.logins
@@ -723,7 +719,7 @@ def test_sigterm_waits_for_a_login_that_is_slow(upstream_url: str, shared_sandbo
     assert "Traceback" not in command.output
 
 
-def test_a_request_that_is_on_its_way_at_the_end_is_answered(
+def test_request_that_arrives_during_shutdown_is_answered(
     upstream_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """On a connection that was idle, on one without a request yet, and after half a head."""
@@ -748,7 +744,7 @@ def test_a_request_that_is_on_its_way_at_the_end_is_answered(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
+def test_second_signal_stops_at_once(number: signal.Signals) -> None:
     def hang(_: socket.socket) -> None:
         upstream.over.wait(60)
 
@@ -770,13 +766,13 @@ def test_a_second_signal_ends_at_once(number: signal.Signals) -> None:
 
 
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGINT])
-def test_both_ports_end_together(upstream_url: str, end: signal.Signals) -> None:
+def test_both_ports_close_together(upstream_url: str, end: signal.Signals) -> None:
     metrics_port = free_port()
     variables = {"SENTIFYD_BACKEND": upstream_url, "METRICS_PORT": str(metrics_port)}
     with Command(*SERVE, **VARIABLES, **variables) as command:
         port = command.port()
         pages = [
-            requests.get(f"http://127.0.0.1:{number}/metrics", timeout=PATIENCE)
+            requests.get(f"http://127.0.0.1:{number}/metrics", timeout=TIMEOUT)
             for number in (port, metrics_port)
         ]
         with Wire(port) as visitor, Wire(metrics_port) as prometheus:
@@ -791,7 +787,7 @@ def test_both_ports_end_together(upstream_url: str, end: signal.Signals) -> None
     assert "Traceback" not in command.output
 
 
-def test_a_taken_metrics_port() -> None:
+def test_metrics_port_in_use_is_reported() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         taken = str(listener.getsockname()[1])
         with Command(*SERVE, **VARIABLES, METRICS_PORT=taken) as command:
@@ -802,10 +798,10 @@ def test_a_taken_metrics_port() -> None:
     ]
 
 
-def test_a_port_is_not_shared_where_the_usual_option_would_share_it(
+def test_port_is_exclusive_where_so_reuseaddr_would_share_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    # Windows alone has this option; any other shows here which one was set.
+    # Only Windows has this option, so another one replaces it here.
     monkeypatch.setattr(socket, "SO_EXCLUSIVEADDRUSE", socket.SO_KEEPALIVE, raising=False)
 
     with serving.bind("127.0.0.1", 0, "PORT") as sock:
@@ -813,7 +809,7 @@ def test_a_port_is_not_shared_where_the_usual_option_would_share_it(
         assert not sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
 
 
-def test_an_address_of_another_machine() -> None:
+def test_address_of_another_machine_is_reported() -> None:
     with Command(*SERVE, **VARIABLES, HOST="192.0.2.1") as command:
         assert command.wait() == 2
 

@@ -1,4 +1,4 @@
-"""What the service is there for: to go on when upstream, Redis or its own process do not."""
+"""The service keeps working when upstream, Redis or one of its own processes fails."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream, serving
 from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN, avatar_settings
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import TIMEOUT, until
 
 pytestmark = pytest.mark.stress
 
@@ -47,7 +47,7 @@ VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "99
 Arguments = tuple[str, ...]
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
 WORKERS = ("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0", "--workers", "2")
-GENTLE = ("--http", "edge_service.http_protocol:BoundedProtocol")
+BOUNDED = ("--http", "edge_service.http_protocol:BoundedProtocol")
 OK = (200, "")
 BUSY = (503, "upstream_busy")
 OPEN = (503, "circuit_open")
@@ -58,17 +58,17 @@ REJECTED = "upstream_rejected"
 
 
 def patched(*statements: str) -> Arguments:
-    """The command with other constants, where the real ones would make a test slow or rash."""
+    """The command with other constants, if the real ones make a test slow or unreliable."""
     code = "; ".join(["import sys", "import edge_service.cli", *statements])
     return ("python", "-c", f"{code}; sys.exit(edge_service.cli.main(['serve', '--port', '0']))")
 
 
-BRISK = patched(
+SHORT_OPEN = patched(
     "import edge_service.upstream.circuit_breaker",
     "edge_service.upstream.circuit_breaker.OPEN_SECONDS = 1",
 )
-# A machine that is busy with other tests does not pass for an absent Redis.
-PATIENT = patched(
+# Do not mistake a busy machine for an unavailable Redis.
+LONG_TIMEOUTS = patched(
     "import edge_service.admission.rate_limits, edge_service.redis_client",
     "edge_service.redis_client.STEP_SECONDS = 10",
     "edge_service.admission.rate_limits.EXCHANGE_SECONDS = 20",
@@ -76,16 +76,16 @@ PATIENT = patched(
 
 
 class Loaded(Running):
-    """A service that many ask at once."""
+    """A service under load."""
 
     def fallbacks(self) -> dict[str, float]:
-        """Which parts go on without Redis."""
-        page = requests.get(f"{self.base}/metrics", timeout=PATIENCE).text
+        """Which parts work without Redis at the moment."""
+        page = requests.get(f"{self.base}/metrics", timeout=TIMEOUT).text
         found = re.findall(r'^sentifyd_edge_redis_fallback\{part="([^"]+)"\} (\S+)$', page, re.M)
         return {part: float(value) for part, value in found}
 
     def recovers(self) -> requests.Response:
-        """The first good answer, asking no sooner than the service says."""
+        """The first successful answer; each retry waits for Retry-After."""
         for _ in range(10):
             answer = self.get()
             if answer.status_code == 200:
@@ -97,7 +97,7 @@ class Loaded(Running):
 
 @contextmanager
 def running(upstream: str, command: Arguments = SERVE, **variables: str) -> Iterator[Loaded]:
-    """Ends well, too."""
+    """Run the service, and check that it stops cleanly."""
     variables = {**VARIABLES, "SENTIFYD_BACKEND": upstream, **variables}
     with Command(*command, **variables) as process:
         yield Loaded(process)
@@ -124,7 +124,7 @@ def running(upstream: str, command: Arguments = SERVE, **variables: str) -> Iter
     ],
     ids=lambda value: value.kind if isinstance(value, Fault) else "",
 )
-def test_a_fault_under_load(
+def test_fault_under_load_gives_only_expected_answers(
     sandbox: Sandbox,
     sandbox_url: str,
     fault: Fault,
@@ -132,9 +132,9 @@ def test_a_fault_under_load(
     also: set[tuple[int, str]],
 ) -> None:
     hangs = BUSY in also
-    # Where the upstream answers, only the machine can be slow, and that is no fault.
+    # If the upstream answers, only a busy machine can be slow, which is no fault.
     limits = {"UPSTREAM_TIMEOUT": "1" if hangs else "20", "UPSTREAM_CONCURRENCY": "16"}
-    command = SERVE if fault.kind == "reset" else BRISK
+    command = SERVE if fault.kind == "reset" else SHORT_OPEN
     with running(sandbox_url, command, **limits) as service:
         assert rush(service.port, 16, 2).statuses == {200: 32}
         before = resident_mebibytes(service.pid)
@@ -149,9 +149,9 @@ def test_a_fault_under_load(
         assert tally.refused == 0
         assert tally.answers[expected] > 0
         assert set(tally.answers) <= {expected, *also}
-        # A second for a slot and one for the login; the rest is for a machine that is busy.
-        assert tally.slowest < (10 if hangs else PATIENCE)
-        # Sixteen bombs would be 512, if they were unpacked.
+        # One second for a slot and one for the login; the rest is for a busy machine.
+        assert tally.slowest < (10 if hangs else TIMEOUT)
+        # Sixteen unpacked bombs would need 512.
         assert resident_mebibytes(service.pid, "VmHWM") - before < 80
         assert service.recovers().json()["tokens"]["accessToken"]
         assert rush(service.port, 16, 2).statuses == {200: 32}
@@ -172,7 +172,7 @@ def test_livez_answers_while_every_login_hangs() -> None:
             times = []
             for _ in range(40):
                 began = time.perf_counter()
-                answer = session.get(f"{service.base}/livez", timeout=PATIENCE)
+                answer = session.get(f"{service.base}/livez", timeout=TIMEOUT)
                 times.append(time.perf_counter() - began)
                 assert answer.status_code == 200
             over.set()
@@ -183,10 +183,10 @@ def test_livez_answers_while_every_login_hangs() -> None:
     assert set(tally.answers) <= {BUSY, UNREACHABLE}
 
 
-def test_no_thread_or_socket_is_left_behind(sandbox: Sandbox, sandbox_url: str) -> None:
+def test_faults_leak_no_thread_or_socket(sandbox: Sandbox, sandbox_url: str) -> None:
     most = 8
     limits = {"UPSTREAM_TIMEOUT": "0.3", "UPSTREAM_CONCURRENCY": str(most)}
-    with running(sandbox_url, BRISK, **limits) as service:
+    with running(sandbox_url, SHORT_OPEN, **limits) as service:
         service.get()
         rush(service.port, 2, 2)
         before = threads_of(service.pid), open_files(service.pid)
@@ -203,17 +203,17 @@ def test_no_thread_or_socket_is_left_behind(sandbox: Sandbox, sandbox_url: str) 
             rush(service.port, 24, 3, keep=fault is None)
             if fault is None:
                 service.recovers()
-        # Login threads and their connections are kept, and nothing else. A connection has a
-        # second descriptor, by which it can be cut off.
+        # Only login threads and their connections are kept. A connection has a second
+        # descriptor, which can cut it off.
         until(lambda: open_files(service.pid) <= before[1] + 2 * most)
         assert threads_of(service.pid) <= before[0] + most
-        # Each slot is free again, so as many logins as ever go at once.
+        # Each slot is free again, so the full number of parallel logins is possible.
         sandbox.fault = Fault("delay", seconds=0.1)
         assert rush(service.port, most, 2).statuses == {200: 2 * most}
 
 
 async def ask(app: ASGIApp) -> int:
-    """The status of an answer to a visitor who waits for it, without a server in between."""
+    """Send a request to the application without a server; return the status."""
     status = 0
     scope = {
         "type": "http",
@@ -248,7 +248,7 @@ def login_threads() -> list[threading.Thread]:
 
 @pytest.mark.parametrize("policy", ["direct", "pool", "shared"])
 @pytest.mark.parametrize("hanging", [False, True])
-def test_nothing_outlives_the_application(
+def test_application_leaves_no_task_or_thread(
     sandbox: Sandbox, sandbox_url: str, policy: str, hanging: bool
 ) -> None:
     async def live() -> None:
@@ -282,7 +282,7 @@ def test_processes_share_one_limit_and_one_grant(sandbox: Sandbox, sandbox_url: 
         redis = stack.enter_context(RedisServer())
         variables = {"REDIS_URL": redis.url, "TOKEN_POLICY": "shared", "RATE_LIMIT": "10/day"}
         services = [
-            stack.enter_context(running(sandbox_url, PATIENT, **variables)) for _ in range(2)
+            stack.enter_context(running(sandbox_url, LONG_TIMEOUTS, **variables)) for _ in range(2)
         ]
         first = [service.get().json() for service in services]
         pool = stack.enter_context(ThreadPoolExecutor(2))
@@ -294,18 +294,21 @@ def test_processes_share_one_limit_and_one_grant(sandbox: Sandbox, sandbox_url: 
     assert sandbox.logins == 1
 
 
-def test_redis_dies_and_comes_back_under_load() -> None:
-    away, back = {"rate limits": 1, "shared grants": 1}, {"rate limits": 0, "shared grants": 0}
+def test_redis_restart_under_load_fails_no_request() -> None:
+    unavailable = {"rate limits": 1, "shared grants": 1}
+    available = {"rate limits": 0, "shared grants": 0}
     tally = Tally()
     with ExitStack() as stack:
-        # Renewed every other second or so, that the grants need Redis as often as the limits.
+        # Renewed about every two seconds, so that grants use Redis as often as the limits do.
         sandbox = create_sandbox(Sandbox(KEY, token_life=3))
         upstream = stack.enter_context(serving(sandbox))
         redis = stack.enter_context(RedisServer())
         variables = {"REDIS_URL": redis.url, "TOKEN_POLICY": "shared"}
-        services = [stack.enter_context(running(upstream, PATIENT, **variables)) for _ in range(2)]
+        services = [
+            stack.enter_context(running(upstream, LONG_TIMEOUTS, **variables)) for _ in range(2)
+        ]
 
-        def tell(state: dict[str, int]) -> bool:
+        def all_report(state: dict[str, int]) -> bool:
             return all(service.fallbacks() == state for service in services)
 
         visitors = [
@@ -316,9 +319,9 @@ def test_redis_dies_and_comes_back_under_load() -> None:
         with crowd(*visitors):
             until(lambda: tally.answers[OK] > 100)
             redis.stop()
-            until(lambda: tell(away))
+            until(lambda: all_report(unavailable))
             redis.start()
-            until(lambda: tell(back))
+            until(lambda: all_report(available))
             enough = tally.answers[OK] + 100
             until(lambda: tally.answers[OK] > enough)
 
@@ -326,7 +329,7 @@ def test_redis_dies_and_comes_back_under_load() -> None:
     assert set(tally.answers) == {OK}
     for service in services:
         lines = service.command.output.splitlines()
-        for part in away:
+        for part in unavailable:
             reported = [line for line in lines if f'"part": "{part}"' in line]
             assert ["redis_unavailable" in line for line in reported] == [True, False]
             assert "redis_available" in reported[1]
@@ -341,12 +344,12 @@ def workers(upstream: str, *options: str) -> Iterator[tuple[Command, int]]:
     assert "Traceback" not in command.output
 
 
-@pytest.mark.parametrize("whom", ["parent", "group"])
-def test_workers_end_together(sandbox_url: str, whom: str) -> None:
+@pytest.mark.parametrize("receiver", ["parent", "group"])
+def test_workers_stop_together(sandbox_url: str, receiver: str) -> None:
     with workers(sandbox_url) as (command, port):
         assert rush(port, 8, 5, keep=False).statuses == {200: 40}
         assert len(children_of(command.pid)) >= 2
-        if whom == "group":
+        if receiver == "group":
             command.send(signal.SIGTERM)
         else:
             os.kill(command.pid, signal.SIGTERM)
@@ -354,9 +357,9 @@ def test_workers_end_together(sandbox_url: str, whom: str) -> None:
         until(lambda: group_is_empty(command.pid))
 
 
-def test_a_rolling_restart_under_load(sandbox_url: str) -> None:
+def test_rolling_restart_under_load_fails_no_request(sandbox_url: str) -> None:
     tally = Tally()
-    with workers(sandbox_url, *GENTLE) as (command, port):
+    with workers(sandbox_url, *BOUNDED) as (command, port):
         before = set(children_of(command.pid))
         with crowd(*(Visitor(port, tally, keep=keep) for keep in (False, True) * 8)):
             until(lambda: tally.statuses[200] > 100)

@@ -1,4 +1,4 @@
-"""Names that resemble our variables are reported, and names of other programs are not."""
+"""Names that resemble the service's variables are reported, those of other programs are not."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from edge_service.settings.environment import advice, near_misses
 from edge_service.settings.variables import declared
 from tests.support.processes import Command
 
-# What containers, clusters, clouds, runners, shells and other programs set.
+# Variables that containers, clusters, clouds, runners, shells and other programs set.
 ORDINARY = """
 PATH HOME PWD OLDPWD SHELL USER LOGNAME LANG LC_ALL TERM TZ HOSTNAME HOSTTYPE SHLVL EDITOR TMPDIR
 VIRTUAL_ENV PYTHONPATH PYTHONUNBUFFERED PYTHON_VERSION SSH_AUTH_SOCK XDG_RUNTIME_DIR
@@ -52,18 +52,18 @@ SENTIFYD_TOKEN_ENDPOINT SENTIFYD_LOADER_URL FORWARDED_ALLOW_IPS K_SERVICE FLY_RE
         ("EDGE_REDIS_URL", "REDIS_URL"),
     ],
 )
-def test_a_name_that_is_nearly_ours(name: str, meant: str) -> None:
+def test_misspelt_variable_is_reported_with_a_suggestion(name: str, meant: str) -> None:
     assert near_misses({name: "canary-value"}) == {name: meant}
     [line] = advice({name: "canary-value"})
     assert line == f"{name} is not a variable of this service: did you mean {meant}?"
 
 
-def test_what_is_set_is_not_meant_again() -> None:
+def test_variable_that_is_set_is_not_suggested() -> None:
     assert near_misses({"API_KEY": "x", "AVATAR_API_KEY": "x"}) == {}
     assert near_misses({"API_KEY": "x", "AVATAR_API_KEY_FILE": "x"}) == {}
 
 
-def test_what_another_variable_excludes_is_not_meant() -> None:
+def test_variable_that_another_excludes_is_not_suggested() -> None:
     assert near_misses({"API_KEY": "x", "AVATARS_FILE": "x"}) == {}
     for name in ("JWT_JWKS_URI", "JWKS_URL", "JWT_ISSUERS"):
         assert (
@@ -77,24 +77,24 @@ def test_what_another_variable_excludes_is_not_meant() -> None:
 
 
 @pytest.mark.parametrize("name", ["ALLOWED\x1b[31mORIGINS", "ALLOWED_ORIGIN\n", "ALLOWED_ORIGİNS"])
-def test_a_name_that_no_variable_has_never_reaches_a_terminal(name: str) -> None:
+def test_name_with_unsafe_characters_is_not_reported(name: str) -> None:
     assert near_misses({name: "x"}) == {}
 
 
-def test_an_ordinary_environment_raises_no_alarm() -> None:
+def test_ordinary_environment_is_not_reported() -> None:
     names = ORDINARY.split()
     assert len(names) > 80
     assert near_misses(dict.fromkeys(names, "x")) == {}
 
 
-def test_our_own_variables_raise_no_alarm() -> None:
+def test_variables_of_the_service_are_not_reported() -> None:
     for variable in declared():
         for name in filter(None, (variable.name, variable.file_name)):
             assert near_misses({name: "x"}) == {}
 
 
 @pytest.mark.parametrize("server", [("sentifyd-edge", "serve", "--port", "0"), ("uvicorn",)])
-def test_a_service_that_runs_logs_it(server: tuple[str, ...]) -> None:
+def test_running_service_logs_a_misspelt_variable(server: tuple[str, ...]) -> None:
     arguments = ("edge_service.app:app", "--port", "0") if server == ("uvicorn",) else ()
     with Command(
         *server,

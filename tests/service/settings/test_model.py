@@ -1,4 +1,4 @@
-"""Settings that contradict each other are refused by the type, however they were made."""
+"""The type itself rejects settings that contradict each other."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ANYWHERE: dict[str, Any] = {"avatars": {"": avatar_settings(allow_any_origin=Tru
 
 
 class Known(Authenticator):
-    """Everybody is the same person."""
+    """Identifies every visitor as the same user."""
 
     by_cookie = False
 
@@ -46,7 +46,7 @@ class KnownByCookie(Known):
         ({"metrics_port": 8080}, "METRICS_PORT"),
     ],
 )
-def test_a_contradiction_in_code_is_refused(changes: dict[str, Any], names: str) -> None:
+def test_contradicting_settings_are_rejected(changes: dict[str, Any], names: str) -> None:
     with pytest.raises(SettingsError, match=f"^{names} ") as caught:
         settings_for(**changes)
 
@@ -54,7 +54,7 @@ def test_a_contradiction_in_code_is_refused(changes: dict[str, Any], names: str)
     assert KEY not in str(caught.value)
 
 
-def test_every_contradiction_is_reported_at_once() -> None:
+def test_all_contradictions_are_reported_together() -> None:
     with pytest.raises(SettingsError) as caught:
         settings_for(**SHARED, visitor_auth=ForwardedRules(), metrics_port=8080)
 
@@ -69,7 +69,7 @@ def test_every_contradiction_is_reported_at_once() -> None:
         ({"visitor_auth": JWT}, Known(), "VISITOR_AUTH"),
     ],
 )
-def test_an_authenticator_that_contradicts_the_settings(
+def test_authenticator_that_contradicts_the_settings_is_rejected(
     changes: dict[str, Any], authenticator: Authenticator, names: str
 ) -> None:
     settings = settings_for(**changes)
@@ -81,11 +81,11 @@ def test_an_authenticator_that_contradicts_the_settings(
     assert "VISITOR_AUTH=none" not in str(caught.value)
 
 
-def test_an_authenticator_without_cookies_may_serve_any_site() -> None:
+def test_authenticator_without_cookies_allows_any_origin() -> None:
     create_app(settings_for(**ANYWHERE), authenticator=Known())
 
 
-def test_a_default_in_place_of_a_bad_value_is_no_contradiction() -> None:
+def test_default_for_an_invalid_value_is_no_contradiction() -> None:
     """`PORT` falls back to 8080, which `METRICS_PORT` happens to be: only `PORT` is wrong."""
     environ = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": "https://docs.example.com"}
     with pytest.raises(SettingsError) as caught:

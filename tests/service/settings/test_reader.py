@@ -1,4 +1,4 @@
-"""The environment: what is accepted, and what the operator reads when it is not."""
+"""The environment: what is accepted, and what is reported otherwise."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_defaults() -> None:
     assert not settings.require_origin
 
 
-def test_everything_set() -> None:
+def test_every_variable_can_be_set() -> None:
     settings = Settings.from_env(
         {
             **GOOD,
@@ -81,7 +81,7 @@ def test_everything_set() -> None:
     assert settings.log_level == "debug"
 
 
-def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
+def test_key_may_come_from_a_file(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_bytes(b"from-a-file-123\r\n")
 
@@ -92,14 +92,14 @@ def test_the_key_may_come_from_a_file(tmp_path: Path) -> None:
     assert settings.avatars[""].api_key == "from-a-file-123"
 
 
-def test_the_key_is_not_in_the_repr() -> None:
+def test_repr_does_not_contain_the_key() -> None:
     settings = Settings.from_env(GOOD)
 
     assert "canary" not in repr(settings)
     assert "canary" not in str(settings)
 
 
-def test_all_mistakes_are_reported_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     reported = problems(AVATAR_API_KEY=None, ALLOWED_ORIGINS=None, PORT="http", RATE_LIMIT="1/s")
 
     assert [problem.split()[0] for problem in reported] == [
@@ -110,7 +110,7 @@ def test_all_mistakes_are_reported_at_once() -> None:
     ]
 
 
-def test_every_variable_that_is_declared_is_read() -> None:
+def test_every_declared_variable_is_read() -> None:
     class Recorder(dict[str, str]):
         def get(self, name: str, default: object = None) -> object:  # type: ignore[override]
             asked.add(name)
@@ -123,8 +123,8 @@ def test_every_variable_that_is_declared_is_read() -> None:
     assert asked == names
 
 
-def test_every_kind_of_mistake_is_reported_at_once(tmp_path: Path) -> None:
-    """What is missing, malformed, contradictory, not installed, or wrong in a file."""
+def test_every_kind_of_mistake_is_reported_together(tmp_path: Path) -> None:
+    """Missing, malformed or contradicting values, and mistakes in a file."""
     file = tmp_path / "avatars.toml"
     file.write_text('speed = 1\n[[avatars]]\nid = "a"\nkey = "changeme"\npolicy = "shared"\n')
     reported = problems(
@@ -155,18 +155,18 @@ def test_every_kind_of_mistake_is_reported_at_once(tmp_path: Path) -> None:
     ]
 
 
-def test_a_contradiction_is_reported_although_the_key_is_missing() -> None:
+def test_contradiction_is_reported_although_the_key_is_missing() -> None:
     reported = problems(**{**JWT, "AVATAR_API_KEY": None, "TOKEN_POLICY": "shared"})
 
     assert [problem.split()[0] for problem in reported] == ["AVATAR_API_KEY", "TOKEN_POLICY"]
 
 
-def test_what_is_malformed_is_not_reported_as_missing_as_well() -> None:
+def test_malformed_value_is_not_also_reported_as_missing() -> None:
     assert len(problems(VISITOR_AUTH="forwarded", TRUSTED_PROXIES="kanarie")) == 1
     assert len(problems(PORT="many", METRICS_PORT="8080")) == 1
 
 
-def test_what_is_wrong_by_itself_and_together_is_reported_in_one_start(tmp_path: Path) -> None:
+def test_invalid_value_and_contradiction_are_reported_together(tmp_path: Path) -> None:
     file = tmp_path / "avatars.toml"
     file.write_text('[[avatars]]\nid = "a"\nkey = "canary-key-of-a"\npolicy = "shared"\n')
     reported = problems(**JWT, AVATARS_FILE=str(file), AVATAR_API_KEY=None, TOKEN_POLICY="sharded")
@@ -177,7 +177,7 @@ def test_what_is_wrong_by_itself_and_together_is_reported_in_one_start(tmp_path:
     ]
 
 
-def test_the_key_is_no_id() -> None:
+def test_key_as_avatar_id_is_rejected() -> None:
     [reported] = problems(AVATAR_ID=GOOD["AVATAR_API_KEY"])
 
     assert reported == (
@@ -195,7 +195,7 @@ def test_the_key_is_no_id() -> None:
         ({"AVATAR_ID": "canary-key-of-a"}, {}, ["AVATAR_ID is the same as the API key"]),
     ],
 )
-def test_no_key_of_a_file_is_an_id(
+def test_key_as_id_in_the_file_is_rejected(
     tmp_path: Path, variables: dict[str, str], fields: dict[str, str], reported: list[str]
 ) -> None:
     entries = [
@@ -215,7 +215,7 @@ def test_no_key_of_a_file_is_an_id(
     assert not any("canary" in line for line in found)
 
 
-def test_an_empty_variable_beside_its_file_is_one_too_many(tmp_path: Path) -> None:
+def test_empty_variable_and_its_file_are_both_set(tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("canary-key-of-a-file")
 
@@ -231,7 +231,7 @@ def test_an_empty_variable_beside_its_file_is_one_too_many(tmp_path: Path) -> No
         {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector:4318"},
     ],
 )
-def test_a_missing_extra_is_reported_with_the_rest(
+def test_missing_extra_is_reported_with_other_problems(
     monkeypatch: pytest.MonkeyPatch, variables: dict[str, str]
 ) -> None:
     def find_spec(name: str) -> None:
@@ -245,7 +245,7 @@ def test_a_missing_extra_is_reported_with_the_rest(
     assert "pip install 'mkdocs-sentifyd[" in reported[1]
 
 
-def test_a_value_that_an_argument_gave_is_reported_by_its_name() -> None:
+def test_invalid_argument_is_reported_by_its_option_name() -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.from_env({**GOOD, "PORT": "http"}, {"PORT": "--port"})
 
@@ -355,7 +355,7 @@ def test_a_value_that_an_argument_gave_is_reported_by_its_name() -> None:
         ({"SEAL_KEYS": "A" * 42 + "B="}, "SEAL_KEYS", "sentifyd-edge keygen"),
     ],
 )
-def test_one_line_names_the_variable_and_the_fix(
+def test_mistake_is_reported_in_one_line_with_variable_and_fix(
     variables: dict[str, str | None], names: str, fix: str
 ) -> None:
     reported = problems(**variables)
@@ -365,19 +365,19 @@ def test_one_line_names_the_variable_and_the_fix(
     assert fix in reported[0]
 
 
-def test_plain_http_is_for_this_machine_only() -> None:
+def test_plain_http_is_allowed_only_for_this_machine() -> None:
     for host in ("localhost", "127.0.0.1:8090", "[::1]:8090"):
         settings = Settings.from_env({**GOOD, "SENTIFYD_BACKEND": f"http://{host}"})
         assert settings.avatars[""].login_url == f"http://{host}/api/login"
 
 
 @pytest.mark.parametrize("endpoint", ["", " "])
-def test_an_empty_endpoint_is_no_collector(endpoint: str) -> None:
-    """As the specification of OpenTelemetry has it."""
+def test_empty_otlp_endpoint_disables_tracing(endpoint: str) -> None:
+    """The OpenTelemetry specification requires it."""
     assert not Settings.from_env({**GOOD, "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}).tracing
 
 
-def test_a_collector_and_a_file_of_certificates(tmp_path: Path) -> None:
+def test_collector_and_certificate_file_are_accepted(tmp_path: Path) -> None:
     file = Path(certifi.where())
     variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://c:4318", "SSL_CERT_FILE": str(file)}
     settings = Settings.from_env({**GOOD, **variables})

@@ -1,4 +1,4 @@
-"""The writers of log lines, between a service that must not wait and a reader that may."""
+"""The log writers: the service must not wait for them, although a reader may be slow."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from edge_service.telemetry.log_writer import (
     ThreadOutput,
     log_output,
 )
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
-# Enough of them for one pipe and all that a writer keeps, several times over.
+# Several times as many lines as a pipe and a writer can buffer.
 MANY = 3 * MAX_BUFFERED_BYTES // 100
 
 BEGIN = """
@@ -44,7 +44,7 @@ def line(number: int) -> str:
 
 @contextmanager
 def running(script: str, stdout: int = subprocess.PIPE) -> Iterator[subprocess.Popen[str]]:
-    """A process whose first words are that it has logged all its lines."""
+    """A process that first reports that it has logged all its lines."""
     with subprocess.Popen(
         [sys.executable, "-c", BEGIN + script],
         stdin=subprocess.PIPE,
@@ -52,8 +52,8 @@ def running(script: str, stdout: int = subprocess.PIPE) -> Iterator[subprocess.P
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
-        # So that a line that never comes is a failure, and no test that never ends.
-        watchdog = threading.Timer(PATIENCE, process.kill)
+        # A missing line must fail the test, not block it forever.
+        watchdog = threading.Timer(TIMEOUT, process.kill)
         watchdog.start()
         try:
             assert process.stderr
@@ -64,7 +64,7 @@ def running(script: str, stdout: int = subprocess.PIPE) -> Iterator[subprocess.P
             process.kill()
 
 
-def test_the_writer_is_chosen_by_what_the_platform_has(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_writer_is_chosen_for_the_platform(monkeypatch: pytest.MonkeyPatch) -> None:
     assert isinstance(log_output(), PollOutput)
 
     monkeypatch.delattr(select, "poll")
@@ -72,10 +72,10 @@ def test_the_writer_is_chosen_by_what_the_platform_has(monkeypatch: pytest.Monke
     assert isinstance(log_output(), ThreadOutput)
 
 
-def test_nobody_waits_for_a_stalled_reader_and_every_lost_line_is_counted() -> None:
+def test_stalled_reader_delays_nothing_and_lost_lines_are_counted() -> None:
     script = f"log({MANY}); sys.stdin.readline(); log(1); sys.stdin.readline()"
     with running(script) as process:
-        # That it has logged them all, with nobody reading, is the first half of the test.
+        # It has logged them all without a reader, which is the first half of the test.
         assert process.stdin
         assert process.stdout
         kept: list[str] = []
@@ -100,19 +100,19 @@ def test_nobody_waits_for_a_stalled_reader_and_every_lost_line_is_counted() -> N
         assert process.stdout.readline() == line(0)
 
         process.stdin.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
         assert process.stdout.read() == ""
 
 
-def test_a_normal_end_writes_every_line_in_its_order() -> None:
+def test_normal_exit_writes_every_line_in_order() -> None:
     count = MAX_BUFFERED_BYTES // 200
     with running(f"log({count})") as process:
         assert process.stdout
         assert process.stdout.read() == "".join(map(line, range(count)))
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0
 
 
-def test_a_stalled_reader_does_not_keep_the_process_alive() -> None:
+def test_stalled_reader_does_not_keep_the_process_alive() -> None:
     with running(f"log({MANY})") as process:
         # It waits a second for the reader; the rest is for a busy machine.
         assert process.wait(20) == 0
@@ -120,7 +120,7 @@ def test_a_stalled_reader_does_not_keep_the_process_alive() -> None:
         assert process.stderr.read() == ""
 
 
-def test_a_reader_that_has_gone_is_no_error() -> None:
+def test_closed_pipe_is_no_error() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     try:
@@ -132,7 +132,7 @@ def test_a_reader_that_has_gone_is_no_error() -> None:
         os.close(writer)
 
 
-def test_a_pipe_that_somebody_made_non_blocking_loses_nothing() -> None:
+def test_non_blocking_pipe_loses_no_line() -> None:
     count = MAX_BUFFERED_BYTES // 200
     script = f"os.set_blocking(1, False); log({count}); sys.stdin.readline()"
     with running(script) as process:
@@ -140,4 +140,4 @@ def test_a_pipe_that_somebody_made_non_blocking_loses_nothing() -> None:
         assert process.stdout
         assert [process.stdout.readline() for _ in range(count)] == [*map(line, range(count))]
         process.stdin.close()
-        assert process.wait(PATIENCE) == 0
+        assert process.wait(TIMEOUT) == 0

@@ -38,7 +38,7 @@ def running() -> Iterator[Logging]:
         yield Logging(command)
 
 
-def test_the_first_line_has_the_rules(running: Logging) -> None:
+def test_first_log_line_contains_the_settings(running: Logging) -> None:
     first = json.loads(running.command.output.splitlines()[0])
 
     assert (
@@ -54,7 +54,7 @@ def test_the_first_line_has_the_rules(running: Logging) -> None:
     )
 
 
-def test_a_line_a_request(running: Logging) -> None:
+def test_each_request_has_one_log_line(running: Logging) -> None:
     sent = requests.get(f"{running.base}/livez?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
     requests.get(f"{running.base}/x%0A%22{'y' * 500}", timeout=5)
 
@@ -73,7 +73,7 @@ def test_a_line_a_request(running: Logging) -> None:
     assert second["status"] == 404
 
 
-def test_a_preflight_and_a_refused_page_have_their_lines(running: Logging) -> None:
+def test_preflights_and_refused_pages_are_logged(running: Logging) -> None:
     for headers in ({"Access-Control-Request-Method": "GET"}, {}):
         requests.options(
             f"{running.base}/request_tokens",
@@ -84,7 +84,7 @@ def test_a_preflight_and_a_refused_page_have_their_lines(running: Logging) -> No
     assert [line["status"] for line in running.lines()] == [403, 403]
 
 
-def test_an_upstream_failure_has_a_line_of_its_own(running: Logging) -> None:
+def test_upstream_failure_has_its_own_log_line(running: Logging) -> None:
     answer = requests.get(f"{running.base}/request_tokens", timeout=5)
 
     failure, request = running.lines()
@@ -93,7 +93,7 @@ def test_an_upstream_failure_has_a_line_of_its_own(running: Logging) -> None:
     assert failure["request_id"] == request["request_id"] == answer.headers["X-Request-ID"]
 
 
-def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Logging) -> None:
+def test_visitor_who_disconnects_during_the_body_is_no_error(running: Logging) -> None:
     with socket.create_connection(("127.0.0.1", running.port)) as visitor:
         visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
     running.command.wait_for('"status"')
@@ -102,7 +102,7 @@ def test_a_visitor_who_leaves_in_mid_body_is_no_error(running: Logging) -> None:
     assert (line["level"], line["status"]) == ("info", 499)
 
 
-def test_a_body_that_never_arrives_is_given_up(running: Logging) -> None:
+def test_body_that_never_arrives_times_out(running: Logging) -> None:
     with socket.create_connection(("127.0.0.1", running.port), timeout=15) as visitor:
         visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{")
         answer = visitor.recv(4096)
@@ -110,7 +110,7 @@ def test_a_body_that_never_arrives_is_given_up(running: Logging) -> None:
     assert answer.startswith(b"HTTP/1.1 408 ")
 
 
-def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Logging) -> None:
+def test_body_with_a_too_large_content_length_is_rejected_at_once(running: Logging) -> None:
     with socket.create_connection(("127.0.0.1", running.port), timeout=3) as visitor:
         visitor.sendall(b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n")
         answer = visitor.recv(4096)
@@ -118,17 +118,17 @@ def test_a_body_that_says_it_is_too_large_is_not_waited_for(running: Logging) ->
     assert answer.startswith(b"HTTP/1.1 413 ")
 
 
-def test_the_level_is_obeyed() -> None:
+def test_log_level_is_respected() -> None:
     command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, LOG_LEVEL="debug")
     with command:
         running = Logging(command)
         requests.get(f"{running.base}/request_tokens", timeout=5)
-        assert len(running.lines()) == 2  # nothing from the libraries below
+        assert len(running.lines()) == 2  # nothing from the libraries
 
 
 @pytest.mark.stress
 @pytest.mark.parametrize("platform", [{}, BARE_PLATFORM], ids=["poll", "thread"])
-def test_a_reader_that_stalls_stops_nothing(platform: dict[str, str]) -> None:
+def test_stalled_log_reader_fails_no_request(platform: dict[str, str]) -> None:
     count, at_once = 6000, 30
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %s\r\n\r\n" % (b"r" * 64)
     with subprocess.Popen(
@@ -137,13 +137,13 @@ def test_a_reader_that_stalls_stops_nothing(platform: dict[str, str]) -> None:
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as process:
-        # So that a line that never comes is a failure, and no test that never ends.
+        # A missing line must fail the test, not block it forever.
         watchdog = threading.Timer(60, process.kill)
         watchdog.start()
         try:
             assert process.stdout
             port = json.loads(process.stdout.readline())["port"]
-            # From here on nobody reads, and these have more lines than a pipe and the service keep.
+            # From here on nothing reads, and these requests log more than all buffers can hold.
             with (
                 socket.create_connection(("127.0.0.1", port), timeout=20) as visitor,
                 visitor.makefile("rb") as answers,

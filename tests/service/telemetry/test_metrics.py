@@ -1,4 +1,4 @@
-"""Metrics for Prometheus: what an operator needs, and nothing about visitors."""
+"""Metrics for Prometheus: useful to operators, without data about visitors."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
-from tests.support.avatars import DOCS, Upstream, avatar, written
+from tests.support.avatars import DOCS, Upstream, avatar, write_avatars
 from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.servers import RawUpstream, http_answer, serving
 from tests.support.service import Service, StartService
 from tests.support.settings import KEY, ORIGIN
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import TIMEOUT, until
 
 Labels = frozenset[tuple[str, str]]
 PREFIX = "sentifyd_edge_"
 
 
 class Page:
-    """What `/metrics` says, as Prometheus reads it."""
+    """The content of `/metrics`, as Prometheus parses it."""
 
     def __init__(self, base: str) -> None:
-        answer = requests.get(f"{base}/metrics", timeout=PATIENCE)
+        answer = requests.get(f"{base}/metrics", timeout=TIMEOUT)
         assert answer.status_code == 200
         assert answer.headers["Content-Type"].startswith("text/plain; version=")
         self.text = answer.text
@@ -67,7 +67,7 @@ class Page:
 
 
 def ready(base: str) -> bool:
-    answer = requests.get(f"{base}/readyz", timeout=PATIENCE)
+    answer = requests.get(f"{base}/readyz", timeout=TIMEOUT)
     assert answer.status_code in (200, 503)
     assert (answer.status_code == 503) == (answer.json() == {"status": "starting"})
     assert ("Retry-After" in answer.headers) == (answer.status_code == 503)
@@ -77,7 +77,7 @@ def ready(base: str) -> bool:
 def test_requests_are_counted_by_route_and_status(
     start_service: StartService, sandbox_url: str, tmp_path: Path
 ) -> None:
-    path = written(tmp_path, avatar("docs", KEY))
+    path = write_avatars(tmp_path, avatar("docs", KEY))
     service = start_service(sandbox_url, AVATARS_FILE=str(path), RATE_LIMIT="2/day")
     for _ in range(3):
         service.get("?refreshToken=canary")
@@ -85,7 +85,7 @@ def test_requests_are_counted_by_route_and_status(
     service.get("/docs", origin="https://evil.example")
     service.get("/canary")
     service.call("PUT")
-    requests.get(f"{service.base}/livez", timeout=PATIENCE)
+    requests.get(f"{service.base}/livez", timeout=TIMEOUT)
     page = Page(service.base)
 
     tokens, several = "/request_tokens", "/request_tokens/{avatar}"
@@ -104,12 +104,12 @@ def test_requests_are_counted_by_route_and_status(
     assert page.value("rate_limited_total", avatar="docs") == 0
 
 
-def test_what_strangers_send_makes_no_series(service: Service) -> None:
+def test_untrusted_input_creates_no_series(service: Service) -> None:
     def ask(path: str, **headers: str) -> None:
         with requests.Session() as session:
             request = requests.Request("GET", service.base, headers=headers).prepare()
             request.url = service.base + path
-            session.send(request, timeout=PATIENCE)
+            session.send(request, timeout=TIMEOUT)
 
     ask("/nowhere")
     ask("/request_tokens/nobody")
@@ -154,7 +154,7 @@ def test_logins_are_counted_by_outcome(
     sandbox.fault = None
 
 
-def test_a_login_that_nobody_foresaw_to_fail(
+def test_unexpected_login_error_is_counted_as_internal_error(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def explode(_: object) -> None:
@@ -166,7 +166,7 @@ def test_a_login_that_nobody_foresaw_to_fail(
     assert Page(service.base).logins("(default)", "internal_error") == 1
 
 
-def test_a_circuit_reports_its_state(service: Service, sandbox: Sandbox, sandbox_url: str) -> None:
+def test_circuit_reports_its_state(service: Service, sandbox: Sandbox, sandbox_url: str) -> None:
     def state() -> str:
         page = Page(service.base)
         states = {
@@ -188,7 +188,9 @@ def test_a_circuit_reports_its_state(service: Service, sandbox: Sandbox, sandbox
     assert page.requests("/request_tokens", 503) == 6
 
 
-def test_hits_and_misses_of_a_shared_grant(start_service: StartService, sandbox_url: str) -> None:
+def test_hits_and_misses_of_a_shared_grant_are_counted(
+    start_service: StartService, sandbox_url: str
+) -> None:
     service = start_service(sandbox_url, TOKEN_POLICY="shared")
     for _ in range(4):
         service.get()
@@ -200,19 +202,17 @@ def test_hits_and_misses_of_a_shared_grant(start_service: StartService, sandbox_
     assert page.logins("(default)", "ok") == 1
 
 
-def test_a_pool_reports_its_level_and_the_service_when_it_is_filled(
-    start_service: StartService, tmp_path: Path
-) -> None:
+def test_pool_reports_its_level_and_readiness(start_service: StartService, tmp_path: Path) -> None:
     upstream = Upstream()
-    path = written(tmp_path, avatar("docs", DOCS, policy="pool"))
+    path = write_avatars(tmp_path, avatar("docs", DOCS, policy="pool"))
     with serving(upstream.app()) as upstream.url:
         with upstream.holding(DOCS) as arrived:
             service = start_service(upstream.url, AVATARS_FILE=str(path), TOKEN_POOL_SIZE="2")
-            assert arrived.wait(PATIENCE)
+            assert arrived.wait(TIMEOUT)
             until(lambda: upstream.held == 2)
-            # To be asked makes nobody log in.
+            # A readiness request causes no login.
             assert [ready(service.base) for _ in range(10)] == [False] * 10
-            assert requests.get(f"{service.base}/livez", timeout=PATIENCE).status_code == 200
+            assert requests.get(f"{service.base}/livez", timeout=TIMEOUT).status_code == 200
             page = Page(service.base)
             assert page.labels("pool_level") == {frozenset({("avatar", "docs")})}
             assert page.value("pool_level", avatar="docs") == 0
@@ -221,7 +221,7 @@ def test_a_pool_reports_its_level_and_the_service_when_it_is_filled(
         until(lambda: ready(service.base))
         page = Page(service.base)
         assert page.value("pool_level", avatar="docs") == 2
-        assert 0 < page.value("pool_age_seconds", avatar="docs") < 2 * PATIENCE
+        assert 0 < page.value("pool_age_seconds", avatar="docs") < 2 * TIMEOUT
         older = Page(service.base)
         assert older.value("pool_age_seconds", avatar="docs") > page.value(
             "pool_age_seconds", avatar="docs"
@@ -239,10 +239,10 @@ def test_a_pool_reports_its_level_and_the_service_when_it_is_filled(
         assert Page(service.base).value("grants_total", result="hit", **labels) == 2
 
 
-def test_handles_that_do_not_open_are_counted(
+def test_refused_handles_are_counted(
     start_service: StartService, sandbox_url: str, tmp_path: Path
 ) -> None:
-    path = written(tmp_path, avatar("docs", KEY))
+    path = write_avatars(tmp_path, avatar("docs", KEY))
     service = start_service(sandbox_url, AVATARS_FILE=str(path), SEAL_KEYS=new_key())
     handle = service.get().json()["tokens"]["refreshToken"]
     assert service.get(f"?refreshToken={handle}").status_code == 200
@@ -259,10 +259,10 @@ def test_handles_that_do_not_open_are_counted(
     assert [refused("(default)", code) for code in ("handle_refused", "malformed_handle")] == [0, 1]
 
 
-def test_pools_are_looked_at_where_they_live(
+def test_pools_are_read_in_their_own_event_loop(
     start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """From another thread they may change meanwhile, and the page would be an error."""
+    """Read from another thread, they could change meanwhile, and the page would fail."""
     loops, looks = set(), set()
 
     async def fill(_: Pool) -> None:
@@ -280,7 +280,7 @@ def test_pools_are_looked_at_where_they_live(
     assert looks == loops
 
 
-def test_metrics_may_have_a_port_of_their_own(sandbox_url: str) -> None:
+def test_metrics_can_have_their_own_port(sandbox_url: str) -> None:
     port = free_port()
     with Command(
         *("sentifyd-edge", "serve", "--port", "0"),
@@ -292,9 +292,9 @@ def test_metrics_may_have_a_port_of_their_own(sandbox_url: str) -> None:
         service = Service(f"http://127.0.0.1:{command.wait_for(r'port.: ?([0-9]+)')[1]}")
         private = f"http://127.0.0.1:{port}"
         assert service.get().status_code == 200
-        hidden = requests.get(f"{service.base}/metrics", timeout=PATIENCE)
+        hidden = requests.get(f"{service.base}/metrics", timeout=TIMEOUT)
         elsewhere = [
-            requests.get(f"{private}/{path}", timeout=PATIENCE).status_code
+            requests.get(f"{private}/{path}", timeout=TIMEOUT).status_code
             for path in ("request_tokens", "livez", "readyz", "")
         ]
         page = Page(private)
@@ -309,7 +309,7 @@ def test_metrics_may_have_a_port_of_their_own(sandbox_url: str) -> None:
 
 @pytest.fixture
 def leaky() -> Iterator[RawUpstream]:
-    """Throws everything back that it knows, now and then with an error."""
+    """An upstream that returns every secret it knows, every other time with an error."""
     tokens = {"access_token": "canary-access", "refresh_token": "canary-refresh"}
     grant = json.dumps({"data": {**tokens, "avatar_params": {"a": "canary-parameter"}}}).encode()
     answers = [
@@ -324,11 +324,11 @@ def leaky() -> Iterator[RawUpstream]:
         yield raw
 
 
-def test_nothing_about_visitors_and_no_secret(
+def test_metrics_contain_no_visitor_data_and_no_secret(
     start_service: StartService, leaky: RawUpstream, tmp_path: Path
 ) -> None:
     seal_key = new_key()
-    path = written(tmp_path, avatar("docs", "canary-key-docs", avatar_id="canary-avatar-id"))
+    path = write_avatars(tmp_path, avatar("docs", "canary-key-docs", avatar_id="canary-avatar-id"))
     service = start_service(
         leaky.url,
         AVATARS_FILE=str(path),
@@ -363,6 +363,6 @@ def test_nothing_about_visitors_and_no_secret(
             }
 
 
-def test_readiness_without_a_pool_asks_nobody(service: Service, sandbox: Sandbox) -> None:
+def test_readiness_without_a_pool_needs_no_login(service: Service, sandbox: Sandbox) -> None:
     assert [ready(service.base) for _ in range(5)] == [True] * 5
     assert sandbox.logins == 0

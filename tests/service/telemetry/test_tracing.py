@@ -27,7 +27,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 class Collector:
-    """Takes traces as a collector does, and keeps what it was sent."""
+    """A collector that keeps the traces that it receives."""
 
     def __init__(self) -> None:
         self.raw = b""
@@ -64,7 +64,7 @@ def collector_url(collector: Collector) -> Iterator[str]:
         yield url
 
 
-def test_a_request_and_its_login_are_one_trace(
+def test_request_and_its_login_are_one_trace(
     collector: Collector, collector_url: str, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     with Command(
@@ -117,7 +117,7 @@ def test_a_request_and_its_login_are_one_trace(
         assert secret.encode() not in collector.raw
 
 
-def test_a_collector_that_is_unavailable_costs_no_request() -> None:
+def test_unavailable_collector_fails_no_request() -> None:
     with Command(
         *("sentifyd-edge", "serve", "--port", "0"),
         AVATAR_API_KEY=KEY,
@@ -129,7 +129,7 @@ def test_a_collector_that_is_unavailable_costs_no_request() -> None:
         assert command.stop() == 0
 
 
-def test_without_the_variable_nothing_of_it_is_imported() -> None:
+def test_opentelemetry_is_not_imported_without_its_variable() -> None:
     script = (
         "import sys\n"
         "from edge_service.app import app\n"

@@ -1,4 +1,4 @@
-"""The circuit breaker: its rules by themselves, and an upstream that is down over HTTP."""
+"""The circuit breaker: its rules alone, and a failing upstream over HTTP."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
 
 
-class Line:
-    """A circuit and what goes through it."""
+class Client:
+    """A client that calls through a circuit breaker."""
 
     def __init__(self) -> None:
         self.states: list[CircuitState] = []
@@ -55,7 +55,7 @@ class Line:
                 await self.call(error)
 
     async def refused(self) -> int:
-        """The seconds to wait according to a refusal, when nothing was called."""
+        """The Retry-After of a refusal, after a check that nothing was called."""
         before = self.calls
         with pytest.raises(CircuitOpen) as caught:
             await self.call()
@@ -63,7 +63,7 @@ class Line:
         return int((caught.value.headers or {})["Retry-After"])
 
 
-TROUBLE: list[UpstreamError] = [
+FAILURES: list[UpstreamError] = [
     UpstreamUnreachable(),
     UpstreamTooSlow(),
     rejected(500),
@@ -72,22 +72,22 @@ TROUBLE: list[UpstreamError] = [
 ]
 
 
-@pytest.mark.parametrize("error", TROUBLE, ids=repr)
-def test_five_failures_in_a_row_open_it(error: UpstreamError) -> None:
+@pytest.mark.parametrize("error", FAILURES, ids=repr)
+def test_five_consecutive_failures_open_the_circuit(error: UpstreamError) -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(4, error)
-        assert await line.call() == "answer"
-        await line.fail(4, error)
-        assert line.states == []
-        await line.fail(1, error)
-        assert line.states == ["open"]
-        assert await line.refused() == 5
+        client = Client()
+        await client.fail(4, error)
+        assert await client.call() == "answer"
+        await client.fail(4, error)
+        assert client.states == []
+        await client.fail(1, error)
+        assert client.states == ["open"]
+        assert await client.refused() == 5
         await asyncio.sleep(2.5)
-        assert await line.refused() == 3
+        assert await client.refused() == 3
         await asyncio.sleep(2.4)
-        assert await line.refused() == 1
-        assert line.states == ["open"]
+        assert await client.refused() == 1
+        assert client.states == ["open"]
 
     in_virtual_time(visit())
 
@@ -95,134 +95,134 @@ def test_five_failures_in_a_row_open_it(error: UpstreamError) -> None:
 @pytest.mark.parametrize(
     "error", [rejected(400), rejected(401), rejected(429), UpstreamMalformed()], ids=repr
 )
-def test_an_answer_is_no_failure_whatever_it_says(error: UpstreamError) -> None:
+def test_error_response_of_upstream_is_no_failure(error: UpstreamError) -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(20, error)
-        assert line.states == []
-        # It even ends a row of failures.
-        await line.fail(4)
-        await line.fail(1, error)
-        await line.fail(4)
-        assert line.states == []
+        client = Client()
+        await client.fail(20, error)
+        assert client.states == []
+        # It also resets the number of consecutive failures.
+        await client.fail(4)
+        await client.fail(1, error)
+        await client.fail(4)
+        assert client.states == []
 
     in_virtual_time(visit())
 
 
 @pytest.mark.parametrize("error", [UpstreamBusy(), RuntimeError()], ids=repr)
-def test_what_says_nothing_about_upstream_neither_opens_nor_closes(error: Exception) -> None:
+def test_other_errors_neither_open_nor_close_the_circuit(error: Exception) -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(20, error)
-        await line.fail(4)
-        await line.fail(3, error)
-        assert line.states == []
-        await line.fail(1)
-        assert line.states == ["open"]
+        client = Client()
+        await client.fail(20, error)
+        await client.fail(4)
+        await client.fail(3, error)
+        assert client.states == []
+        await client.fail(1)
+        assert client.states == ["open"]
 
         await asyncio.sleep(5)
-        await line.fail(1, error)
-        assert line.states == ["open", "half-open"]
+        await client.fail(1, error)
+        assert client.states == ["open", "half-open"]
         # That probe had no result, so the next call probes again.
-        assert await line.call() == "answer"
-        assert line.states == ["open", "half-open", "closed"]
+        assert await client.call() == "answer"
+        assert client.states == ["open", "half-open", "closed"]
 
     in_virtual_time(visit())
 
 
-def test_one_call_probes_and_closes_it() -> None:
+def test_successful_probe_closes_the_circuit() -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(5)
+        client = Client()
+        await client.fail(5)
         await asyncio.sleep(5)
-        probe = asyncio.create_task(line.call(seconds=2))
+        probe = asyncio.create_task(client.call(seconds=2))
         await asyncio.sleep(1)
         for _ in range(50):
-            assert await line.refused() == 1
-        assert line.calls == 6
+            assert await client.refused() == 1
+        assert client.calls == 6
         assert await probe == "answer"
-        assert line.states == ["open", "half-open", "closed"]
-        await asyncio.gather(*(line.call() for _ in range(20)))
-        # It counts anew.
-        await line.fail(4)
-        assert line.circuit.state == "closed"
+        assert client.states == ["open", "half-open", "closed"]
+        await asyncio.gather(*(client.call() for _ in range(20)))
+        # The count starts again.
+        await client.fail(4)
+        assert client.circuit.state == "closed"
 
     in_virtual_time(visit())
 
 
-def test_a_probe_that_fails_opens_it_for_as_long_again() -> None:
+def test_failed_probe_opens_the_circuit_again() -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(5)
+        client = Client()
+        await client.fail(5)
         for _ in range(3):
             await asyncio.sleep(5)
-            await line.fail(1)
-            assert line.circuit.state == "open"
-            assert await line.refused() == 5
+            await client.fail(1)
+            assert client.circuit.state == "open"
+            assert await client.refused() == 5
             await asyncio.sleep(4.5)
-            assert await line.refused() == 1
+            assert await client.refused() == 1
             await asyncio.sleep(0.5)
-        assert line.calls == 8
+        assert client.calls == 8
 
     in_virtual_time(visit())
 
 
-def test_a_probe_that_is_answered_with_a_4xx_closes_it() -> None:
+def test_probe_answered_with_4xx_closes_the_circuit() -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(5)
+        client = Client()
+        await client.fail(5)
         await asyncio.sleep(5)
-        await line.fail(1, rejected(401))
-        assert line.circuit.state == "closed"
+        await client.fail(1, rejected(401))
+        assert client.circuit.state == "closed"
 
     in_virtual_time(visit())
 
 
-def test_a_probe_whose_caller_leaves_does_not_jam_it() -> None:
+def test_cancelled_probe_does_not_block_the_circuit() -> None:
     async def visit() -> None:
-        line = Line()
-        await line.fail(5)
+        client = Client()
+        await client.fail(5)
         await asyncio.sleep(5)
         for _ in range(3):
-            probe = asyncio.create_task(line.call(seconds=60))
+            probe = asyncio.create_task(client.call(seconds=60))
             await asyncio.sleep(0.1)
             probe.cancel()
             await asyncio.gather(probe, return_exceptions=True)
-        assert await line.call() == "answer"
-        assert line.circuit.state == "closed"
+        assert await client.call() == "answer"
+        assert client.circuit.state == "closed"
 
     in_virtual_time(visit())
 
 
 @pytest.mark.parametrize("outcome", [None, UpstreamTooSlow()], ids=repr)
-def test_a_call_that_began_before_a_change_does_not_count(outcome: Exception | None) -> None:
+def test_call_that_began_before_a_state_change_is_ignored(outcome: Exception | None) -> None:
     async def visit() -> None:
-        line = Line()
-        while_open = asyncio.create_task(line.call(outcome, seconds=1))
-        while_probing = asyncio.create_task(line.call(outcome, seconds=6))
-        once_closed = [asyncio.create_task(line.call(outcome, seconds=20)) for _ in range(5)]
+        client = Client()
+        while_open = asyncio.create_task(client.call(outcome, seconds=1))
+        while_probing = asyncio.create_task(client.call(outcome, seconds=6))
+        once_closed = [asyncio.create_task(client.call(outcome, seconds=20)) for _ in range(5)]
         await asyncio.sleep(0)
-        await line.fail(5)
+        await client.fail(5)
         await asyncio.gather(while_open, return_exceptions=True)
-        assert line.states == ["open"]
+        assert client.states == ["open"]
         await asyncio.sleep(4)
-        probe = asyncio.create_task(line.call(seconds=3))
+        probe = asyncio.create_task(client.call(seconds=3))
         await asyncio.gather(while_probing, return_exceptions=True)
-        assert line.states == ["open", "half-open"]
-        assert await line.refused() == 1
+        assert client.states == ["open", "half-open"]
+        assert await client.refused() == 1
         await probe
-        await line.fail(4)
+        await client.fail(4)
         await asyncio.gather(*once_closed, return_exceptions=True)
-        assert line.circuit.state == "closed"
-        await line.fail(1)
-        assert line.states == ["open", "half-open", "closed", "open"]
+        assert client.circuit.state == "closed"
+        await client.fail(1)
+        assert client.states == ["open", "half-open", "closed", "open"]
 
     in_virtual_time(visit())
 
 
 @pytest.fixture
 def short(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A circuit that closes again while a test may wait for it."""
+    """A circuit that closes again within the time of a test."""
     monkeypatch.setattr(circuit_module, "OPEN_SECONDS", 0.5)
 
 
@@ -238,7 +238,7 @@ def assert_open(response: requests.Response) -> None:
     assert response.headers["Access-Control-Allow-Origin"] == ORIGIN
 
 
-def test_upstream_is_left_alone_while_it_fails(
+def test_failing_upstream_gets_no_calls_while_the_circuit_is_open(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("status", status=500)
@@ -258,7 +258,7 @@ def test_upstream_is_left_alone_while_it_fails(
 
 
 @pytest.mark.usefixtures("short")
-def test_visitors_are_served_again_once_upstream_recovers(
+def test_visitors_are_served_again_after_upstream_recovers(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("status", status=503)
@@ -274,7 +274,7 @@ def test_visitors_are_served_again_once_upstream_recovers(
     assert state(service) == ["closed"]
 
 
-def test_nobody_listens_and_nobody_is_asked_for_long(start_service: StartService) -> None:
+def test_refused_connections_open_the_circuit(start_service: StartService) -> None:
     port = free_port()
     service = start_service(f"http://127.0.0.1:{port}")
     for _ in range(5):
@@ -282,7 +282,7 @@ def test_nobody_listens_and_nobody_is_asked_for_long(start_service: StartService
     assert_open(service.get())
 
 
-def test_errors_of_the_caller_never_open_it(
+def test_rejected_keys_never_open_the_circuit(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, AVATAR_API_KEY="another-key-1234567")
@@ -292,7 +292,7 @@ def test_errors_of_the_caller_never_open_it(
 
 
 @pytest.mark.parametrize("policy", ["pool", "shared"])
-def test_every_policy_is_behind_it(
+def test_every_policy_uses_the_circuit_breaker(
     start_service: StartService,
     sandbox: Sandbox,
     sandbox_url: str,
@@ -309,7 +309,7 @@ def test_every_policy_is_behind_it(
     assert sandbox.logins == 5
 
 
-def test_it_is_one_for_each_upstream(
+def test_each_upstream_has_its_own_circuit(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str, tmp_path: Path
 ) -> None:
     other = Sandbox(KEY)

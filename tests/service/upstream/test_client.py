@@ -1,4 +1,4 @@
-"""What Sentifyd, or whatever answers in its place, can do to us."""
+"""The client's reaction to answers of Sentifyd, or of another server in its place."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def bodies(**changes: object) -> bytes:
         (bodies(avatar_params={"name": "\ud800"}), {"accessToken": "a", "refreshToken": "r"}),
     ],
 )
-def test_both_generations_of_the_answer(
+def test_both_documented_answer_formats_are_accepted(
     start_service: StartService, body: bytes, tokens: dict[str, object]
 ) -> None:
     response = call(start_service, answer_with(http_answer("200 OK", body)))
@@ -109,14 +109,14 @@ def test_both_generations_of_the_answer(
     ],
     ids=range(16),
 )
-def test_a_200_without_a_grant_is_502(start_service: StartService, body: bytes) -> None:
+def test_200_without_a_grant_gives_502(start_service: StartService, body: bytes) -> None:
     assert_error(
         call(start_service, answer_with(http_answer("200 OK", body))), 502, "upstream_malformed"
     )
 
 
 @pytest.mark.parametrize("status", ["201 Created", "204 No Content", "304 Not Modified", "999 Odd"])
-def test_statuses_that_are_neither_200_nor_errors_are_502(
+def test_status_that_is_neither_200_nor_an_error_gives_502(
     start_service: StartService, status: str
 ) -> None:
     assert_error(
@@ -125,7 +125,7 @@ def test_statuses_that_are_neither_200_nor_errors_are_502(
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temp", "308 Perm"])
-def test_a_redirect_never_carries_the_key_away(start_service: StartService, status: str) -> None:
+def test_redirect_is_not_followed_with_the_key(start_service: StartService, status: str) -> None:
     with RawUpstream(answer_with(http_answer("200 OK", GRANT))) as elsewhere:
         redirect = http_answer(status, b"", f"Location: {elsewhere.url}/api/login")
         response = call(start_service, answer_with(redirect))
@@ -135,7 +135,7 @@ def test_a_redirect_never_carries_the_key_away(start_service: StartService, stat
     assert "Location" not in response.headers
 
 
-def test_the_body_of_a_redirect_is_not_read(start_service: StartService) -> None:
+def test_body_of_a_redirect_is_not_read(start_service: StartService) -> None:
     sent = 0
 
     def flood(connection: socket.socket) -> None:
@@ -148,7 +148,7 @@ def test_the_body_of_a_redirect_is_not_read(start_service: StartService) -> None
     assert sent < 16 * 1024 * 1024
 
 
-def test_a_slot_is_not_lost_when_no_thread_can_be_started(
+def test_slot_is_released_if_no_thread_can_be_started(
     start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = start_service(sandbox_url, UPSTREAM_CONCURRENCY="1")
@@ -163,7 +163,7 @@ def test_a_slot_is_not_lost_when_no_thread_can_be_started(
     assert service.get().status_code == 200
 
 
-def test_a_key_that_upstream_echoes_in_a_grant_is_masked(start_service: StartService) -> None:
+def test_key_echoed_in_a_grant_is_masked(start_service: StartService) -> None:
     body = bodies(token_type=KEY, avatar_params={"key": KEY, KEY: [f"x{KEY}"]})
     response = call(start_service, answer_with(http_answer("200 OK", body)))
 
@@ -172,7 +172,7 @@ def test_a_key_that_upstream_echoes_in_a_grant_is_masked(start_service: StartSer
     assert response.json()["avatarParameters"] == {"key": "[masked]", "[masked]": ["x[masked]"]}
 
 
-def test_a_key_of_digits_is_masked_in_numbers_too(start_service: StartService) -> None:
+def test_numeric_key_is_masked_in_numbers(start_service: StartService) -> None:
     reply = http_answer("401 No", b'{"sent": 12345678901}')
     with RawUpstream(answer_with(reply)) as upstream:
         response = start_service(upstream.url, AVATAR_API_KEY="12345678901").get()
@@ -181,14 +181,14 @@ def test_a_key_of_digits_is_masked_in_numbers_too(start_service: StartService) -
 
 
 @pytest.mark.parametrize("depth", [300, 600, 950, 5000])
-def test_deep_nesting_is_no_error_of_ours(start_service: StartService, depth: int) -> None:
+def test_deep_nesting_causes_no_internal_error(start_service: StartService, depth: int) -> None:
     nested = b"[" * depth + b"]" * depth
     body = b'{"access_token": "a", "refresh_token": "r", "avatar_params": {"x": ' + nested + b"}}"
 
     assert call(start_service, answer_with(http_answer("200 OK", body))).status_code in (200, 502)
 
 
-def test_the_sandbox_redirects_too(service: Service, sandbox: Sandbox) -> None:
+def test_redirect_of_the_sandbox_gives_502(service: Service, sandbox: Sandbox) -> None:
     sandbox.fault = Fault("redirect", location="/api/login")
 
     assert_error(service.get(), 502, "upstream_malformed")
@@ -196,7 +196,9 @@ def test_the_sandbox_redirects_too(service: Service, sandbox: Sandbox) -> None:
 
 
 @pytest.mark.parametrize("kind", ["garbage", "oversized"])
-def test_unusable_answers_of_the_sandbox(service: Service, sandbox: Sandbox, kind: str) -> None:
+def test_unusable_answer_of_the_sandbox_gives_502(
+    service: Service, sandbox: Sandbox, kind: str
+) -> None:
     sandbox.fault = Fault(kind)  # type: ignore[arg-type]
     assert_error(service.get(), 502, "upstream_malformed")
 
@@ -204,7 +206,7 @@ def test_unusable_answers_of_the_sandbox(service: Service, sandbox: Sandbox, kin
     assert service.get().status_code == 200
 
 
-def test_an_endless_answer_is_cut_off(start_service: StartService) -> None:
+def test_endless_answer_is_cut_off(start_service: StartService) -> None:
     sent = 0
 
     def flood(connection: socket.socket) -> None:
@@ -217,13 +219,13 @@ def test_an_endless_answer_is_cut_off(start_service: StartService) -> None:
     assert sent < 16 * 1024 * 1024
 
 
-def test_the_largest_grant_that_is_read(start_service: StartService) -> None:
+def test_size_of_a_grant_is_limited(start_service: StartService) -> None:
     for size, status in ((250_000, 200), (270_000, 502)):
         body = bodies(avatar_params={"voice": "x" * size})
         assert call(start_service, answer_with(http_answer("200 OK", body))).status_code == status
 
 
-def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> None:
+def test_compressed_answer_is_never_decompressed(start_service: StartService) -> None:
     bomb = gzip.compress(b" " * 50_000_000 + GRANT)
     assert len(bomb) < 256 * 1024
     reply = http_answer("200 OK", bomb, "Content-Encoding: gzip")
@@ -234,7 +236,7 @@ def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> N
 @pytest.mark.parametrize(
     ("reply", "code", "attempts"),
     [
-        # Closed before any answer: that is tried once more, and nothing else is.
+        # Only a connection that closes before any answer is retried, once.
         (b"", "upstream_unreachable", 2),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "upstream_malformed", 1),
         (b"\x00\x01\x02" * 100 + b"\r\n\r\n", "upstream_malformed", 1),
@@ -246,17 +248,17 @@ def test_a_compressed_answer_is_never_expanded(start_service: StartService) -> N
         ),
     ],
 )
-def test_answers_that_break_off_or_are_not_http(
+def test_incomplete_or_non_http_answer_gives_502(
     start_service: StartService, reply: bytes, code: str, attempts: int
 ) -> None:
     assert_error(call(start_service, answer_with(reply), attempts=attempts), 502, code)
 
 
-def test_a_kept_connection_that_closes_just_as_it_is_used_costs_nobody_anything(
+def test_login_is_retried_if_a_kept_connection_closes(
     start_service: StartService,
 ) -> None:
-    """The server closes it when the second request has already been sent on it."""
-    turn = iter(["honest", "close", "honest"])
+    """The server closes it after the second request has been sent on it."""
+    turn = iter(["well_behaved", "close", "well_behaved"])
 
     def behave(connection: socket.socket) -> None:
         if next(turn) == "close":
@@ -270,7 +272,7 @@ def test_a_kept_connection_that_closes_just_as_it_is_used_costs_nobody_anything(
         assert len(upstream.received) == 3
 
 
-def test_a_reset_connection(start_service: StartService) -> None:
+def test_reset_connection_gives_502(start_service: StartService) -> None:
     def reset(connection: socket.socket) -> None:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         connection.close()
@@ -278,13 +280,13 @@ def test_a_reset_connection(start_service: StartService) -> None:
     assert_error(call(start_service, reset, attempts=2), 502, "upstream_unreachable")
 
 
-def test_the_sandbox_resets_too(service: Service, sandbox: Sandbox) -> None:
+def test_reset_of_the_sandbox_gives_502(service: Service, sandbox: Sandbox) -> None:
     sandbox.fault = Fault("reset")
 
     assert_error(service.get(), 502, "upstream_unreachable")
 
 
-def test_nobody_listens(start_service: StartService) -> None:
+def test_refused_connection_gives_502(start_service: StartService) -> None:
     port = free_port()
 
     assert_error(start_service(f"http://127.0.0.1:{port}").get(), 502, "upstream_unreachable")
@@ -292,23 +294,29 @@ def test_nobody_listens(start_service: StartService) -> None:
 
 @pytest.mark.parametrize(
     "where",
-    ["silent", "in the headers", "in the body", "in a last body", "in a body without length"],
+    [
+        "silent",
+        "in the headers",
+        "in the body",
+        "in the body of a last response",
+        "in a body without length",
+    ],
 )
-def test_one_deadline_for_the_whole_exchange(start_service: StartService, where: str) -> None:
-    """A dripping peer resets a socket's timeout with every byte; the deadline holds all the same.
+def test_deadline_applies_to_the_whole_exchange(start_service: StartService, where: str) -> None:
+    """A slow peer resets a socket's timeout with every byte, but not the deadline.
 
-    With one slot the second answer also proves that the thread has ended, not just the caller.
+    With one slot, the second answer also proves that the thread has ended, not only the caller.
     """
-    honest = threading.Event()
+    well_behaved = threading.Event()
 
     def behave(connection: socket.socket) -> None:
-        if honest.is_set():
+        if well_behaved.is_set():
             connection.sendall(http_answer("200 OK", GRANT))
         elif where == "silent":
             upstream.over.wait(20)
         else:
-            # http.client closes a connection that the peer will not keep before it reads the body.
-            extra = ["Connection: close"] if where == "in a last body" else []
+            # http.client closes a connection that the peer does not keep before it reads the body.
+            extra = ["Connection: close"] if where == "in the body of a last response" else []
             reply = http_answer("200 OK", GRANT, *extra)
             if where == "in a body without length":
                 reply = b"HTTP/1.0 200 OK\r\n\r\n" + GRANT
@@ -322,14 +330,14 @@ def test_one_deadline_for_the_whole_exchange(start_service: StartService, where:
         assert_error(service.get(), 504, "upstream_timeout")
         assert time.monotonic() - began < 3
 
-        honest.set()
+        well_behaved.set()
         assert service.get().status_code == 200
 
 
-def test_the_deadline_holds_on_a_connection_that_was_used_before(
+def test_deadline_applies_to_a_reused_connection(
     start_service: StartService,
 ) -> None:
-    turn = iter(["honest", "drip", "honest"])
+    turn = iter(["well_behaved", "drip", "well_behaved"])
 
     def behave(connection: socket.socket) -> None:
         reply = http_answer("200 OK", GRANT)
@@ -343,7 +351,7 @@ def test_the_deadline_holds_on_a_connection_that_was_used_before(
         assert [service.get().status_code for _ in range(3)] == [200, 504, 200]
 
 
-def test_a_dripping_sandbox(
+def test_slow_sandbox_gives_504(
     start_service: StartService, sandbox: Sandbox, sandbox_url: str
 ) -> None:
     sandbox.fault = Fault("drip", seconds=0.2)
@@ -352,7 +360,7 @@ def test_a_dripping_sandbox(
     assert_error(service.get(), 504, "upstream_timeout")
 
 
-def test_no_free_slot_within_a_second(start_service: StartService) -> None:
+def test_no_free_slot_within_a_second_gives_503(start_service: StartService) -> None:
     arrived, answer = threading.Event(), threading.Event()
 
     def behave(connection: socket.socket) -> None:
@@ -391,7 +399,7 @@ def test_no_free_slot_within_a_second(start_service: StartService) -> None:
         (b'"' + b"a" * 5000 + b'"', None),
     ],
 )
-def test_details_are_small_json_with_the_key_masked(
+def test_error_details_are_small_json_with_masked_key(
     start_service: StartService, body: bytes, details: object
 ) -> None:
     response = call(start_service, answer_with(http_answer("418 Teapot", body)))
@@ -410,7 +418,7 @@ def test_details_are_small_json_with_the_key_masked(
         ("-1", None),
     ],
 )
-def test_retry_after_is_passed_on_when_it_is_one(
+def test_only_a_valid_retry_after_is_passed_on(
     start_service: StartService, sent: str, passed_on: str | None
 ) -> None:
     reply = http_answer("503 Busy", b"{}", f"Retry-After: {sent}")
@@ -435,7 +443,7 @@ def test_one_connection_serves_many_logins(start_service: StartService) -> None:
     assert len(set(map(id, connections))) == 1
 
 
-def test_cookies_and_the_environment_are_ignored(
+def test_cookies_and_proxy_variables_are_ignored(
     start_service: StartService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     headers = ("Set-Cookie: session=abc; Path=/", "Connection: close")
@@ -463,7 +471,7 @@ def test_cookies_and_the_environment_are_ignored(
     assert all(b"cookie" not in request.lower() for request in requests_seen)
 
 
-def test_closing_cuts_off_what_is_under_way() -> None:
+def test_close_cuts_off_a_pending_login() -> None:
     def hang(_: socket.socket) -> None:
         upstream.over.wait(60)
 
@@ -497,7 +505,7 @@ def test_no_thread_outlives_the_service() -> None:
 def test_avatars_of_one_upstream_share_no_connection(
     start_service: StartService, tmp_path: Path
 ) -> None:
-    """An answer that comes twice must not be handed to another avatar's visitor."""
+    """A duplicate answer must not reach another avatar's visitor."""
     used: dict[int, set[bytes]] = {}
 
     def behave(connection: socket.socket) -> None:

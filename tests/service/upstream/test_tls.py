@@ -1,4 +1,4 @@
-"""The key travels under TLS to the right host, or not at all."""
+"""The key is sent only under TLS and to the right host."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | UpstreamError]:
-    """What logins bring, one after the other, with one slot and 0.6 s for each."""
+    """The results of consecutive logins, with one slot and 0.6 s for each."""
 
     async def collect() -> list[Grant | UpstreamError]:
         outbound = Client(0.6, 1)
@@ -55,7 +55,7 @@ def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | Upstre
 
 
 @pytest.fixture
-def honest(certificate: Path) -> Iterator[TLSUpstream]:
+def tls_upstream(certificate: Path) -> Iterator[TLSUpstream]:
     def behave(connection: ssl.SSLSocket) -> None:
         connection.sendall(http_answer("200 OK", GRANT))
 
@@ -63,30 +63,30 @@ def honest(certificate: Path) -> Iterator[TLSUpstream]:
         yield upstream
 
 
-def test_a_trusted_upstream_gets_the_key(honest: TLSUpstream, certificate: Path) -> None:
-    (grant,) = log_in(honest.url, certificate)
+def test_trusted_upstream_gets_the_key(tls_upstream: TLSUpstream, certificate: Path) -> None:
+    (grant,) = log_in(tls_upstream.url, certificate)
 
     assert isinstance(grant, Grant)
-    assert KEY.encode() in honest.received[0]
+    assert KEY.encode() in tls_upstream.received[0]
 
 
-def test_an_unknown_certificate_gets_nothing(honest: TLSUpstream) -> None:
-    (error,) = log_in(honest.url, None)
+def test_upstream_with_an_unknown_certificate_gets_nothing(tls_upstream: TLSUpstream) -> None:
+    (error,) = log_in(tls_upstream.url, None)
 
     assert isinstance(error, UpstreamUnreachable)
-    assert b"".join(honest.received) == b""
+    assert b"".join(tls_upstream.received) == b""
 
 
-def test_a_certificate_for_another_host_gets_nothing(
-    honest: TLSUpstream, certificate: Path
+def test_upstream_with_a_certificate_for_another_host_gets_nothing(
+    tls_upstream: TLSUpstream, certificate: Path
 ) -> None:
-    (error,) = log_in(honest.url.replace("127.0.0.1", "localhost"), certificate)
+    (error,) = log_in(tls_upstream.url.replace("127.0.0.1", "localhost"), certificate)
 
     assert isinstance(error, UpstreamUnreachable)
-    assert b"".join(honest.received) == b""
+    assert b"".join(tls_upstream.received) == b""
 
 
-def test_the_deadline_holds_under_tls(certificate: Path) -> None:
+def test_deadline_applies_under_tls(certificate: Path) -> None:
     turn = iter([True, False])
 
     def behave(connection: ssl.SSLSocket) -> None:
@@ -101,11 +101,11 @@ def test_the_deadline_holds_under_tls(certificate: Path) -> None:
         slow, after = log_in(upstream.url, certificate, times=2)
 
     assert isinstance(slow, UpstreamTooSlow)
-    # With one slot only a thread that has ended makes room for the next.
+    # With one slot, the next login can start only after the thread has ended.
     assert isinstance(after, Grant)
 
 
-def test_the_deadline_holds_during_the_handshake() -> None:
+def test_deadline_applies_during_the_handshake() -> None:
     def drip(connection: socket.socket) -> None:
         """A TLS record that claims 16 KiB, and comes a byte at a time."""
         upstream.drip(connection, b"\x16\x03\x03\x40\x00" + b"\x02" * 100, 0.2)
@@ -120,19 +120,19 @@ def test_the_deadline_holds_during_the_handshake() -> None:
         url = upstream.url.replace("http:", "https:")
         first, second = log_in(url, None, times=2)
 
-    # The second had a slot: the thread of the first was not left waiting in the handshake.
+    # The second login had a slot, so the first one's thread did not stay in the handshake.
     assert isinstance(first, UpstreamTooSlow)
     assert isinstance(second, UpstreamTooSlow)
 
 
 @pytest.mark.parametrize("trusted", [True, False])
-def test_a_service_trusts_the_certificates_of_its_file(
-    honest: TLSUpstream, certificate: Path, trusted: bool
+def test_service_trusts_the_certificates_of_ssl_cert_file(
+    tls_upstream: TLSUpstream, certificate: Path, trusted: bool
 ) -> None:
     variables = {
         "AVATAR_API_KEY": KEY,
         "ALLOWED_ORIGINS": ORIGIN,
-        "SENTIFYD_BACKEND": honest.url.removesuffix("/api/login"),
+        "SENTIFYD_BACKEND": tls_upstream.url.removesuffix("/api/login"),
         **({"SSL_CERT_FILE": str(certificate)} if trusted else {}),
     }
     with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
@@ -141,10 +141,12 @@ def test_a_service_trusts_the_certificates_of_its_file(
         assert command.stop() == 0
 
     assert answer.status_code == (200 if trusted else 502)
-    assert [KEY.encode() in request for request in honest.received if request] == [True] * trusted
+    assert [KEY.encode() in request for request in tls_upstream.received if request] == [
+        True
+    ] * trusted
 
 
-def test_a_file_of_certificates_that_is_not_there() -> None:
+def test_missing_certificate_file_is_reported() -> None:
     variables = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SSL_CERT_FILE": "/nowhere.pem"}
     with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
         assert command.wait() == 2

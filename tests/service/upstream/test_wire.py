@@ -1,4 +1,4 @@
-"""Cutting an exchange off from outside its thread."""
+"""Aborting an exchange from outside its thread."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from edge_service.upstream.wire import Exchange, _SocketCopy
 
 
 class Sock:
-    """A socket that records, and does something else while it is shut down."""
+    """A socket that records events, and can close another one while it is shut down."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -32,8 +32,8 @@ def socket_copy(sock: Sock) -> _SocketCopy:
     return _SocketCopy(cast(socket.socket, sock))
 
 
-def test_the_garbage_collector_may_close_connections_at_any_point() -> None:
-    """It runs finalizers within whatever code allocates, so also within an abort."""
+def test_garbage_collector_may_close_connections_during_an_abort() -> None:
+    """It runs finalizers in any code that allocates memory, so also in an abort."""
     sock, forgotten = Sock(), Sock()
     sock.meanwhile = socket_copy(forgotten)
     exchange = Exchange()
@@ -47,12 +47,12 @@ def test_the_garbage_collector_may_close_connections_at_any_point() -> None:
     assert (sock.events, forgotten.events) == (["shutdown"], ["close"])
 
 
-def test_an_abort_spares_a_connection_that_another_exchange_has() -> None:
+def test_abort_does_not_close_a_connection_of_another_exchange() -> None:
     sock = Sock()
-    line = socket_copy(sock)
+    connection = socket_copy(sock)
     first, second = Exchange(), Exchange()
-    first.take(line)
-    second.take(line)
+    first.take(connection)
+    second.take(connection)
 
     first.abort()
     assert sock.events == []
@@ -60,7 +60,7 @@ def test_an_abort_spares_a_connection_that_another_exchange_has() -> None:
     assert sock.events == ["shutdown"]
 
 
-def test_an_abort_that_comes_before_the_connection_cuts_it_at_once() -> None:
+def test_early_abort_closes_the_connection_when_it_is_taken() -> None:
     sock = Sock()
     exchange = Exchange()
     exchange.abort()
@@ -69,7 +69,7 @@ def test_an_abort_that_comes_before_the_connection_cuts_it_at_once() -> None:
     assert sock.events == ["shutdown"]
 
 
-def test_an_exchange_that_is_over_cuts_nothing() -> None:
+def test_abort_of_a_finished_exchange_does_nothing() -> None:
     sock = Sock()
     exchange = Exchange()
     with exchange.in_this_thread():

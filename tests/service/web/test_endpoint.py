@@ -1,4 +1,4 @@
-"""The guards together, over HTTP: what is decided first, and whom a refusal is counted against."""
+"""The guards together, over HTTP: their order, and which visitor a refusal is counted for."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from starlette.routing import Route
 from structlog.testing import capture_logs
 
 from edge_service.sandbox.app import Sandbox
-from tests.support.avatars import avatar, written
+from tests.support.avatars import avatar, write_avatars
 from tests.support.servers import serving
 from tests.support.service import StartService, is_ready
 from tests.support.settings import KEY, ORIGIN
-from tests.support.waiting import PATIENCE, until
+from tests.support.waiting import TIMEOUT, until
 
 FOREIGN = "https://evil.example"
 PROXY = {"TRUSTED_PROXIES": "127.0.0.0/8"}
@@ -37,7 +37,7 @@ def statuses(*answers: requests.Response) -> list[int]:
     return [answer.status_code for answer in answers]
 
 
-def test_what_is_refused_before_the_limit_uses_it_not_up(
+def test_requests_refused_before_the_limit_do_not_count(
     start_service: StartService, sandbox_url: str, sandbox: Sandbox
 ) -> None:
     service = start_service(sandbox_url, RATE_LIMIT="2/day")
@@ -58,7 +58,7 @@ def test_what_is_refused_before_the_limit_uses_it_not_up(
     assert sandbox.logins == 0
 
     assert statuses(*(service.get() for _ in range(3))) == [200, 200, 429]
-    # What is decided before the limit is so afterwards as well.
+    # These are still decided before the limit once it is exhausted.
     assert statuses(
         service.get(origin=FOREIGN),
         service.call("OPTIONS", headers=PREFLIGHT),
@@ -68,8 +68,8 @@ def test_what_is_refused_before_the_limit_uses_it_not_up(
     assert sandbox.logins == 2
 
 
-def test_what_is_wrong_with_a_body_counts(start_service: StartService, sandbox_url: str) -> None:
-    """The body is read after the rate limit, so that a client cannot make us read endlessly."""
+def test_requests_with_an_invalid_body_count(start_service: StartService, sandbox_url: str) -> None:
+    """The body is read after the rate limit, so a client cannot make the service read endlessly."""
     service = start_service(sandbox_url, RATE_LIMIT="2/day")
 
     assert statuses(
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_a_body_counts(start_service: StartService, sandbox_u
     ) == [400, 415, 429]
 
 
-def test_a_page_can_read_that_it_is_over_the_limit(
+def test_page_can_read_the_rate_limit_headers(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, RATE_LIMIT="1/day;9/hour")
@@ -98,7 +98,7 @@ def test_a_page_can_read_that_it_is_over_the_limit(
     assert "Access-Control-Allow-Origin" not in service.get(origin=None).headers
 
 
-def test_addresses_come_from_trusted_proxies_only(
+def test_forwarded_addresses_count_only_from_trusted_proxies(
     start_service: StartService, sandbox_url: str
 ) -> None:
     direct = start_service(sandbox_url, RATE_LIMIT="1/day")
@@ -124,7 +124,7 @@ def test_addresses_come_from_trusted_proxies_only(
     ],
     ids=["untrusted", "another is trusted", "trusted", "none"],
 )
-def test_addresses_that_are_not_believed_are_reported_once(
+def test_ignored_forwarded_addresses_are_logged_once(
     start_service: StartService,
     sandbox_url: str,
     variables: dict[str, str],
@@ -139,7 +139,7 @@ def test_addresses_that_are_not_believed_are_reported_once(
             return [line for line in logs if line["event"] == "forwarded_for_ignored"]
 
         assert service.call("GET", headers=headers).status_code == 200
-        # While all are served there is nothing to tell.
+        # Nothing is logged while all requests succeed.
         assert hints() == []
         answers = [service.call("GET", headers=headers) for _ in range(3)]
         assert statuses(*answers) == [429] * 3
@@ -150,17 +150,17 @@ def test_addresses_that_are_not_believed_are_reported_once(
         assert "203.0.113.7" not in str(line)
 
 
-def test_each_avatar_counts_for_itself(
+def test_each_avatar_has_its_own_limit(
     start_service: StartService, sandbox_url: str, tmp_path: Path
 ) -> None:
-    path = written(tmp_path, avatar("docs", KEY) + avatar("shop", KEY))
+    path = write_avatars(tmp_path, avatar("docs", KEY) + avatar("shop", KEY))
     service = start_service(sandbox_url, AVATARS_FILE=str(path), RATE_LIMIT="1/day")
     order = ["", "/docs", "/shop", "/docs", "", "/shop"]
 
     assert statuses(*map(service.get, order)) == [200, 200, 200, 429, 429, 429]
 
 
-def test_health_and_metrics_know_neither_limit_nor_identity(
+def test_health_and_metrics_need_no_limit_and_no_identity(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, RATE_LIMIT="1/day", REQUIRE_ORIGIN="true", **FORWARDED)
@@ -168,10 +168,10 @@ def test_health_and_metrics_know_neither_limit_nor_identity(
 
     for _ in range(3):
         for path in ("livez", "readyz", "metrics"):
-            assert requests.get(f"{service.base}/{path}", timeout=PATIENCE).status_code == 200
+            assert requests.get(f"{service.base}/{path}", timeout=TIMEOUT).status_code == 200
 
 
-def test_guessing_costs_the_address_and_not_those_who_are_known(
+def test_unauthenticated_requests_do_not_use_up_limits_of_users(
     start_service: StartService, sandbox_url: str, sandbox: Sandbox
 ) -> None:
     service = start_service(sandbox_url, RATE_LIMIT="2/day", **FORWARDED)
@@ -183,19 +183,19 @@ def test_guessing_costs_the_address_and_not_those_who_are_known(
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert answer.headers["Access-Control-Allow-Credentials"] == "true"
     assert sandbox.logins == 0
-    # The same address: users are counted by themselves.
+    # The same address, but users are counted by name.
     assert statuses(*(service.get(X_Forwarded_User="anna") for _ in range(3))) == [200, 200, 429]
     assert statuses(*(service.get(X_Forwarded_User="bert") for _ in range(3))) == [200, 200, 429]
-    # And wherever they are.
+    # The address makes no difference for a user.
     elsewhere = {"X-Forwarded-User": "anna", "X-Forwarded-For": "203.0.113.7"}
     assert service.call("GET", headers=elsewhere).status_code == 429
     del elsewhere["X-Forwarded-User"]
     assert service.call("GET", headers=elsewhere).status_code == 401
-    # A user's name is no address, though it look like one.
+    # A user name that looks like an address is still a user name.
     assert service.get(X_Forwarded_User="127.0.0.1").status_code == 200
 
 
-def test_neither_preflight_nor_foreign_pages_are_asked_who_they_are(
+def test_preflights_and_foreign_pages_need_no_identity(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, RATE_LIMIT="1/day", **FORWARDED)
@@ -211,7 +211,7 @@ def test_neither_preflight_nor_foreign_pages_are_asked_who_they_are(
     assert service.get().status_code == 401
 
 
-def test_a_user_is_believed_from_a_trusted_proxy_only(
+def test_user_header_is_accepted_only_from_a_trusted_proxy(
     start_service: StartService, sandbox_url: str
 ) -> None:
     service = start_service(sandbox_url, VISITOR_AUTH="forwarded", TRUSTED_PROXIES="10.0.0.0/8")
@@ -221,7 +221,7 @@ def test_a_user_is_believed_from_a_trusted_proxy_only(
 
 
 class Issuer:
-    """Serves its public key as a JWKS, and makes tokens with the other half."""
+    """Serves its public key as a JWKS, and signs tokens with its private key."""
 
     NAME, AUDIENCE = "https://login.example.com", "docs"
 
@@ -234,10 +234,10 @@ class Issuer:
         self.open.set()
 
     def app(self) -> Starlette:
-        # Not async: it runs in a thread, and may wait there.
+        # Not async, so that it runs in a thread and may block.
         def keys(_: Request) -> Response:
             self.fetches += 1
-            self.open.wait(PATIENCE)
+            self.open.wait(TIMEOUT)
             keys = {"keys": [self.key.as_dict(private=False)]}
             return Response(json.dumps(keys), 200 if self.works else self.failure)
 
@@ -283,7 +283,7 @@ def test_tokens_of_the_issuer_identify_visitors(
     good = service.get(Authorization=f"Bearer {issuer.token('anna')}")
 
     assert good.status_code == 200
-    # Nothing but the header can bring a token, so cookies need not be sent along.
+    # Only the header can contain a token, so the browser need not send cookies.
     assert "Access-Control-Allow-Credentials" not in good.headers
     head, payload, signature = issuer.token("anna").split(".")
     admin = base64.urlsafe_b64encode(b'{"sub":"admin"}').decode().rstrip("=")
@@ -294,7 +294,7 @@ def test_tokens_of_the_issuer_identify_visitors(
         "expired": f"Bearer {issuer.token('anna', exp=int(time.time()) - 300)}",
         "issuer": f"Bearer {issuer.token('anna', iss='https://evil.example')}",
         "audience": f"Bearer {issuer.token('anna', aud='shop')}",
-        "stranger": f"Bearer {issuer.token('anna', ECKey.generate_key('P-256'))}",
+        "unknown key": f"Bearer {issuer.token('anna', ECKey.generate_key('P-256'))}",
         "payload": f"Bearer {head}.{admin}.{signature}",
         "unsigned": f"Bearer {head}.{payload}.",
         "cookie": None,
@@ -312,11 +312,11 @@ def test_tokens_of_the_issuer_identify_visitors(
         assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
         assert "WWW-Authenticate" in answer.headers["Access-Control-Expose-Headers"]
     assert sandbox.logins == 1
-    # The key set was fetched once, whatever these named.
+    # The key set was fetched once, although some tokens are signed with other keys.
     assert issuer.fetches == 1
 
 
-def test_a_token_may_come_in_a_cookie(
+def test_token_may_be_in_a_cookie(
     start_service: StartService, sandbox_url: str, issuer: Issuer, jwt_rules: dict[str, str]
 ) -> None:
     service = start_service(sandbox_url, JWT_COOKIE="session", RATE_LIMIT="1/day", **jwt_rules)
@@ -330,16 +330,16 @@ def test_a_token_may_come_in_a_cookie(
     assert answer.status_code == 200
     assert answer.headers["Access-Control-Allow-Credentials"] == "true"
     assert answer.headers["Access-Control-Allow-Origin"] == ORIGIN
-    # A cookie comes along whatever the page, so the origin is what protects the visitor.
+    # Browsers send a cookie from every page, so the origin check protects the visitor.
     foreign = ask("bert", FOREIGN)
     assert foreign.status_code == 403
     assert "Access-Control-Allow-Credentials" not in foreign.headers
-    # Two tokens of one user, and one limit.
+    # Two tokens of one user share a limit.
     assert statuses(ask("bert"), ask("bert"), ask("anna")) == [200, 429, 429]
     assert service.get(Authorization=f"Bearer {issuer.token('carl')}").status_code == 200
 
 
-def test_nobody_is_let_in_before_there_are_keys(
+def test_no_visitor_is_accepted_before_keys_are_loaded(
     start_service: StartService,
     sandbox_url: str,
     sandbox: Sandbox,
@@ -355,10 +355,10 @@ def test_nobody_is_let_in_before_there_are_keys(
     assert unknown.json()["code"] == "identity_unavailable"
     assert int(unknown.headers["Retry-After"]) >= 1
     assert unknown.headers["Access-Control-Allow-Origin"] == ORIGIN
-    ready = requests.get(f"{service.base}/readyz", timeout=PATIENCE)
+    ready = requests.get(f"{service.base}/readyz", timeout=TIMEOUT)
     assert (ready.status_code, ready.json()) == (503, {"status": "starting"})
     assert ready.headers["Retry-After"] == "1"
-    assert requests.get(f"{service.base}/livez", timeout=PATIENCE).status_code == 200
+    assert requests.get(f"{service.base}/livez", timeout=TIMEOUT).status_code == 200
     assert service.get().status_code == 401
     assert service.call("OPTIONS", headers=PREFLIGHT).status_code == 204
     assert sandbox.logins == 0
@@ -366,19 +366,19 @@ def test_nobody_is_let_in_before_there_are_keys(
     issuer.works = True
     until(lambda: is_ready(service))
     assert service.get(Authorization=authorization).status_code == 200
-    # An outage later on locks nobody out.
+    # A later outage of the issuer locks no visitor out.
     issuer.works = False
     assert service.get(Authorization=authorization).status_code == 200
-    assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 200
+    assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 200
 
 
-def test_readiness_waits_for_the_key_set_and_asks_for_nothing(
+def test_readiness_waits_for_the_key_set_without_fetching_it(
     start_service: StartService, sandbox_url: str, issuer: Issuer, jwt_rules: dict[str, str]
 ) -> None:
     issuer.open.clear()
-    service = start_service(sandbox_url, UPSTREAM_TIMEOUT=str(PATIENCE), **jwt_rules)
+    service = start_service(sandbox_url, UPSTREAM_TIMEOUT=str(TIMEOUT), **jwt_rules)
     for _ in range(10):
-        assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 503
+        assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 503
     assert issuer.fetches <= 1
 
     issuer.open.set()
@@ -387,14 +387,14 @@ def test_readiness_waits_for_the_key_set_and_asks_for_nothing(
 
 
 @pytest.mark.parametrize("status", [201, 206, 302, 404])
-def test_keys_beside_any_other_status_are_not_believed(
+def test_keys_with_another_status_than_200_are_ignored(
     start_service: StartService,
     sandbox_url: str,
     issuer: Issuer,
     jwt_rules: dict[str, str],
     status: int,
 ) -> None:
-    """What a page of a login or of a captive portal says is not what the issuer says."""
+    """The response may come from a login page or a captive portal."""
     issuer.works, issuer.failure = False, status
     service = start_service(sandbox_url, **jwt_rules)
     authorization = f"Bearer {issuer.token('anna')}"
@@ -402,7 +402,7 @@ def test_keys_beside_any_other_status_are_not_believed(
 
     assert issuer.fetches >= 1
     assert (answer.status_code, answer.json()["code"]) == (503, "identity_unavailable")
-    assert requests.get(f"{service.base}/readyz", timeout=PATIENCE).status_code == 503
+    assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 503
 
     issuer.works = True
     until(lambda: is_ready(service))

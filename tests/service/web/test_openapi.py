@@ -1,4 +1,4 @@
-"""The service is what `/openapi.json` says: asked by schemathesis, and answer by answer."""
+"""The service matches `/openapi.json`: checked by schemathesis, and answer by answer."""
 
 from __future__ import annotations
 
@@ -58,8 +58,15 @@ RULES = JwtRules(
     jwks_url=f"{NOWHERE}/keys", issuer="https://issuer.example.com", audience="docs", cookie="site"
 )
 PROXIES = (ip_network("10.0.0.0/8"),)
-# Of HTTP itself, and of the server.
-UNSAID = {"connection", "content-length", "content-type", "date", "server", "transfer-encoding"}
+# Headers of HTTP itself and of the server.
+UNDOCUMENTED = {
+    "connection",
+    "content-length",
+    "content-type",
+    "date",
+    "server",
+    "transfer-encoding",
+}
 EVERYTHING = replace(
     settings_for(seal_keys=(new_key(),), visitor_auth=RULES),
     avatars={"": avatar_settings(), "docs": avatar_settings(name="docs")},
@@ -67,7 +74,7 @@ EVERYTHING = replace(
 
 
 class Description:
-    """A service's own description, as a reader of it would use it."""
+    """A service's own description, as a client would use it."""
 
     def __init__(self, document: JSON) -> None:
         self.document = document
@@ -92,14 +99,14 @@ class Description:
         }
 
     def check(self, answer: requests.Response, path: str) -> None:
-        """Everything about an answer is as it was described."""
+        """Check that an answer matches its description."""
         method = (answer.request.method or "").lower()
         described = self._described(path, method, answer.status_code)
         sent = {name.lower(): value for name, value in answer.headers.items()}
         headers = {
             name.lower(): self._resolved(header) for name, header in described["headers"].items()
         }
-        assert sent.keys() - UNSAID <= headers.keys()
+        assert sent.keys() - UNDOCUMENTED <= headers.keys()
         for name, header in headers.items():
             assert name in sent or not header["required"], name
             if name in sent:
@@ -145,13 +152,13 @@ class Description:
 
 @pytest.fixture
 def avatars_file(tmp_path: Path) -> str:
-    """An avatar with an ID, which is the default as well."""
+    """An avatar with an ID, which is also the default."""
     path = tmp_path / "avatars.toml"
     path.write_text(f'[[avatars]]\nid = "docs"\nkey = "{KEY}"\nallowed_origins = ["{ORIGIN}"]\n')
     return str(path)
 
 
-def everything_asked(
+def run_schemathesis(
     service: Service,
     headers: Mapping[str, str],
     *,
@@ -159,14 +166,14 @@ def everything_asked(
     foreign: bool = False,
     failing: bool = False,
 ) -> Counter[int]:
-    """Let schemathesis ask whatever it likes; returns how often it got which status.
+    """Let schemathesis send requests; returns the number of answers by status.
 
     Args:
-        service: what is asked.
-        headers: go along with everything.
-        refused: no refresh token is taken that schemathesis could make up.
-        foreign: the page that asks may not, whatever the method.
-        failing: upstream does not work.
+        service: the service under test.
+        headers: are sent with every request.
+        refused: whether the service refuses every refresh token that schemathesis can make up.
+        foreign: whether the headers are those of a page that is not allowed.
+        failing: whether upstream fails.
     """
     fine = ["2xx", "401", "403", "404", *(["5xx"] if failing else [])]
     config = SchemathesisConfig.from_dict(
@@ -185,12 +192,12 @@ def everything_asked(
                 },
             },
             "operations": [
-                # No schema can say that a token may come in the query or in the body, not in both.
+                # A schema cannot express that a token may be in query or body, but not in both.
                 {
                     "include-method": "POST",
                     "checks": {"positive_data_acceptance": {"expected-statuses": [*fine, "400"]}},
                 },
-                # Without the headers of a preflight it is a method like others.
+                # Without the headers of a preflight it is an ordinary method.
                 {
                     "include-method": "OPTIONS",
                     "checks": {"positive_data_acceptance": {"expected-statuses": [*fine, "405"]}},
@@ -222,21 +229,23 @@ def everything_asked(
             path, method = case.operation.path, exchange.request.method
             if method.lower() in description.document["paths"][path]:
                 described = description.header_names(path, method, response.status_code)
-                if odd := response.headers.keys() - UNSAID - described:
+                if odd := response.headers.keys() - UNDOCUMENTED - described:
                     problems[f"{method} {path} {response.status_code}"] = f"headers {odd}"
     assert not problems, "\n".join(f"{where}: {what}" for where, what in problems.items())
     assert 500 not in seen
     return seen
 
 
-def test_a_plain_service(start_service: StartService, sandbox_url: str, sandbox: Sandbox) -> None:
-    seen = everything_asked(start_service(sandbox_url, **FREE), {})
+def test_plain_service_matches_its_description(
+    start_service: StartService, sandbox_url: str, sandbox: Sandbox
+) -> None:
+    seen = run_schemathesis(start_service(sandbox_url, **FREE), {})
 
     assert seen.keys() >= {200, 204, 400, 405}
     assert sandbox.logins > EXAMPLES / 2
 
 
-def test_a_page_and_a_sealed_pool(
+def test_service_with_pool_and_sealing_matches_its_description(
     start_service: StartService, sandbox_url: str, avatars_file: str
 ) -> None:
     service = start_service(
@@ -249,24 +258,26 @@ def test_a_page_and_a_sealed_pool(
     preflight = {"Origin": ORIGIN, "Access-Control-Request-Method": "POST"}
     until(lambda: is_ready(service))
 
-    assert everything_asked(service, preflight, refused=True).keys() >= {200, 204, 400, 405}
+    assert run_schemathesis(service, preflight, refused=True).keys() >= {200, 204, 400, 405}
 
 
-def test_a_foreign_page(start_service: StartService, sandbox_url: str, sandbox: Sandbox) -> None:
+def test_answers_to_a_foreign_page_match_the_description(
+    start_service: StartService, sandbox_url: str, sandbox: Sandbox
+) -> None:
     service = start_service(sandbox_url, **FREE, TOKEN_POLICY="shared")
     headers = {"Origin": "https://evil.example", "Access-Control-Request-Method": "GET"}
 
-    assert everything_asked(service, headers, foreign=True)[403] > 0
+    assert run_schemathesis(service, headers, foreign=True)[403] > 0
     assert sandbox.logins == 0
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Forwarded-User": "ann", "Origin": ORIGIN}])
-def test_behind_a_proxy_that_knows_visitors(
+def test_service_with_forwarded_users_matches_its_description(
     start_service: StartService, sandbox_url: str, sandbox: Sandbox, headers: dict[str, str]
 ) -> None:
     proxy = {"VISITOR_AUTH": "forwarded", "TRUSTED_PROXIES": "127.0.0.0/8"}
 
-    seen = everything_asked(start_service(sandbox_url, **FREE, **proxy), headers)
+    seen = run_schemathesis(start_service(sandbox_url, **FREE, **proxy), headers)
 
     assert (sandbox.logins > 0) == bool(headers)
     assert (seen[401] > 0) == (not headers)
@@ -276,15 +287,15 @@ def test_behind_a_proxy_that_knows_visitors(
     ("fault", "status"),
     [(Fault("status", status=503, retry_after=7), 503), (Fault("garbage"), 502)],
 )
-def test_in_front_of_a_failing_upstream(
+def test_answers_with_a_failing_upstream_match_the_description(
     start_service: StartService, sandbox_url: str, sandbox: Sandbox, fault: Fault, status: int
 ) -> None:
     sandbox.fault = fault
 
-    assert everything_asked(start_service(sandbox_url, **FREE), {}, failing=True)[status] > 0
+    assert run_schemathesis(start_service(sandbox_url, **FREE), {}, failing=True)[status] > 0
 
 
-def test_answers_of_ours(
+def test_answers_of_the_service_match_the_description(
     start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(request_body, "BODY_SECONDS", 0.1)
@@ -322,7 +333,7 @@ def slow_body() -> Iterator[bytes]:
     yield b"Token=a"
 
 
-def test_answers_in_the_place_of_upstream(
+def test_answers_about_upstream_failures_match_the_description(
     start_service: StartService, sandbox_url: str, sandbox: Sandbox
 ) -> None:
     def asked(upstream: str, fault: Fault | None, **variables: str) -> list[tuple[int, str]]:
@@ -351,7 +362,7 @@ def test_answers_in_the_place_of_upstream(
         assert asked(upstream.url, None) == [(429, rejected)]
 
 
-def test_answers_about_handles_and_visitors(
+def test_answers_about_handles_and_identity_match_the_description(
     start_service: StartService, sandbox_url: str, avatars_file: str
 ) -> None:
     sealed = start_service(sandbox_url, AVATARS_FILE=avatars_file, SEAL_KEYS=new_key())
@@ -404,7 +415,7 @@ def test_every_error_is_described() -> None:
     }
 
 
-def test_only_what_the_settings_can_cause_is_described() -> None:
+def test_description_contains_only_what_the_settings_allow() -> None:
     def described(settings: Settings) -> tuple[set[str], set[str]]:
         description = Description(openapi_document(settings))
         return set(description.document["paths"]), {code for _, code in description.codes()}
@@ -430,7 +441,7 @@ def test_only_what_the_settings_can_cause_is_described() -> None:
     assert "404" in Description(openapi_document(reloaded)).answers(ROUTE, "get")
 
 
-def test_how_visitors_prove_who_they_are() -> None:
+def test_description_contains_the_security_schemes() -> None:
     document = openapi_document(replace(settings_for(), visitor_auth=RULES))
     schemes = document["components"]["securitySchemes"]
     assert {name: scheme["type"] for name, scheme in schemes.items()} == {
@@ -450,7 +461,7 @@ def test_how_visitors_prove_who_they_are() -> None:
         assert "security" not in document["paths"][ROUTE]["get"]
 
 
-def test_the_description_gives_nothing_away(
+def test_description_contains_no_secret(
     start_service: StartService, avatars_file: str, root: Path
 ) -> None:
     seal_key = new_key()

@@ -1,4 +1,4 @@
-"""Whatever a stranger sends, the answer is a documented one: requests made up by Hypothesis."""
+"""Any request gets a documented answer; Hypothesis generates the requests."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ CODES = {400, 401, 403, 404, 405, 413, 415, 429}
 
 @dataclass(frozen=True)
 class Asked:
-    """A request, as a server hands it on."""
+    """A request, as a server passes it to the application."""
 
     method: str = "POST"
     path: str = "/request_tokens"
@@ -72,13 +72,13 @@ class Answer:
 
 
 class InProcess:
-    """A service without a server, and without an upstream: counts its logins."""
+    """A service without a server and without an upstream, which counts its logins."""
 
     def __init__(self, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
         self.logins = 0
         self.settings = replace(settings, rate_limit="999999/second")
         self._app: Starlette = create_app(self.settings)
-        # In a thread of its own: a browser test may have left a loop running in this one.
+        # In its own thread, because a browser test may have left a loop running in this one.
         self._thread = ThreadPoolExecutor(1)
         self._runner = self._thread.submit(asyncio.Runner).result()
 
@@ -139,14 +139,14 @@ class InProcess:
         return Answer(start["status"], list(start["headers"]), body)
 
     def may_read(self, asked: Asked) -> bool:
-        """Whether the page that asks may read the answer, by the rules of `SERVICES`."""
+        """Whether the requesting page may read the answer, by the rules of `SERVICES`."""
         origins = asked.values(b"origin")
         if len(origins) != 1:
             return False
         default = asked.path in ("/request_tokens", "/request_tokens/")
         open_to_all = "docs" in self.settings.avatars and not default
-        like_one = len(origins) == 1 and re.fullmatch(rb"[!-~]{1,512}", origins[0])
-        return origins == [ALLOWED] or bool(open_to_all and like_one and origins != [b"null"])
+        is_origin_like = len(origins) == 1 and re.fullmatch(rb"[!-~]{1,512}", origins[0])
+        return origins == [ALLOWED] or bool(open_to_all and is_origin_like and origins != [b"null"])
 
 
 @pytest.fixture(params=SERVICES)
@@ -162,7 +162,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Iterator[InProcess]:
 
 
 def header(name: bytes, *likely: bytes) -> st.SearchStrategy[Headers]:
-    """A header that is there never, once or twice, with anything in it."""
+    """A header that appears never, once or twice, with any value."""
     values = st.sampled_from(likely) | st.binary(max_size=80)
     return st.lists(values, max_size=2).map(lambda found: [(name, value) for value in found])
 
@@ -250,7 +250,7 @@ def test_any_request_gets_a_documented_answer(service: InProcess, asked: Asked) 
     assert re.fullmatch(rb"[A-Za-z0-9._-]{1,64}", request_id)
     readable = answer.values(b"access-control-allow-origin")
     assert readable == (asked.values(b"origin") if service.may_read(asked) else [])
-    # An origin is the request's own: no server hands one on with such bytes in it.
+    # The origin is copied from the request, in which no server accepts such bytes.
     others = [value for _, value in answer.headers if value not in readable]
     assert not any(byte in value for value in others for byte in b"\r\n\x00")
 
@@ -267,7 +267,7 @@ def test_any_request_gets_a_documented_answer(service: InProcess, asked: Asked) 
         ('{"refreshToken": "a", "refresh\\u0054oken": "b"}', 400),
     ],
 )
-def test_a_token_is_given_once(plain: InProcess, body: str, status: int) -> None:
+def test_refresh_token_may_be_given_only_once(plain: InProcess, body: str, status: int) -> None:
     answer = plain.ask(Asked(headers=[(b"content-type", TYPES[0])], chunks=(body.encode(),)))
 
     assert answer.status == status
@@ -280,7 +280,9 @@ def test_a_token_is_given_once(plain: InProcess, body: str, status: int) -> None
 
 
 @pytest.mark.parametrize("declared", [b"4097", b"9" * 19, b"9" * 20, b"9" * 5000])
-def test_a_body_that_says_it_is_too_large_is_not_read(plain: InProcess, declared: bytes) -> None:
+def test_body_with_a_too_large_content_length_is_not_read(
+    plain: InProcess, declared: bytes
+) -> None:
     answer = plain.ask(Asked(headers=[(b"content-length", declared)], chunks=(b"a",)))
 
     assert (answer.status, plain.logins) == (413, 0)

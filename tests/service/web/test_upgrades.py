@@ -1,4 +1,4 @@
-"""Requests that offer another protocol, over raw sockets: none may hide a second request."""
+"""Requests with an Upgrade header, over raw sockets: none may smuggle a second request."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from tests.support.clocks import in_a_loop
 from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
-from tests.support.waiting import PATIENCE
+from tests.support.waiting import TIMEOUT
 
 OFFER = ("Connection: Upgrade", "Upgrade: h2c")
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
-# On every route of ours, and where there is none.
+# Every route of the service, and a path without a route.
 PATHS = (
     "/request_tokens",
     "/request_tokens/x",
@@ -65,7 +65,7 @@ class Wire:
     """A connection, byte by byte."""
 
     def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=PATIENCE)
+        self._sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
         self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._file = self._sock.makefile("rb")
 
@@ -77,7 +77,7 @@ class Wire:
         self._sock.close()
 
     def send(self, *pieces: bytes) -> None:
-        """Send each piece in a segment of its own, until the server has closed."""
+        """Send each piece in its own segment, until the server has closed."""
         with suppress(OSError):
             for piece in pieces:
                 self._sock.sendall(piece)
@@ -94,11 +94,11 @@ class Wire:
         return Answer(status, headers, body)
 
     def ends(self) -> bool:
-        """Whether nothing else comes but the end."""
+        """Whether the server closes the connection without sending anything else."""
         try:
             return self._file.read(1) == b""
         except ConnectionError:
-            # It had not read all that was sent.
+            # The server closed before it read all the data that was sent.
             return True
 
 
@@ -109,7 +109,7 @@ class Recorder:
         self._app = app
         self.paths: list[str] = []
         self.bodies: list[bytes] = []
-        # What a server finds on the application itself.
+        # Servers read this attribute of the application.
         self.state = getattr(app, "state", None)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -170,16 +170,16 @@ def upstream() -> Iterator[str]:
 
 
 @pytest.fixture(scope="module")
-def ours_for_all(upstream: str, server: str) -> Iterator[Served]:
+def module_service(upstream: str, server: str) -> Iterator[Served]:
     with starting() as start:
         yield start(create_app(settings_for(upstream, rate_limit="999999/day")), server)
 
 
 @pytest.fixture
-def ours(ours_for_all: Served) -> Served:
-    ours_for_all.recorder.paths.clear()
-    ours_for_all.recorder.bodies.clear()
-    return ours_for_all
+def service(module_service: Served) -> Served:
+    module_service.recorder.paths.clear()
+    module_service.recorder.bodies.clear()
+    return module_service
 
 
 def head(
@@ -190,16 +190,16 @@ def head(
     return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()
 
 
-def lengthy(body: bytes) -> str:
+def content_length(body: bytes) -> str:
     return f"Content-Length: {len(body)}"
 
 
 def in_one_segment(path: str, *offer: str) -> list[bytes]:
-    return [head(*offer, lengthy(HIDDEN), path=path) + HIDDEN]
+    return [head(*offer, content_length(HIDDEN), path=path) + HIDDEN]
 
 
 def in_two_segments(path: str, *offer: str) -> list[bytes]:
-    return [head(*offer, lengthy(HIDDEN), path=path), HIDDEN]
+    return [head(*offer, content_length(HIDDEN), path=path), HIDDEN]
 
 
 def chunked(path: str, *offer: str) -> list[bytes]:
@@ -213,7 +213,7 @@ def chunked_in_segments(path: str, *offer: str) -> list[bytes]:
 
 
 def is_refusal(answer: Answer) -> bool:
-    """Whether it is our error, says how to fix it, and closes the connection."""
+    """Whether it is the service's error with its fix, and closes the connection."""
     return (
         (answer.status, answer.code) == (400, "bad_request")
         and "remove the Upgrade header" in json.loads(answer.body)["error"]
@@ -235,8 +235,10 @@ def is_refusal(answer: Answer) -> bool:
     ],
     ids=lambda pieces: pieces.__name__,
 )
-def test_a_body_is_refused(ours: Served, pieces: Callable[..., list[bytes]], protocol: str) -> None:
-    with Wire(ours.port) as wire:
+def test_upgrade_request_with_a_body_is_refused(
+    service: Served, pieces: Callable[..., list[bytes]], protocol: str
+) -> None:
+    with Wire(service.port) as wire:
         wire.send(*pieces("/request_tokens", "Connection: Upgrade", f"Upgrade: {protocol}"))
         answer = wire.answer()
         assert wire.ends()
@@ -244,42 +246,42 @@ def test_a_body_is_refused(ours: Served, pieces: Callable[..., list[bytes]], pro
     assert is_refusal(answer)
     assert answer.headers["access-control-allow-origin"] == ORIGIN
     assert answer.headers["x-request-id"]
-    assert ours.recorder.paths == ["/request_tokens"]
+    assert service.recorder.paths == ["/request_tokens"]
 
 
 @pytest.mark.parametrize("path", PATHS)
-def test_a_body_is_refused_on_every_route(ours: Served, path: str) -> None:
-    with Wire(ours.port) as wire:
+def test_upgrade_request_with_a_body_is_refused_on_every_route(service: Served, path: str) -> None:
+    with Wire(service.port) as wire:
         wire.send(*in_two_segments(path, *OFFER))
         assert is_refusal(wire.answer())
         assert wire.ends()
 
-    assert ours.recorder.paths == [path]
+    assert service.recorder.paths == [path]
 
 
-def test_a_body_that_comes_after_the_answer_is_no_request(ours: Served) -> None:
+def test_body_sent_after_the_answer_is_no_request(service: Served) -> None:
     first, body = in_two_segments("/livez", *OFFER)
-    with Wire(ours.port) as wire:
+    with Wire(service.port) as wire:
         wire.send(first)
         assert is_refusal(wire.answer())
         wire.send(body)
         assert wire.ends()
 
-    assert ours.recorder.paths == ["/livez"]
+    assert service.recorder.paths == ["/livez"]
 
 
-def test_a_second_request_in_the_place_of_a_chunk(ours: Served) -> None:
-    with Wire(ours.port) as wire:
+def test_second_request_in_place_of_a_chunk_is_not_served(service: Served) -> None:
+    with Wire(service.port) as wire:
         wire.send(head(*OFFER, "Transfer-Encoding: chunked"))
         assert is_refusal(wire.answer())
         wire.send(HIDDEN)
         assert wire.ends()
 
-    assert ours.recorder.paths == ["/request_tokens"]
+    assert service.recorder.paths == ["/request_tokens"]
 
 
 def refusals(port: int) -> float:
-    """How many the metrics have counted."""
+    """The number of refusals in the metrics."""
     with Wire(port) as wire:
         wire.send(head(method="GET", path="/metrics"))
         metrics = wire.answer().body.decode()
@@ -288,19 +290,19 @@ def refusals(port: int) -> float:
     return float(found[1]) if found else 0
 
 
-def test_a_refusal_is_counted(ours: Served) -> None:
-    before = refusals(ours.port)
-    with Wire(ours.port) as wire:
+def test_refused_upgrade_is_counted(service: Served) -> None:
+    before = refusals(service.port)
+    with Wire(service.port) as wire:
         wire.send(*in_one_segment("/request_tokens", *OFFER))
         assert is_refusal(wire.answer())
         assert wire.ends()
 
-    assert refusals(ours.port) == before + 1
+    assert refusals(service.port) == before + 1
 
 
-def test_a_page_of_another_site_may_not_read_it(ours: Served) -> None:
+def test_foreign_page_cannot_read_the_refusal(service: Served) -> None:
     piece = in_one_segment("/request_tokens", *OFFER)[0]
-    with Wire(ours.port) as wire:
+    with Wire(service.port) as wire:
         wire.send(piece.replace(ORIGIN.encode(), b"https://evil.example.com"))
         answer = wire.answer()
 
@@ -309,10 +311,12 @@ def test_a_page_of_another_site_may_not_read_it(ours: Served) -> None:
 
 
 @pytest.mark.parametrize(("body", "status"), [(b"", 204), (b"{}", 400)])
-def test_a_preflight(ours: Served, body: bytes, status: int) -> None:
-    with Wire(ours.port) as wire:
+def test_preflight_with_an_upgrade_header_is_answered(
+    service: Served, body: bytes, status: int
+) -> None:
+    with Wire(service.port) as wire:
         asked = "Access-Control-Request-Method: GET"
-        wire.send(head(*OFFER, asked, lengthy(body), method="OPTIONS") + body)
+        wire.send(head(*OFFER, asked, content_length(body), method="OPTIONS") + body)
         answer = wire.answer()
         assert wire.ends()
 
@@ -334,13 +338,15 @@ def test_a_preflight(ours: Served, body: bytes, status: int) -> None:
     ],
     ids=range(7),
 )
-def test_every_spelling_of_an_offer(ours: Served, fields: tuple[str, ...]) -> None:
-    with Wire(ours.port) as wire:
+def test_every_spelling_of_an_upgrade_is_recognized(
+    service: Served, fields: tuple[str, ...]
+) -> None:
+    with Wire(service.port) as wire:
         wire.send(*in_two_segments("/request_tokens", *fields))
         assert is_refusal(wire.answer())
         assert wire.ends()
 
-    assert ours.recorder.paths == ["/request_tokens"]
+    assert service.recorder.paths == ["/request_tokens"]
 
 
 @pytest.mark.parametrize(
@@ -354,28 +360,30 @@ def test_every_spelling_of_an_offer(ours: Served, fields: tuple[str, ...]) -> No
     ],
     ids=range(5),
 )
-def test_what_offers_nothing_keeps_its_body(ours: Served, fields: tuple[str, ...]) -> None:
+def test_request_without_a_complete_upgrade_keeps_its_body(
+    service: Served, fields: tuple[str, ...]
+) -> None:
     """nginx sends its line `Connection "upgrade"` with every request."""
     body = b'{"refreshToken": "x"}'
-    with Wire(ours.port) as wire:
+    with Wire(service.port) as wire:
         for _ in range(2):
-            wire.send(head(*fields, lengthy(body)) + body)
+            wire.send(head(*fields, content_length(body)) + body)
             answer = wire.answer()
             assert answer.status == 200
             assert "connection" not in answer.headers
 
-    assert ours.recorder.bodies == [body, body]
+    assert service.recorder.bodies == [body, body]
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
 @pytest.mark.parametrize("behind", ["at once", "in a segment", "after the answer"])
-def test_without_a_body_it_is_answered_and_the_last(
-    ours: Served, method: str, protocol: str, behind: str
+def test_upgrade_request_without_a_body_is_answered_and_the_last(
+    service: Served, method: str, protocol: str, behind: str
 ) -> None:
     """curl and others offer h2c with every request."""
     first = head("Connection: Upgrade", f"Upgrade: {protocol}", "Content-Length: 0", method=method)
-    with Wire(ours.port) as wire:
+    with Wire(service.port) as wire:
         if behind == "at once":
             wire.send(first + HIDDEN)
         elif behind == "in a segment":
@@ -389,55 +397,55 @@ def test_without_a_body_it_is_answered_and_the_last(
 
     assert answer.status == 200
     assert answer.headers["connection"] == "close"
-    assert ours.recorder.paths == ["/request_tokens"]
+    assert service.recorder.paths == ["/request_tokens"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}"])
-def test_requests_before_it_are_answered(ours: Served, body: bytes) -> None:
-    """In their order, and what comes behind it is not."""
+def test_requests_before_an_upgrade_are_answered(service: Served, body: bytes) -> None:
+    """They are answered in order, and later requests are not."""
     before = head(method="GET")
-    with Wire(ours.port) as wire:
-        wire.send(before + head(*OFFER, lengthy(body), path="/livez") + body + HIDDEN)
+    with Wire(service.port) as wire:
+        wire.send(before + head(*OFFER, content_length(body), path="/livez") + body + HIDDEN)
         statuses = [wire.answer().status, wire.answer().status]
         assert wire.ends()
 
     assert statuses == [200, 400 if body else 405]
-    assert ours.recorder.paths == ["/request_tokens", "/livez"]
+    assert service.recorder.paths == ["/request_tokens", "/livez"]
 
 
 @pytest.mark.parametrize("http", ["1.0", "2.0"])
-def test_another_version_hides_no_request(ours: Served, http: str) -> None:
+def test_other_http_version_smuggles_no_request(service: Served, http: str) -> None:
     keep = ("Connection: keep-alive, Upgrade", "Upgrade: h2c")
-    with Wire(ours.port) as wire:
-        first = head(*keep, lengthy(HIDDEN), http=http)
+    with Wire(service.port) as wire:
+        first = head(*keep, content_length(HIDDEN), http=http)
         wire.send(first)
         answer = wire.answer()
         wire.send(HIDDEN)
         assert wire.ends()
 
     assert answer.headers["connection"] == "close"
-    assert ours.recorder.paths in ([], ["/request_tokens"])
+    assert service.recorder.paths in ([], ["/request_tokens"])
 
 
 @pytest.mark.parametrize("server", ["bounded", "h11"], indirect=True)
 @pytest.mark.parametrize("protocol", ["h2c", "websocket"])
-def test_an_old_request_keeps_its_body(ours: Served, protocol: str) -> None:
+def test_http_1_0_request_keeps_its_body(service: Served, protocol: str) -> None:
     """HTTP/1.0 has no upgrades, so the field means nothing there (RFC 9110, section 7.8)."""
     body = b'{"refreshToken": "from an old client"}'
-    first = head("Connection: Upgrade", f"Upgrade: {protocol}", lengthy(body), http="1.0")
+    first = head("Connection: Upgrade", f"Upgrade: {protocol}", content_length(body), http="1.0")
     for pieces in ([first + body], [first, body], [first[:50], first[50:] + body[:5], body[5:]]):
-        with Wire(ours.port) as wire:
+        with Wire(service.port) as wire:
             wire.send(*pieces)
             answer = wire.answer()
             assert wire.ends()
         assert (answer.status, answer.headers["connection"]) == (200, "close")
 
-    bodies = b"".join(ours.recorder.bodies)
+    bodies = b"".join(service.recorder.bodies)
     assert bodies == body * 3
 
 
-def test_everything_that_httptools_takes_for_an_upgrade() -> None:
-    """One that is not seen here would lose its body, and the body would become a request."""
+def test_all_upgrades_that_httptools_recognizes_are_recognized() -> None:
+    """A missed upgrade would lose its body, and the body would become a request."""
     tokens = ("upgrade", "UpGrade", "upgraded", "close", "a b", '"upgrade"', "upgrade;q=1", "")
     values = [
         *tokens,
@@ -480,7 +488,7 @@ def _is_upgrade(headers: list[tuple[str, str]], http: str) -> bool:
     return parsed.is_upgrade
 
 
-def test_http_2_has_no_upgrades() -> None:
+def test_http_2_answers_have_no_connection_header() -> None:
     """Its answers must not have a `Connection` field (RFC 9113, section 8.2.2)."""
     sent: list[Message] = []
 
@@ -509,7 +517,7 @@ def test_http_2_has_no_upgrades() -> None:
     assert b"connection" not in dict(sent[0]["headers"])
 
 
-def test_the_command(sandbox_url: str) -> None:
+def test_serve_command_refuses_an_upgrade_with_a_body(sandbox_url: str) -> None:
     variables = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "SENTIFYD_BACKEND": sandbox_url}
     with Command("sentifyd-edge", "serve", "--port", "0", **variables) as command:
         port = command.port()
@@ -526,7 +534,7 @@ def test_the_command(sandbox_url: str) -> None:
 
 
 def host(tokens: ASGIApp) -> Starlette:
-    """An application of somebody else's that mounts ours."""
+    """Another application that mounts the service."""
 
     async def echo(request: Request) -> PlainTextResponse:
         return PlainTextResponse(await request.body())
@@ -547,8 +555,8 @@ def hosted(start: Start, server: str) -> Served:
     return start(host(create_app(settings_for())), server)
 
 
-def test_the_routes_of_a_host(hosted: Served, server: str) -> None:
-    """Only the server can protect these: with plain httptools the attack works."""
+def test_routes_of_a_host_are_protected_by_the_bounded_server(hosted: Served, server: str) -> None:
+    """Only the server can protect these routes; with plain httptools the attack works."""
     first, body = in_two_segments("/echo", *OFFER)
     with Wire(hosted.port) as wire:
         wire.send(first)
@@ -570,7 +578,7 @@ def test_the_routes_of_a_host(hosted: Served, server: str) -> None:
     assert hosted.recorder.paths == []
 
 
-def test_our_routes_in_a_host(hosted: Served) -> None:
+def test_mounted_routes_refuse_an_upgrade_with_a_body(hosted: Served) -> None:
     with Wire(hosted.port) as wire:
         wire.send(*in_two_segments("/avatar/livez", *OFFER))
         assert is_refusal(wire.answer())
@@ -580,7 +588,7 @@ def test_our_routes_in_a_host(hosted: Served) -> None:
 
 
 @pytest.mark.parametrize("behind", [b"", HIDDEN])
-def test_a_host_answers_an_offer_without_a_body(start: Start, behind: bytes) -> None:
+def test_host_answers_an_upgrade_without_a_body(start: Start, behind: bytes) -> None:
     served = start(host(Starlette()), "bounded")
     with Wire(served.port) as wire:
         wire.send(head(*OFFER, path="/echo") + behind, behind)
@@ -591,11 +599,11 @@ def test_a_host_answers_an_offer_without_a_body(start: Start, behind: bytes) -> 
     assert served.recorder.paths == ["/echo"]
 
 
-def test_what_comes_behind_an_offer_has_a_bound(start: Start) -> None:
-    """The connection ends, though its request has no answer yet."""
+def test_data_after_an_upgrade_is_limited(start: Start) -> None:
+    """The connection is closed, although its request has no answer yet."""
 
     async def silent(_: Request) -> PlainTextResponse:
-        await asyncio.sleep(PATIENCE)
+        await asyncio.sleep(TIMEOUT)
         return PlainTextResponse("too late")
 
     served = start(Starlette(routes=[Route("/", silent)]), "bounded")
@@ -611,20 +619,20 @@ async def _repeat(websocket: WebSocket) -> None:
         await websocket.send_text(text)
 
 
-def test_a_websocket_opens(start: Start) -> None:
+def test_websocket_opens(start: Start) -> None:
     served = start(Starlette(routes=[WebSocketRoute("/ws", _repeat)]), "bounded", websockets=True)
     with connect(f"ws://127.0.0.1:{served.port}/ws") as websocket:
         websocket.send("hello")
-        assert websocket.recv(PATIENCE) == "hello"
+        assert websocket.recv(TIMEOUT) == "hello"
 
 
-def test_a_websocket_outlives_the_timers_of_http(
+def test_websocket_is_not_closed_by_http_timeouts(
     start: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A connection that has been used for a request before, too."""
+    """This also holds for a connection that was used for a request before."""
     monkeypatch.setattr(http_protocol, "HEAD_SECONDS", 0.2)
     served = start(Starlette(routes=[WebSocketRoute("/ws", _repeat)]), "bounded", websockets=True)
-    sock = socket.create_connection(("127.0.0.1", served.port), timeout=PATIENCE)
+    sock = socket.create_connection(("127.0.0.1", served.port), timeout=TIMEOUT)
     sock.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
     assert b"Not Found" in sock.recv(65536)
     with connect(f"ws://127.0.0.1:{served.port}/ws", sock=sock) as websocket:
@@ -632,25 +640,25 @@ def test_a_websocket_outlives_the_timers_of_http(
             websocket.recv(1)
         try:
             websocket.send("hello")
-            assert websocket.recv(PATIENCE) == "hello"
+            assert websocket.recv(TIMEOUT) == "hello"
         except ConnectionClosed as error:
             pytest.fail(f"it was closed: {error}")
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_websocket_handshake_with_a_body(start: Start, method: str) -> None:
+def test_websocket_handshake_with_a_body_is_refused(start: Start, method: str) -> None:
     served = start(create_sandbox(Sandbox(KEY)), "bounded", websockets=True)
     offer = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")
     key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
     with Wire(served.port) as wire:
-        wire.send(head(*offer, key, lengthy(HIDDEN), method=method, path="/ws"), HIDDEN)
+        wire.send(head(*offer, key, content_length(HIDDEN), method=method, path="/ws"), HIDDEN)
         assert is_refusal(wire.answer())
         assert wire.ends()
 
     assert served.recorder.paths == []
 
 
-def test_an_old_request_opens_no_websocket(start: Start) -> None:
+def test_http_1_0_request_opens_no_websocket(start: Start) -> None:
     """Its handshake is HTTP/1.1 (RFC 6455, section 4.1)."""
     served = start(host(Starlette()), "bounded", websockets=True)
     offer = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13")

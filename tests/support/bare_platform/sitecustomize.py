@@ -1,6 +1,6 @@
-"""Take away what Windows lacks; Python imports this first when the folder is in PYTHONPATH.
+"""Remove what Windows lacks; Python imports this first if the folder is in PYTHONPATH.
 
-`KEEPS` names one thing that stays, such as `SIGHUP`.
+`KEEPS` names one thing that is not removed, such as `SIGHUP`.
 """
 
 from __future__ import annotations
@@ -30,18 +30,18 @@ for module, names in MISSING.items():
             delattr(module, name)
 
 for name in ("resource", "fcntl", "pwd", "grp", "termios", "tty", "pty", "syslog", "uvloop"):
-    # What is None here cannot be imported.
+    # Modules that are None here cannot be imported.
     sys.modules[name] = None  # type: ignore[assignment]
 
 
 def _terminate(_: int, number: int) -> NoReturn:
-    """Windows knows no signals between processes: this ends the process, handler or not."""
+    """Windows has no signals between processes: this ends the process, whatever its handlers."""
     os._exit(number)
 
 
 os.kill = _terminate
 
-# Only now, so that event loops find no poll either.
+# Imported after the removal, so that event loops cannot use poll either.
 from asyncio import AbstractEventLoop, SelectorEventLoop  # noqa: E402
 
 SelectorEventLoop.add_signal_handler = AbstractEventLoop.add_signal_handler  # type: ignore[method-assign]
