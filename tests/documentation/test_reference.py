@@ -296,7 +296,7 @@ MOVED = {
 
 
 @pytest.mark.parametrize("former", MOVED)
-def test_sections_that_moved_keep_their_addresses(former: str, documentation: Path) -> None:
+def test_moved_sections_keep_their_anchors(former: str, documentation: Path) -> None:
     """A bookmark of guide/operations/#metrics still leads to the metrics."""
     shown = page(documentation, former)
     assert {str(a["id"]): str(a["href"]) for a in shown.select("a[id]")} == MOVED[former]

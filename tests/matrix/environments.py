@@ -14,10 +14,11 @@ from filelock import FileLock
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent
+UV = str(Path(sys.executable).parent / "uv")
 
 
 class InstallError(Exception):
-    """pip could not install the packages of an environment; the text is pip's last line."""
+    """uv could not install packages; the text is its command and what it printed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,22 @@ class Environment:
     @property
     def scripts(self) -> Path:
         return self.folder / "bin"
+
+    def install(self, *arguments: str) -> None:
+        """Install packages; takes the arguments of `uv pip install`.
+
+        Raises:
+            InstallError: there is no network, or a version does not exist.
+        """
+        self.pip("install", "--quiet", *arguments)
+
+    def pip(self, command: str, *arguments: str) -> None:
+        """Run a command of `uv pip` for this environment.
+
+        Raises:
+            InstallError: it failed.
+        """
+        uv("pip", command, "--python", str(self.scripts / "python"), *arguments)
 
     def variables(self) -> dict[str, str]:
         """Environment variables: its own commands first, and few from the test process."""
@@ -79,10 +96,10 @@ def make_environment(name: str, *, with_project: bool) -> Environment:
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return environment
         shutil.rmtree(environment.folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", str(environment.folder)], check=True)
-        _install(environment, "--requirement", str(requirements))
+        uv("venv", "--quiet", "--python", sys.executable, str(environment.folder))
+        environment.install("--requirement", str(requirements))
         if with_project:
-            _install(environment, "--no-deps", "--editable", str(ROOT))
+            environment.install("--no-deps", "--editable", str(ROOT))
         stamp.write_text(wanted, encoding="utf-8")
     return environment
 
@@ -95,8 +112,21 @@ def _fingerprint(requirements: Path, *, with_project: bool) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _install(environment: Environment, *arguments: str) -> None:
-    pip = ("python", "-m", "pip", "install", "--disable-pip-version-check", "--quiet")
-    result = environment.run(*pip, *arguments, folder=ROOT)
+def uv(*arguments: str) -> str:
+    """Run uv, and return its output.
+
+    Raises:
+        InstallError: it failed.
+    """
+    result = subprocess.run(
+        [UV, "--no-config", *arguments],
+        cwd=Path(UV).parent,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=300,
+        check=False,
+    )
     if result.returncode:
-        raise InstallError(result.stdout.strip().splitlines()[-1])
+        raise InstallError(f"uv {' '.join(arguments)}\n{result.stderr.strip()}")
+    return result.stdout

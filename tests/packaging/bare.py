@@ -9,9 +9,7 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.matrix.environments import Environment, InstallError
-
-UV = str(Path(sys.executable).parent / "uv")
+from tests.matrix.environments import UV, Environment, InstallError, uv
 
 
 def interpreters() -> dict[str, str]:
@@ -56,19 +54,19 @@ def make_bare(
     Raises:
         InstallError: there is no network, or no matching version.
     """
-    _uv("venv", "--quiet", "--python", python, str(folder))
+    uv("venv", "--quiet", "--python", python, str(folder))
     # `Site` builds with the command of the environment's name.
     environment = Environment("mkdocs", folder)
-    _pip(environment, "install", "--quiet", *requirements)
+    environment.install(*requirements)
     if names := tuple(without):
-        _pip(environment, "uninstall", "--quiet", *names)
+        environment.pip("uninstall", "--quiet", *names)
     return environment
 
 
 def conflicts(environment: Environment) -> str:
     """uv's report of conflicting versions; empty if there are none."""
     try:
-        _pip(environment, "check")
+        environment.pip("check")
     except InstallError as error:
         return str(error)
     return ""
@@ -77,7 +75,7 @@ def conflicts(environment: Environment) -> str:
 def lowest(project: Path, python: str, *extras: str) -> list[str]:
     """Pins of the lowest versions that the project supports."""
     chosen = [argument for extra in extras for argument in ("--extra", extra)]
-    pins = _uv(
+    pins = uv(
         *("pip", "compile", "--quiet", "--resolution", "lowest-direct", "--python", python),
         *("--no-header", "--no-annotate", *chosen, str(project)),
     )
@@ -94,24 +92,4 @@ def try_pins(python: str, *arguments: str) -> None:
     Raises:
         InstallError: they cannot be met.
     """
-    _uv("pip", "compile", "--quiet", "--python-version", python, *arguments)
-
-
-def _pip(environment: Environment, command: str, *arguments: str) -> None:
-    executable = str(environment.scripts / "python")
-    _uv("pip", command, "--python", executable, *arguments)
-
-
-def _uv(*arguments: str) -> str:
-    result = subprocess.run(
-        [UV, "--no-config", *arguments],
-        cwd=Path(UV).parent,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=300,
-        check=False,
-    )
-    if result.returncode:
-        raise InstallError(f"uv {' '.join(arguments)}\n{result.stderr.strip()}")
-    return result.stdout
+    uv("pip", "compile", "--quiet", "--python-version", python, *arguments)
