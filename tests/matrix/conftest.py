@@ -1,22 +1,19 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 
 from tests.matrix.environments import Environment, InstallError, make_environment
 from tests.matrix.sites import Site
+from tests.support import missing
 
 
 def _environment(name: str, *, with_project: bool) -> Environment:
     try:
         return make_environment(name, with_project=with_project)
     except InstallError as error:
-        message = f"cannot install {name}: {error}"
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
+        missing.skip(f"cannot install {name}: {error}")
 
 
 @pytest.fixture(scope="session", params=["mkdocs", "properdocs"])

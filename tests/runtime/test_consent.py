@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from playwright.sync_api import Browser, Route
 
 from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
-from tests.support.browsing import launch
+from tests.support.browsing import DESKTOP, launch
 
 CONSENT = {"consent": "sentifyd"}
 FORM = {
@@ -129,9 +129,13 @@ def test_withdrawal_applies_to_other_tabs(stage: Stage, visitor: Visitor) -> Non
 
 @pytest.fixture
 def caching(browser: Browser, stage: Stage) -> Iterator[Visitor]:
-    """A visitor with a back/forward cache, which Playwright disables by default."""
+    """A visitor with a back/forward cache, which only a desktop browser has.
+
+    Playwright disables it by default.
+    """
     without = ["--disable-back-forward-cache"]
-    with launch(browser.browser_type, ignore_default_args=without) as other:
+    kind = browser.browser_type
+    with launch(kind, names=DESKTOP, ignore_default_args=without) as other:
         yield Visitor(other.new_page(), stage.loaders)
 
 

@@ -8,9 +8,12 @@ from urllib.parse import urlsplit
 
 from playwright.sync_api import Browser, BrowserType, Error, Page, Request, Response
 
+from tests.support import missing
+
+DESKTOP = ("chromium", "chromium-browser", "google-chrome")
 # The headless shell has the engine without the windows of a desktop browser: the tests take half
-# the time. `CHROMIUM` names another browser.
-NAMES = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+# the time.
+NAMES = ("chromium-headless-shell", *DESKTOP)
 # Without these Chromium keeps calling home, and as root it needs --no-sandbox.
 FLAGS = (
     "--no-sandbox",
@@ -24,18 +27,27 @@ AVATAR = "sentifyd-bot"
 CONNECTED = f'{AVATAR}[data-state="connected"]'
 
 
-def chromium() -> str | None:
-    """The path of the browser that tests use, if there is one."""
+def chromium(*names: str) -> str | None:
+    """The path of the browser to test with, or `None` if there is none.
+
+    Args:
+        names: commands to look for, if the environment variable `CHROMIUM` does not name one.
+    """
     chosen = os.environ.get("CHROMIUM")
-    return next(filter(None, map(shutil.which, (chosen,) if chosen else NAMES)), None)
+    return next(filter(None, map(shutil.which, (chosen,) if chosen else names or NAMES)), None)
 
 
-def launch(kind: BrowserType, *flags: str, ignore_default_args: list[str] | None = None) -> Browser:
-    """Start Chromium with further flags, or without some of Playwright's."""
+def launch(
+    kind: BrowserType,
+    *flags: str,
+    names: tuple[str, ...] = NAMES,
+    ignore_default_args: list[str] | None = None,
+) -> Browser:
+    """Start Chromium, with further flags or without some of Playwright's."""
+    if (path := chromium(*names)) is None:
+        missing.skip(f"no Chromium: run 'sudo apt-get install {names[0]}'")
     return kind.launch(
-        executable_path=chromium(),
-        args=[*FLAGS, *flags],
-        ignore_default_args=ignore_default_args,
+        executable_path=path, args=[*FLAGS, *flags], ignore_default_args=ignore_default_args
     )
 
 
