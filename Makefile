@@ -9,8 +9,8 @@ LOWEST := .venvs/lowest
 JAVASCRIPT := .venvs/javascript
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
-# As many processes as there are cores, but no more browsers than a machine can bear.
-WORKERS := -n auto --maxprocesses 4 --dist worksteal
+# More than there are cores, because most tests wait most of the time.
+WORKERS := -n 4 --dist worksteal
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
 .PHONY: help install demo docs test test-lowest lint lint-javascript bench dist audit

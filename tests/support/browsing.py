@@ -88,7 +88,6 @@ class Visit:
 
     def all_received_text(self) -> str:
         """The text of all responses and WebSocket frames since the last call, and of the page."""
-        self.page.wait_for_load_state("networkidle")
         for response in self._responses:
             if response.status < 300 and response.status != 204:
                 self._texts.append(_text(response))

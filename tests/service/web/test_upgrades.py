@@ -417,10 +417,13 @@ def test_requests_before_an_upgrade_are_answered(service: Served, body: bytes) -
 def test_other_http_version_smuggles_no_request(service: Served, http: str) -> None:
     keep = ("Connection: keep-alive, Upgrade", "Upgrade: h2c")
     with Wire(service.port) as wire:
-        first = head(*keep, content_length(HIDDEN), http=http)
-        wire.send(first)
+        wire.send(head(*keep, content_length(HIDDEN), http=http))
+        # Without upgrades, the service waits for the body before it answers.
+        if http == "1.0":
+            wire.send(HIDDEN)
         answer = wire.answer()
-        wire.send(HIDDEN)
+        if http != "1.0":
+            wire.send(HIDDEN)
         assert wire.ends()
 
     assert answer.headers["connection"] == "close"
