@@ -255,6 +255,9 @@ class _Redis:
             await self._pool.disconnect(inuse_connections=False)
 
     def _became_available(self) -> None:
+        # A slow probe may end after the next one has begun.
+        if self._retry_at is None:
+            return
         self._retry_at = None
         self._log.warning("redis_available", part="rate limits")
         self._on_fallback(False)

@@ -90,6 +90,11 @@ class Command:
         """Send a signal as a terminal does: to the whole group."""
         os.killpg(self._process.pid, number)
 
+    def freeze(self) -> None:
+        """Stop it, as a machine that sleeps does; returns when it no longer runs."""
+        self.send(signal.SIGSTOP)
+        os.waitid(os.P_PID, self._process.pid, os.WSTOPPED | os.WNOWAIT)
+
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
         self.send(number)
         return self.wait()

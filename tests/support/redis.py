@@ -58,7 +58,8 @@ class RedisServer:
 
     def pause(self) -> None:
         """Let it hang: it accepts connections, but does not answer."""
-        self._send(signal.SIGSTOP)
+        assert self._command is not None
+        self._command.freeze()
 
     def resume(self) -> None:
         self._send(signal.SIGCONT)
