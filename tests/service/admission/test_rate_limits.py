@@ -374,6 +374,7 @@ def limiting_script() -> bytes:
     return RedisBridge.SCRIPT_INCR_EXPIRE
 
 
+@pytest.mark.usefixtures("long_timeouts")
 def test_rush_shares_few_connections(redis: RedisServer) -> None:
     async def rush() -> None:
         limits = limiter("500/minute", redis.url, clock=Clock())
