@@ -12,10 +12,10 @@ import json
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
-import requests
+from aiohttp import ClientResponse
 
 from edge_service.doctor.diagnosis import (
     Peer,
@@ -29,7 +29,7 @@ from edge_service.doctor.diagnosis import (
 from edge_service.doctor.response_head import ResponseHead
 from edge_service.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
 from edge_service.settings import AvatarSettings, JwtRules, Settings
-from edge_service.upstream.client import Client, root_cause
+from edge_service.upstream.client import Client, root_cause, trusted
 from edge_service.upstream.logins import AvatarLogin
 
 __all__ = ["examine", "refuse"]
@@ -126,7 +126,8 @@ async def _logins(
 ) -> AsyncIterator[Verdict]:
     """Log in avatars of one login URL: first one, then several, until the server has a problem."""
     rest, batch = avatars[1:], avatars[:1]
-    with closing(Client(settings.upstream_timeout, CONCURRENT_LOGINS, settings.ca_file)) as client:
+    tls = trusted(settings.ca_file)
+    async with aclosing(Client(settings.upstream_timeout, CONCURRENT_LOGINS, tls)) as client:
         while batch:
             found = await asyncio.gather(*(_login(a, client, environ, ahead) for a in batch))
             for verdict, _ in found:
@@ -147,7 +148,7 @@ async def _login(
     variable = "SENTIFYD_BACKEND, or backend in AVATARS_FILE" if avatar.name else "SENTIFYD_BACKEND"
     heads: list[ResponseHead] = []
 
-    def observe(response: requests.Response) -> None:
+    def observe(response: ClientResponse) -> None:
         heads.append(ResponseHead.of(response, avatar.api_key))
 
     try:

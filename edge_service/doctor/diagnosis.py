@@ -49,7 +49,9 @@ _NO_TLS = {
     *("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"),
 }
 _BROKEN = {
-    *("ConnectionResetError", "RemoteDisconnected", "IncompleteRead", "BrokenPipeError"),
+    *("ConnectionResetError", "ServerDisconnectedError", "BrokenPipeError"),
+    # The body is incomplete.
+    *("ClientPayloadError", "ContentLengthError", "TransferEncodingError"),
     *("ConnectionError", "SSLEOFError", "SSLZeroReturnError", "ConnectionAbortedError"),
 }
 

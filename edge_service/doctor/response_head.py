@@ -9,7 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-import requests
+from aiohttp import ClientResponse
 
 __all__ = ["ResponseHead"]
 
@@ -39,16 +39,16 @@ class ResponseHead:
     is_page: bool
 
     @classmethod
-    def of(cls, response: requests.Response, key: str) -> ResponseHead:
+    def of(cls, response: ClientResponse, key: str) -> ResponseHead:
         """The head of a response to a request that contained this key."""
         headers = response.headers
-        target = _target(response.url, headers.get("Location", ""))
+        url = str(response.url)
+        target = _target(url, headers.get("Location", ""))
         return cls(
-            status=response.status_code,
+            status=response.status,
             ahead=_ahead(headers.get("Date", "")),
-            is_redirect=response.status_code in _REDIRECTS and "Location" in headers,
-            is_same_origin=target is not None
-            and _origin(target) == _origin(urlsplit(response.url)),
+            is_redirect=response.status in _REDIRECTS and "Location" in headers,
+            is_same_origin=target is not None and _origin(target) == _origin(urlsplit(url)),
             target=_printable(target, key) if target is not None else None,
             is_page="html" in headers.get("Content-Type", "").lower(),
         )

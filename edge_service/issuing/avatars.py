@@ -20,7 +20,7 @@ from edge_service.settings import AvatarSettings, Settings
 from edge_service.settings.policies import POLICIES
 from edge_service.telemetry.metrics import Metrics
 from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
-from edge_service.upstream.logins import LoginServer, MeteredLogin, import_client
+from edge_service.upstream.logins import LoginServer, MeteredLogin, prepare
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -64,7 +64,7 @@ class IssuingContext:
     async def close(self) -> None:
         """Stop the policy, and close the connections of its login."""
         await self.policy.close()
-        self._login.close()
+        await self._login.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +127,7 @@ class Avatars:
 
     def start(self) -> None:
         """Start the background work; needs a running event loop."""
-        asyncio.get_running_loop().run_in_executor(None, import_client)
+        asyncio.get_running_loop().run_in_executor(None, prepare, self._settings.ca_file)
         for context in self._contexts.values():
             context.policy.start()
 
@@ -153,7 +153,7 @@ class Avatars:
         for context in contexts:
             await context.close()
         for server in self._servers.values():
-            server.close()
+            await server.close()
         if self._redis is not None:
             await self._redis.aclose()
 
@@ -248,4 +248,4 @@ class Avatars:
             for url in [url for url, used in self._servers.items() if used is context.server]:
                 del self._servers[url]
             self._export_states()
-            context.server.close()
+            await context.server.close()

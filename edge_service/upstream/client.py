@@ -1,18 +1,33 @@
-"""Requests to other servers, in bounded time, memory and threads, and never to a third one."""
+"""Requests to other servers, in bounded time, memory and connections, and never to a third one.
+
+Import it in a thread, because the import is slow.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import http.client
+import json
 import ssl
-from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-import requests
-import urllib3
+import certifi
+from aiohttp import (
+    ClientConnectionError,
+    ClientError,
+    ClientPayloadError,
+    ClientResponse,
+    ClientResponseError,
+    ClientSession,
+    ClientSSLError,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+)
 
 from edge_service.errors import (
     UpstreamBusy,
@@ -22,13 +37,15 @@ from edge_service.errors import (
     UpstreamUnreachable,
 )
 from edge_service.strict_json import JSON
-from edge_service.upstream.wire import AbortableAdapter, Exchange
+from edge_service.upstream.resolver import Resolver
 
-__all__ = ["Client", "get", "read_body", "root_cause"]
+__all__ = ["Client", "Connections", "Request", "get", "post", "read_body", "root_cause", "trusted"]
 
 T = TypeVar("T")
 
 SLOT_WAIT_SECONDS = 1.0
+# A connection that is idle for longer is closed. A reused one saves the TLS handshake.
+KEEP_ALIVE_SECONDS = 60.0
 _HEADERS = {
     "Accept": "application/json",
     # A compressed answer could expand without limit; one that comes all the same is not JSON.
@@ -37,90 +54,138 @@ _HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that can be sent many times. The repr does not show the body, which has the key."""
+
+    method: str
+    url: str
+    headers: dict[str, str]
+    body: bytes | None = field(default=None, repr=False)
+
+
+def post(url: str, content: JSON) -> Request:
+    """A request that posts JSON."""
+    headers = {**_HEADERS, "Content-Type": "application/json"}
+    return Request("POST", url, headers, json.dumps(content).encode("ascii"))
+
+
+@cache
+def trusted(ca_file: Path | None) -> ssl.SSLContext:
+    """The certificate authorities to trust: those of the file, or else Mozilla's (certifi)."""
+    return ssl.create_default_context(cafile=ca_file or certifi.where())
+
+
+class Connections:
+    """Connections to one server that only one caller uses.
+
+    Args:
+        tls: checks the server's certificate.
+    """
+
+    def __init__(self, tls: ssl.SSLContext) -> None:
+        self._tls = tls
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._sessions: dict[bool, ClientSession] = {}
+
+    async def session(self, *, reuse: bool) -> ClientSession:
+        """A session of the running event loop.
+
+        Args:
+            reuse: whether a request may use a connection that an earlier one left open.
+        """
+        loop = asyncio.get_running_loop()
+        if self._loop is not loop:
+            # Some serverless platforms have a new event loop for each request, and a connection
+            # belongs to one loop.
+            old, self._sessions, self._loop = self._sessions, {}, loop
+            await _close(old)
+        session = self._sessions.get(reuse)
+        if session is None:
+            session = self._sessions[reuse] = self._new_session(reuse=reuse)
+        return session
+
+    async def close(self) -> None:
+        """Close all connections."""
+        old, self._sessions = self._sessions, {}
+        await _close(old)
+
+    def _new_session(self, *, reuse: bool) -> ClientSession:
+        lifetime = {"keepalive_timeout": KEEP_ALIVE_SECONDS} if reuse else {"force_close": True}
+        return ClientSession(
+            connector=TCPConnector(limit=0, ssl=self._tls, resolver=Resolver(), **lifetime),
+            cookie_jar=DummyCookieJar(),
+            auto_decompress=False,
+            # `Client` has one deadline for the whole exchange.
+            timeout=ClientTimeout(),
+        )
+
+
 class Client:
-    """Sends requests on threads of its own, so that a slow server slows nothing else.
+    """Sends requests to one server, with limits for their number and duration.
 
     Args:
         timeout: seconds for one whole exchange, a second attempt included.
         concurrency: exchanges that may be under way at once.
-        ca_file: certificates to trust in place of the usual ones.
+        tls: checks the server's certificate.
     """
 
-    def __init__(self, timeout: float, concurrency: int, ca_file: Path | None = None) -> None:
+    def __init__(self, timeout: float, concurrency: int, tls: ssl.SSLContext) -> None:
         self._timeout = timeout
-        self._concurrency = concurrency
-        self._verify = str(ca_file) if ca_file is not None else True
-        self._pools: set[AbortableAdapter] = set()
+        self._tls = tls
         self._slots = asyncio.Semaphore(concurrency)
-        self._threads = ThreadPoolExecutor(concurrency, "sentifyd-login")
-        self._under_way: set[Exchange] = set()
+        self._all: set[Connections] = set()
+        self._deadlines: set[asyncio.Timeout] = set()
+        self._closed = False
 
-    @staticmethod
-    def post(url: str, content: JSON) -> requests.PreparedRequest:
-        """A request that posts JSON."""
-        return requests.Request("POST", url, json=content, headers=_HEADERS).prepare()
+    def connections(self) -> Connections:
+        """Connections that nothing else uses."""
+        connections = Connections(self._tls)
+        self._all.add(connections)
+        return connections
 
-    def connections(self) -> AbortableAdapter:
-        """A connection pool that nothing else uses."""
-        # Without a session, which would follow redirects, keep cookies and obey the environment.
-        pool = AbortableAdapter(pool_connections=1, pool_maxsize=self._concurrency, max_retries=0)
-        self._pools.add(pool)
-        return pool
-
-    def drop(self, connections: AbortableAdapter) -> None:
+    async def drop(self, connections: Connections) -> None:
         """Close connections that are not used any more."""
-        self._pools.discard(connections)
-        connections.close()
+        self._all.discard(connections)
+        await connections.close()
 
     async def send(
         self,
-        connections: AbortableAdapter,
-        request: requests.PreparedRequest,
-        read: Callable[[requests.Response], T],
+        connections: Connections,
+        request: Request,
+        read: Callable[[ClientResponse], Awaitable[T]],
     ) -> T:
         """One exchange.
 
         Args:
-            connections: the pool that it uses.
-            request: sent as it is. It is sent once more when the connection fails before any
-                answer, which happens when a server closes a kept connection just as it is used.
-            read: makes a result of the answer, in the thread; may raise `UpstreamError`.
+            connections: what it uses.
+            request: sent once more, on a new connection, when the connection fails before any
+                answer. This happens when a server closes an idle connection just as it is used.
+            read: makes a result of the response; may raise `UpstreamError`.
 
         Raises:
             UpstreamError: no result within the time allowed; its subclass says why.
         """
         await self._take_slot()
-        exchange = Exchange()
-        self._under_way.add(exchange)
-        loop = asyncio.get_running_loop()
-
-        def ended(_: Future[T]) -> None:
-            if not loop.is_closed():
-                loop.call_soon_threadsafe(self._free_slot, exchange)
-
+        deadline = asyncio.timeout(self._timeout)
+        self._deadlines.add(deadline)
         try:
-            future = self._threads.submit(self._exchange, exchange, connections, request, read)
-        except RuntimeError:
-            # No thread could be started; without this the slot would never be freed.
-            self._free_slot(exchange)
-            raise
-        # The slot belongs to the thread: a caller that gives up must not free it early.
-        future.add_done_callback(ended)
-        try:
-            async with asyncio.timeout(self._timeout):
-                return await asyncio.wrap_future(future)
+            async with deadline:
+                return await _exchange(connections, request, read)
         except TimeoutError:
-            raise UpstreamTooSlow from None
+            raise UpstreamUnreachable if self._closed else UpstreamTooSlow from None
         finally:
-            exchange.abort()
+            self._deadlines.discard(deadline)
+            self._slots.release()
 
-    def close(self) -> None:
-        """Abort all current exchanges and let the threads end."""
-        for exchange in self._under_way:
-            exchange.abort()
-        self._threads.shutdown(wait=False, cancel_futures=True)
-        for pool in self._pools:
-            pool.close()
+    async def aclose(self) -> None:
+        """Abort all current exchanges, and close all connections."""
+        self._closed = True
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(0)
+        for connections in list(self._all):
+            await connections.close()
 
     async def _take_slot(self) -> None:
         if not self._slots.locked():
@@ -132,37 +197,30 @@ class Client:
         except TimeoutError:
             raise UpstreamBusy from None
 
-    def _free_slot(self, exchange: Exchange) -> None:
-        self._under_way.discard(exchange)
-        self._slots.release()
 
-    def _exchange(
-        self,
-        exchange: Exchange,
-        connections: AbortableAdapter,
-        request: requests.PreparedRequest,
-        read: Callable[[requests.Response], T],
-    ) -> T:
-        """Runs in a thread."""
-        failure: UpstreamError = UpstreamUnreachable()
-        for last in (False, True):
-            answered = False
-            try:
-                with (
-                    exchange.in_this_thread(),
-                    connections.send(
-                        request, stream=True, timeout=self._timeout, verify=self._verify
-                    ) as response,
-                ):
-                    answered = True
-                    return read(response)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                failure = _failure(error)
-                again = not answered and _is_connection_failure(error)
-            if last or not again or exchange.aborted:
+async def _exchange(
+    connections: Connections, request: Request, read: Callable[[ClientResponse], Awaitable[T]]
+) -> T:
+    failure: UpstreamError = UpstreamUnreachable()
+    for reuse in (True, False):
+        is_answered = False
+        session = await connections.session(reuse=reuse)
+        try:
+            async with session.request(
+                request.method,
+                request.url,
+                data=request.body,
+                headers=request.headers,
+                allow_redirects=False,
+            ) as response:
+                is_answered = True
+                return await read(response)
+        except (ClientError, OSError) as error:
+            failure = _failure(error)
+            if is_answered or not _may_retry(error):
                 break
-        # Outside the handlers, so that no exception of `requests` hangs on: they carry the key.
-        raise failure
+    # Outside the handler, so that no exception of aiohttp is chained: they have the headers.
+    raise failure
 
 
 async def get(url: str, timeout: float, most: int, ca_file: Path | None = None) -> bytes:
@@ -177,45 +235,57 @@ async def get(url: str, timeout: float, most: int, ca_file: Path | None = None) 
     Raises:
         UpstreamError: there is no answer of status 200 within the time and size allowed.
     """
-    request = requests.Request("GET", url, headers=_HEADERS).prepare()
 
-    def read(response: requests.Response) -> bytes:
-        if response.status_code != 200:
-            raise UpstreamMalformed(f"its status is {response.status_code}")
-        return read_body(response, most)
+    async def read(response: ClientResponse) -> bytes:
+        if response.status != 200:
+            raise UpstreamMalformed(f"its status is {response.status}")
+        return await read_body(response, most)
 
-    with closing(Client(timeout, 1, ca_file)) as client:
+    request = Request("GET", url, _HEADERS)
+    async with aclosing(Client(timeout, 1, trusted(ca_file))) as client:
         return await client.send(client.connections(), request, read)
 
 
-def read_body(response: requests.Response, most: int) -> bytes:
+async def read_body(response: ClientResponse, most: int) -> bytes:
     """The whole body as it was sent.
 
     Args:
-        response: of a request that was sent with `stream=True`.
+        response: its body has not been read.
         most: bytes that are read at most.
 
     Raises:
         UpstreamMalformed: the body is larger.
     """
     body = bytearray()
-    while chunk := response.raw.read(most + 1 - len(body), decode_content=False):
+    async for chunk in response.content.iter_any():
         body += chunk
         if len(body) > most:
             raise UpstreamMalformed("the answer is too large")
     return bytes(body)
 
 
+async def _close(sessions: dict[bool, ClientSession]) -> None:
+    for session in sessions.values():
+        await session.close()
+
+
 def _failure(error: Exception) -> UpstreamError:
     failure: UpstreamError
-    if isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)):
+    if isinstance(_causes(error)[-1], TimeoutError):
         failure = UpstreamTooSlow()
-    elif _is_garbage(error):
+    elif isinstance(error, ClientResponseError):
         failure = UpstreamMalformed("the answer is not HTTP")
     else:
         failure = UpstreamUnreachable()
     failure.cause, failure.detail = root_cause(error, failure.detail)
     return failure
+
+
+def _may_retry(error: Exception) -> bool:
+    is_timeout = isinstance(_causes(error)[-1], TimeoutError)
+    return isinstance(error, ClientConnectionError | OSError) and not (
+        is_timeout or isinstance(error, ClientSSLError | ClientPayloadError)
+    )
 
 
 def root_cause(error: BaseException, detail: str | None = None) -> tuple[str, str | None]:
@@ -230,22 +300,6 @@ def root_cause(error: BaseException, detail: str | None = None) -> tuple[str, st
         # For certificate errors, OpenSSL has a number instead of a name.
         detail = f"{getattr(root, 'verify_code', None) or root.reason}"
     return type(root).__name__, detail
-
-
-def _is_connection_failure(error: Exception) -> bool:
-    return (
-        isinstance(error, requests.ConnectionError)
-        and not isinstance(error, (requests.Timeout, requests.exceptions.SSLError))
-        and not _is_garbage(error)
-    )
-
-
-def _is_garbage(error: BaseException) -> bool:
-    """Whether the causes of an exception show that the server does not speak HTTP."""
-    for cause in _causes(error):
-        if isinstance(cause, http.client.HTTPException):
-            return not isinstance(cause, (ConnectionError, http.client.IncompleteRead))
-    return False
 
 
 def _causes(error: BaseException | None) -> list[BaseException]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge_service.errors import ServiceError, UpstreamMalformed, UpstreamRejected
@@ -17,11 +17,11 @@ from edge_service.upstream.circuit_breaker import CircuitBreaker
 from edge_service.upstream.grant import Grant
 
 if TYPE_CHECKING:
-    import requests
+    from aiohttp import ClientResponse
 
     from edge_service.upstream.client import Client
 
-__all__ = ["AvatarLogin", "LoginServer", "MeteredLogin", "import_client"]
+__all__ = ["AvatarLogin", "LoginServer", "MeteredLogin", "prepare"]
 
 
 class AvatarLogin:
@@ -33,42 +33,43 @@ class AvatarLogin:
     """
 
     def __init__(self, avatar: AvatarSettings, client: Client) -> None:
+        from edge_service.upstream.client import post
+
         self._key = avatar.api_key
         self._client = client
-        self._request = client.post(avatar.login_url, sentifyd.login_body(avatar))
+        self._request = post(avatar.login_url, sentifyd.login_body(avatar))
         # Own connections, so that a misplaced response never reaches another avatar.
         self._connections = client.connections()
 
-    async def login(self, observe: Callable[[requests.Response], None] = lambda _: None) -> Grant:
+    async def login(self, observe: Callable[[ClientResponse], None] = lambda _: None) -> Grant:
         """Log in once.
 
         Args:
-            observe: called in a thread with the response, before its body is read. It must not read
-                the body.
+            observe: called with the response, before its body is read.
 
         Raises:
             UpstreamError: no grant within `upstream_timeout`; the subclass says why.
         """
 
-        def read(response: requests.Response) -> Grant:
+        async def read(response: ClientResponse) -> Grant:
             observe(response)
-            return self._read(response)
+            return await self._read(response)
 
         return await self._client.send(self._connections, self._request, read)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close its connections."""
-        self._client.drop(self._connections)
+        await self._client.drop(self._connections)
 
-    def _read(self, response: requests.Response) -> Grant:
+    async def _read(self, response: ClientResponse) -> Grant:
         from edge_service.upstream.client import read_body
 
-        status = response.status_code
+        status = response.status
         if status == 200:
-            body = read_body(response, sentifyd.MAX_GRANT_BYTES)
+            body = await read_body(response, sentifyd.MAX_GRANT_BYTES)
             return sentifyd.parse_login(body, self._key)
         try:
-            details = read_body(response, sentifyd.MAX_DETAILS_BYTES)
+            details = await read_body(response, sentifyd.MAX_DETAILS_BYTES)
         except UpstreamMalformed:
             details = None
         retry_after = response.headers.get("Retry-After", "")
@@ -90,26 +91,28 @@ class LoginServer:
 
     async def login_of(self, avatar: AvatarSettings) -> AvatarLogin:
         """The login of an avatar at this URL."""
-        await asyncio.to_thread(import_client)
-        from edge_service.upstream.client import Client
+        await asyncio.to_thread(prepare, self._settings.ca_file)
+        from edge_service.upstream.client import Client, trusted
 
         if self._client is None:
             self._client = Client(
                 self._settings.upstream_timeout,
                 self._settings.upstream_concurrency,
-                self._settings.ca_file,
+                trusted(self._settings.ca_file),
             )
         return AvatarLogin(avatar, self._client)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Abort all current logins."""
         if self._client is not None:
-            self._client.close()
+            await self._client.aclose()
 
 
-def import_client() -> None:
-    """Import the HTTP client. Call it in a thread, because the import is slow."""
-    importlib.import_module("edge_service.upstream.client")
+def prepare(ca_file: Path | None) -> None:
+    """Import the HTTP client and load the certificates. Call it in a thread: both are slow."""
+    from edge_service.upstream.client import trusted
+
+    trusted(ca_file)
 
 
 class MeteredLogin:
@@ -161,10 +164,10 @@ class MeteredLogin:
         finally:
             self._metrics.observe_login(self._settings.name, outcome, time.perf_counter() - began)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close its connections."""
         if self._login is not None:
-            self._login.close()
+            await self._login.close()
 
     async def _attempt(self) -> Grant:
         if self._login is None:

@@ -164,7 +164,7 @@ def test_log_lines_of_libraries_contain_no_exception_text(
 def test_repr_contains_no_secret() -> None:
     keys = (new_key(),)
     settings = settings_for(seal_keys=keys, redis_url=f"redis://:{KEY}@localhost")
-    login, outbound = login_to("http://127.0.0.1:1")
+    login, _ = login_to("http://127.0.0.1:1")
     things: list[object] = [
         settings,
         settings.avatars[""],
@@ -175,7 +175,6 @@ def test_repr_contains_no_secret() -> None:
         GrantRequest(SENT_BACK),
         Grant(access_token=ACCESS, refresh_token=REFRESH, avatar_parameters={"a": ACCESS}),
     ]
-    outbound.close()
 
     for thing in things:
         for canary in (*CANARIES, *keys):
@@ -183,7 +182,7 @@ def test_repr_contains_no_secret() -> None:
 
 
 def test_upstream_error_contains_no_secret(upstream: RawUpstream) -> None:
-    """Exceptions of `requests` contain the request, and so the key: none may be chained."""
+    """Exceptions of aiohttp contain headers of the response: none may be chained."""
 
     async def collect() -> list[BaseException]:
         client, outbound = login_to(upstream.url)
@@ -193,7 +192,7 @@ def test_upstream_error_contains_no_secret(upstream: RawUpstream) -> None:
                 await client.login()
             except UpstreamError as error:
                 caught.append(error)
-        outbound.close()
+        await outbound.aclose()
         return caught
 
     # In its own thread, because a browser test may have left a loop running in this one.

@@ -55,8 +55,12 @@ def in_virtual_time(coroutine: Coroutine[Any, Any, None]) -> None:
     _run(coroutine, VirtualLoop)
 
 
-def in_a_loop(coroutine: Coroutine[Any, Any, None], seconds: float = 2 * TIMEOUT) -> None:
-    """Run it in its own event loop.
+def in_a_loop(
+    coroutine: Coroutine[Any, Any, None],
+    seconds: float = 2 * TIMEOUT,
+    loop_factory: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> None:
+    """Run it in its own event loop, of asyncio's usual kind or from this factory.
 
     Raises:
         TimeoutError: it takes longer than this.
@@ -66,7 +70,7 @@ def in_a_loop(coroutine: Coroutine[Any, Any, None], seconds: float = 2 * TIMEOUT
         async with asyncio.timeout(seconds):
             await coroutine
 
-    _run(bounded(), None)
+    _run(bounded(), loop_factory)
 
 
 def _run(

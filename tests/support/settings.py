@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from edge_service.settings import AvatarSettings, Settings
-from edge_service.upstream.client import Client
+from edge_service.upstream.client import Client, trusted
 from edge_service.upstream.logins import AvatarLogin
 
 KEY = "canary-key-7f3a91"
@@ -31,5 +31,5 @@ def login_to(
     upstream: str, *, timeout: float = 5, concurrency: int = 4
 ) -> tuple[AvatarLogin, Client]:
     """A login of the default avatar, and its client, which must be closed."""
-    outbound = Client(timeout, concurrency)
+    outbound = Client(timeout, concurrency, trusted(None))
     return AvatarLogin(avatar_settings(upstream), outbound), outbound

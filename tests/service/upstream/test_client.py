@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import json
 import socket
@@ -15,16 +16,18 @@ from pathlib import Path
 
 import pytest
 import requests
+from aiohttp import ClientSession
 
-from edge_service.app import create_app
 from edge_service.errors import UpstreamUnreachable
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.upstream.logins import AvatarLogin
 from tests.support.clocks import in_a_loop
 from tests.support.ports import free_port
-from tests.support.servers import RawUpstream, http_answer, serving
+from tests.support.servers import RawUpstream, http_answer
 from tests.support.service import Service, StartService, assert_error
-from tests.support.settings import KEY, ORIGIN, login_to, settings_for
+from tests.support.settings import KEY, ORIGIN, login_to
+from tests.support.waiting import TIMEOUT
 
 GRANT = json.dumps(
     {"data": {"access_token": "a", "refresh_token": "r", "avatar_params": {"voice": "x"}}}
@@ -148,19 +151,28 @@ def test_body_of_a_redirect_is_not_read(start_service: StartService) -> None:
     assert sent < 16 * 1024 * 1024
 
 
-def test_slot_is_released_if_no_thread_can_be_started(
+def test_slot_is_released_after_an_unforeseen_error(
     start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service = start_service(sandbox_url, UPSTREAM_CONCURRENCY="1")
 
-    def no_thread(*_: object) -> None:
-        raise RuntimeError("can't start new thread")
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("unforeseen")
 
     assert service.get().status_code == 200
     with monkeypatch.context() as patch:
-        patch.setattr(ThreadPoolExecutor, "submit", no_thread)
+        patch.setattr(ClientSession, "request", fail)
         assert_error(service.get(), 500, "internal_error")
     assert service.get().status_code == 200
+
+
+@pytest.mark.parametrize("hint", ["100 Continue", "102 Processing", "103 Early Hints"])
+def test_interim_responses_are_skipped(start_service: StartService, hint: str) -> None:
+    """A response with a 1xx status is followed by the real one (RFC 9110, section 15.2)."""
+    interim = f"HTTP/1.1 {hint}\r\nLink: </a.css>; rel=preload\r\n\r\n".encode()
+    response = call(start_service, answer_with(interim * 2, http_answer("200 OK", GRANT)))
+
+    assert response.status_code == 200
 
 
 def test_key_echoed_in_a_grant_is_masked(start_service: StartService) -> None:
@@ -241,9 +253,10 @@ def test_compressed_answer_is_never_decompressed(start_service: StartService) ->
         (b"SSH-2.0-OpenSSH_9.2\r\n", "upstream_malformed", 1),
         (b"\x00\x01\x02" * 100 + b"\r\n\r\n", "upstream_malformed", 1),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n{", "upstream_unreachable", 1),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "upstream_unreachable", 1),
         (
             b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
-            "upstream_unreachable",
+            "upstream_malformed",
             1,
         ),
     ],
@@ -325,7 +338,7 @@ def test_deadline_applies_to_the_whole_exchange(start_service: StartService, whe
             upstream.drip(connection, reply[start:], 0.2)
 
     with RawUpstream(behave) as upstream:
-        service = start_service(upstream.url, UPSTREAM_TIMEOUT="0.6", UPSTREAM_CONCURRENCY="1")
+        service = start_service(upstream.url, UPSTREAM_TIMEOUT="1.5", UPSTREAM_CONCURRENCY="1")
         began = time.monotonic()
         assert_error(service.get(), 504, "upstream_timeout")
         assert time.monotonic() - began < 3
@@ -347,7 +360,7 @@ def test_deadline_applies_to_a_reused_connection(
             connection.sendall(reply)
 
     with RawUpstream(behave) as upstream:
-        service = start_service(upstream.url, UPSTREAM_TIMEOUT="0.6", UPSTREAM_CONCURRENCY="1")
+        service = start_service(upstream.url, UPSTREAM_TIMEOUT="1.5", UPSTREAM_CONCURRENCY="1")
         assert [service.get().status_code for _ in range(3)] == [200, 504, 200]
 
 
@@ -479,7 +492,7 @@ def test_close_cuts_off_a_pending_login() -> None:
         client, outbound = login_to(upstream.url, timeout=60)
         login = asyncio.create_task(client.login())
         assert await asyncio.to_thread(upstream.arrived.wait, 5)
-        outbound.close()
+        await outbound.aclose()
         with pytest.raises(UpstreamUnreachable):
             await asyncio.wait_for(login, 5)
 
@@ -487,19 +500,47 @@ def test_close_cuts_off_a_pending_login() -> None:
         in_a_loop(close_during_a_login())
 
 
-def test_no_thread_outlives_the_service() -> None:
-    def behave(_: socket.socket) -> None:
-        upstream.over.wait(20)
+def test_connections_that_closed_while_the_process_was_frozen_fail_no_login() -> None:
+    """Serverless platforms freeze a process: it learns of a closed connection only afterwards."""
+    together = threading.Barrier(2)
 
-    others = threading.enumerate()
+    def behave(connection: socket.socket) -> None:
+        if len(upstream.received) <= 2:
+            together.wait(TIMEOUT)
+        connections.append(connection)
+        connection.sendall(http_answer("200 OK", GRANT))
+
+    async def freeze_between_logins() -> None:
+        login, client = login_to(upstream.url)
+        await asyncio.gather(login.login(), login.login())
+        # Nothing runs in the event loop until the next login has chosen its connection.
+        for connection in connections[:2]:
+            connection.shutdown(socket.SHUT_RDWR)
+        await login.login()
+        await client.aclose()
+
+    connections: list[socket.socket] = []
     with RawUpstream(behave) as upstream:
-        with serving(create_app(settings_for(upstream.url, upstream_timeout=0.3))) as url:
-            assert Service(url).get().status_code == 504
-        ours = [t for t in threading.enumerate() if t not in others]
-        threads = [t for t in ours if t.name.startswith("sentifyd-login")]
-        for thread in threads:
-            thread.join(5)
-        assert not any(thread.is_alive() for thread in threads)
+        in_a_loop(freeze_between_logins())
+
+
+def test_login_works_in_every_event_loop(caplog: pytest.LogCaptureFixture) -> None:
+    """Some serverless platforms use a new event loop for each request."""
+    login: AvatarLogin | None = None
+
+    async def log_in() -> None:
+        nonlocal login
+        login = login or login_to(upstream.url)[0]
+        await login.login()
+
+    with RawUpstream(answer_with(http_answer("200 OK", GRANT))) as upstream:
+        for _ in range(3):
+            in_a_loop(log_in())
+        assert login is not None
+        in_a_loop(login.close())
+    gc.collect()
+
+    assert caplog.messages == []
 
 
 def test_avatars_of_one_upstream_share_no_connection(

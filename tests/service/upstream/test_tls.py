@@ -15,7 +15,7 @@ import pytest
 import requests
 
 from edge_service.errors import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
-from edge_service.upstream.client import Client
+from edge_service.upstream.client import Client, trusted
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import AvatarLogin
 from tests.support.certificates import self_signed
@@ -34,20 +34,18 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def log_in(url: str, verify: Path | None, times: int = 1) -> list[Grant | UpstreamError]:
-    """The results of consecutive logins, with one slot and 0.6 s for each."""
+    """The results of consecutive logins, with one slot and 2 s for each."""
 
     async def collect() -> list[Grant | UpstreamError]:
-        outbound = Client(0.6, 1)
+        outbound = Client(2, 1, trusted(verify))
         client = AvatarLogin(avatar_settings(api_key=KEY, login_url=url), outbound)
-        if verify is not None:
-            outbound._verify = str(verify)
         results: list[Grant | UpstreamError] = []
         for _ in range(times):
             try:
                 results.append(await client.login())
             except UpstreamError as error:
                 results.append(error)
-        outbound.close()
+        await outbound.aclose()
         return results
 
     with ThreadPoolExecutor(1) as pool:
@@ -101,7 +99,7 @@ def test_deadline_applies_under_tls(certificate: Path) -> None:
         slow, after = log_in(upstream.url, certificate, times=2)
 
     assert isinstance(slow, UpstreamTooSlow)
-    # With one slot, the next login can start only after the thread has ended.
+    # With one slot, the next login can start only after this one has ended.
     assert isinstance(after, Grant)
 
 
