@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import cache
@@ -87,6 +87,7 @@ class Connections:
         self._tls = tls
         self._loop: asyncio.AbstractEventLoop | None = None
         self._sessions: dict[bool, ClientSession] = {}
+        self._closing = _closed_with_its_loop(self._sessions)
 
     async def session(self, *, reuse: bool) -> ClientSession:
         """A session of the running event loop.
@@ -98,17 +99,19 @@ class Connections:
         if self._loop is not loop:
             # Some serverless platforms have a new event loop for each request, and a connection
             # belongs to one loop.
-            old, self._sessions, self._loop = self._sessions, {}, loop
-            await _close(old)
+            before, self._loop, self._sessions = self._closing, loop, {}
+            self._closing = _closed_with_its_loop(self._sessions)
+            await anext(self._closing)
+            await before.aclose()
         session = self._sessions.get(reuse)
         if session is None:
             session = self._sessions[reuse] = self._new_session(reuse=reuse)
         return session
 
     async def close(self) -> None:
-        """Close all connections."""
-        old, self._sessions = self._sessions, {}
-        await _close(old)
+        """Close all connections; later requests open new ones."""
+        self._loop = None
+        await self._closing.aclose()
 
     def _new_session(self, *, reuse: bool) -> ClientSession:
         lifetime = {"keepalive_timeout": KEEP_ALIVE_SECONDS} if reuse else {"force_close": True}
@@ -264,9 +267,16 @@ async def read_body(response: ClientResponse, most: int) -> bytes:
     return bytes(body)
 
 
-async def _close(sessions: dict[bool, ClientSession]) -> None:
-    for session in sessions.values():
-        await session.close()
+async def _closed_with_its_loop(sessions: dict[bool, ClientSession]) -> AsyncGenerator[None, None]:
+    """Close sessions as soon as the generator is closed; event loops do that when they end.
+
+    A mounted application gets no lifespan events, so there may be no other sign of the end.
+    """
+    try:
+        yield
+    finally:
+        for session in sessions.values():
+            await session.close()
 
 
 def _failure(error: Exception) -> UpstreamError:

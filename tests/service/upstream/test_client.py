@@ -318,7 +318,7 @@ def test_refused_connection_gives_502(start_service: StartService) -> None:
 def test_deadline_applies_to_the_whole_exchange(start_service: StartService, where: str) -> None:
     """A slow peer resets a socket's timeout with every byte, but not the deadline.
 
-    With one slot, the second answer also proves that the thread has ended, not only the caller.
+    With one slot, the second answer also proves that the exchange has ended, not only the caller.
     """
     well_behaved = threading.Event()
 
