@@ -25,7 +25,7 @@ from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
 from tests.support.processes import SCRIPTS
 from tests.support.redis import RedisServer
-from tests.support.servers import serving
+from tests.support.servers import KeptConnections, serving
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
 
@@ -308,6 +308,16 @@ def test_function_answers_after_being_frozen(folder: Path, sandbox_url: str) -> 
         for _ in range(2):
             assert function(event)["statusCode"] == 200
             function.send(signal.SIGSTOP)
+            function.send(signal.SIGCONT)
+
+
+def test_connection_that_closed_while_the_function_was_frozen_fails_no_login(folder: Path) -> None:
+    with KeptConnections() as upstream, Function(folder, upstream.url) as function:
+        event = function_url(TOKENS, "GET", "", FROM_PAGE)
+        for _ in range(2):
+            assert function(event)["statusCode"] == 200
+            function.send(signal.SIGSTOP)
+            upstream.close_connections()
             function.send(signal.SIGCONT)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import signal
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ import requests
 
 from edge_service.web.cors import ROUTE
 from tests.support.processes import Command
+from tests.support.servers import KeptConnections
 from tests.support.settings import KEY, ORIGIN
 
 CANARY = "canary-refresh-93d5"
@@ -50,6 +52,21 @@ def test_function_returns_tokens_and_counts_by_address(folder: Path, sandbox_url
         command.stop()
     for unwanted in (KEY, CANARY, "Traceback"):
         assert unwanted not in command.output
+
+
+def test_connection_that_closed_while_the_function_was_frozen_fails_no_login(folder: Path) -> None:
+    with (
+        KeptConnections() as upstream,
+        function(folder, SENTIFYD_BACKEND=upstream.url) as command,
+    ):
+        base = command.wait_for(r"running on (http://\S+)")[1]
+        for _ in range(2):
+            answer = requests.get(f"{base}{ROUTE}", headers={"Origin": ORIGIN}, timeout=10)
+            assert answer.status_code == 200
+            command.freeze()
+            upstream.close_connections()
+            command.send(signal.SIGCONT)
+        command.stop()
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ class RawUpstream:
         self._threads = [threading.Thread(target=self._accept)]
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __enter__(self) -> RawUpstream:
+    def __enter__(self) -> Self:
         self._threads[0].start()
         return self
 
@@ -199,6 +199,19 @@ class RawUpstream:
                 self.received.append(data)
                 self.arrived.set()
                 self._behave(connection)
+
+
+class KeptConnections(RawUpstream):
+    """A login server that keeps its connections open until it is told to close them."""
+
+    def __init__(self) -> None:
+        grant = b'{"access_token": "a", "refresh_token": "r", "avatar_params": {}}'
+        super().__init__(lambda connection: connection.sendall(http_answer("200 OK", grant)))
+
+    def close_connections(self) -> None:
+        for connection in self._connections:
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
 
 
 def http_answer(status: str, body: bytes, *headers: str) -> bytes:
