@@ -30,7 +30,7 @@ from edge_service.settings.parsers import parse_rate_limits
 from edge_service.telemetry.logs import configure_logging, log_near_misses
 from edge_service.telemetry.metrics import Metrics
 from edge_service.web.access_log import AccessLog
-from edge_service.web.cors import ROUTE, CrossOrigin
+from edge_service.web.cors import CrossOrigin
 from edge_service.web.endpoint import TokenEndpoint
 from edge_service.web.error_responses import ErrorResponses
 from edge_service.web.upgrades import BodyGuard, LastRequest
@@ -73,8 +73,6 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         on_fallback=lambda active: metrics.redis_fallback("rate limits", active=active),
     )
     authenticator = authenticator or _authenticator(settings, addresses, metrics)
-    limit = VisitorLimit(limiter, addresses, metrics)
-    tokens = TokenEndpoint(limit, authenticator, sealer, metrics)
     if settings.redis_url is not None:
         for part in ("rate limits", "shared grants"):
             metrics.redis_fallback(part, active=False)
@@ -113,8 +111,6 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
                 await asyncio.to_thread(tracing.close)
 
     routes = [
-        _Route(ROUTE, tokens),
-        _Route(ROUTE + "/{avatar}", tokens),
         _Route("/livez", alive),
         _Route("/readyz", ready),
         _Route("/openapi.json", describe),
@@ -137,6 +133,13 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
             ),
             Middleware(ErrorResponses),
             Middleware(BodyGuard),
+            Middleware(
+                TokenEndpoint,
+                limit=VisitorLimit(limiter, addresses, metrics),
+                authenticator=authenticator,
+                sealer=sealer,
+                metrics=metrics,
+            ),
         ],
         exception_handlers={HTTPException: _http_error},
         lifespan=lifespan,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, assert_never
 
@@ -49,17 +49,16 @@ class IssuingContext:
         self._login = login
         self._requests = 0
 
-    @contextmanager
-    def in_use(self) -> Iterator[None]:
-        """Keep the context open during a request, even if the avatars are replaced."""
+    def enter(self) -> None:
+        """Keep the context open until `leave`, even if the avatars are replaced."""
         self.idle.clear()
         self._requests += 1
-        try:
-            yield
-        finally:
-            self._requests -= 1
-            if not self._requests:
-                self.idle.set()
+
+    def leave(self) -> None:
+        """End a request that has called `enter`."""
+        self._requests -= 1
+        if not self._requests:
+            self.idle.set()
 
     async def close(self) -> None:
         """Stop the policy, and close the connections of its login."""

@@ -6,10 +6,9 @@ import random
 import re
 import time
 
-import structlog
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge_service.telemetry.logs import ACCESS, CLIENT_CLOSED_REQUEST
+from edge_service.telemetry.logs import CLIENT_CLOSED_REQUEST, log_access
 from edge_service.telemetry.metrics import Metrics
 
 __all__ = ["AccessLog"]
@@ -22,12 +21,14 @@ class AccessLog:
     """Logs one line for each request: method, path without query, status, duration, request ID.
 
     The request ID is a valid `X-Request-ID` of the request, or a new one. The response repeats it.
+
+    For other middleware, it adds the headers in `state["headers"]` to the response, and those in
+    `state["error_headers"]` to errors. One wrapper of `send` for all of them saves time.
     """
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
         self._metrics = metrics
-        self._log = structlog.get_logger("access")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Measure the request, and log it."""
@@ -37,30 +38,30 @@ class AccessLog:
         began = time.perf_counter()
         request_id = _request_id(scope)
         state = scope.setdefault("state", {})
-        state.update(request_id=request_id, status=None)
-        header = (b"x-request-id", request_id.encode("ascii"))
+        headers = [(b"x-request-id", request_id.encode("ascii"))]
+        state.update(request_id=request_id, status=None, headers=headers, error_headers=())
 
-        async def send_with_id(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                state["status"] = message["status"]
-                message["headers"] = [*message["headers"], header]
+                status = state["status"] = message["status"]
+                more = state["error_headers"] if status >= 400 else ()
+                message["headers"] = [*message["headers"], *headers, *more]
             await send(message)
 
         try:
-            await self._app(scope, receive, send_with_id)
+            await self._app(scope, receive, send_with_headers)
         finally:
             seconds = time.perf_counter() - began
             status = state["status"] or CLIENT_CLOSED_REQUEST
             code = state.get("code")
             self._metrics.observe_request(state.get("route", "other"), status, code or "", seconds)
-            self._log.info(
-                ACCESS,
+            log_access(
                 method=scope["method"],
                 path=_path(scope),
                 status=status,
                 duration_ms=round(seconds * 1000, 1),
                 request_id=request_id,
-                **({"code": code} if code else {}),
+                code=code,
             )
 
 

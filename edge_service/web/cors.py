@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from starlette.responses import Response
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_service.admission.headers import header_values
 from edge_service.errors import OriginNotAllowed
 from edge_service.issuing.avatars import Avatar, Avatars
 from edge_service.web.upgrades import REFUSED
 
-__all__ = ["METHODS", "ROUTE", "CrossOrigin"]
+__all__ = ["AVATAR_ROUTE", "METHODS", "ROUTE", "CrossOrigin"]
 
 ROUTE = "/request_tokens"
+AVATAR_ROUTE = ROUTE + "/{avatar}"
 METHODS = "GET, POST, OPTIONS"
 PREFLIGHT_SECONDS = 600
 _EXPOSED = b"Retry-After, X-Request-ID, RateLimit, RateLimit-Policy, WWW-Authenticate"
@@ -22,12 +23,13 @@ class CrossOrigin:
     """Adds CORS and caching headers to every response, and answers preflights.
 
     Error responses need the headers too: without them, a page cannot distinguish a rate limit from
-    a network error. Each avatar has its own origins, so this middleware looks the avatar up. It
-    stores the avatar in `state["avatar"]` for the endpoint and the error log; the value is `None`
-    if the path names no avatar.
+    a network error. Each avatar has its own origins, so this middleware looks the avatar up. For
+    the endpoint and the logs, it stores the avatar in `state["avatar"]`, `None` if there is none,
+    and the pattern of a token route in `state["route"]`.
 
     Args:
-        app: the wrapped application.
+        app: the wrapped application. `AccessLog` must wrap this middleware, because it adds the
+            headers.
         avatars: decide which origins are allowed; other routes allow the origins of all avatars.
         credentials: whether browsers may send cookies.
     """
@@ -55,38 +57,39 @@ class CrossOrigin:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        avatar = scope["state"]["avatar"] = self._find(scope)
+        state = scope["state"]
+        avatar = state["avatar"] = self._find(scope)
         policy = self._avatars.everywhere if avatar is None else avatar.origins
         origins = header_values(scope, b"origin")
         allowed = len(origins) == 1 and policy.allows(origins[0])
-        headers = self._always
         if allowed:
-            headers = [*self._readable, (b"access-control-allow-origin", origins[0])]
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                exposed = self._exposed if allowed and message["status"] >= 400 else []
-                message["headers"] = [*message["headers"], *headers, *exposed]
-            await send(message)
-
+            state["headers"] += self._readable
+            state["headers"].append((b"access-control-allow-origin", origins[0]))
+            state["error_headers"] = self._exposed
+        else:
+            state["headers"] += self._always
         is_preflight = (
             scope["method"] == "OPTIONS"
             and header_values(scope, b"access-control-request-method")
-            and not scope["state"].get(REFUSED)
+            and not state.get(REFUSED)
         )
         if is_preflight:
             answer = self._preflight if allowed else OriginNotAllowed().answer()
-            await answer(scope, receive, send_with_headers)
+            await answer(scope, receive, send)
         else:
-            await self._app(scope, receive, send_with_headers)
+            await self._app(scope, receive, send)
 
     def _find(self, scope: Scope) -> Avatar | None:
         path: str = scope["path"]
-        # Must agree with the router below any mount point (ASGI, `root_path`).
+        # Relative to any mount point, as Starlette's router sees it (ASGI, `root_path`).
         root: str = scope.get("root_path", "")
         if root and path.startswith(f"{root}/"):
             path = path[len(root) :]
         if path == ROUTE:
+            scope["state"]["route"] = ROUTE
             return self._avatars.find("")
         prefix, _, name = path.rpartition("/")
-        return self._avatars.find(name) if prefix == ROUTE else None
+        if prefix != ROUTE or not name:
+            return None
+        scope["state"]["route"] = AVATAR_ROUTE
+        return self._avatars.find(name)

@@ -14,7 +14,7 @@ Cheap checks come first:
 from __future__ import annotations
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from edge_service.admission.headers import header_values
 from edge_service.admission.identity import Authenticator
@@ -43,9 +43,12 @@ _ALLOW = {"Allow": METHODS}
 
 
 class TokenEndpoint:
-    """Answers the token routes.
+    """Answers the token routes, and passes other requests on.
+
+    It is a middleware, because Starlette's routing would take as long as all of its own work.
 
     Args:
+        app: answers the other routes.
         limit: counts requests by visitor.
         authenticator: identifies the visitor; `None` serves anonymous visitors.
         sealer: replaces the refresh token by an encrypted handle; `None` passes the token on.
@@ -54,11 +57,13 @@ class TokenEndpoint:
 
     def __init__(
         self,
+        app: ASGIApp,
         limit: VisitorLimit,
         authenticator: Authenticator | None,
         sealer: Sealer | None,
         metrics: Metrics,
     ) -> None:
+        self._app = app
         self._limit = limit
         self._authenticator = authenticator
         self._sealer = sealer
@@ -66,11 +71,14 @@ class TokenEndpoint:
         self._kept: dict[tuple[str, ...], tuple[Grant, Response]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer with a grant.
+        """Answer with a grant, if the path is that of a token route.
 
         Raises:
             ServiceError: the request is refused or fails; the subclass says why.
         """
+        if scope["type"] != "http" or "route" not in scope["state"]:
+            await self._app(scope, receive, send)
+            return
         avatar: Avatar | None = scope["state"]["avatar"]
         if avatar is None:
             raise NotFound
@@ -84,12 +92,15 @@ class TokenEndpoint:
             raise MethodNotAllowed(headers=_ALLOW)
         # A reload may replace the avatar while the request waits. The context is released before
         # the response is sent, because a client may read it slowly.
-        with avatar.context.in_use():
+        avatar.context.enter()
+        try:
             user = await self._identify(scope, avatar)
             await self._limit.count(scope, avatar.name, user)
             request = await read_grant_request(scope, receive)
             bound_to = () if self._sealer is None else _bound_to(scope, user)
             grant = await avatar.context.policy.issue(self._opened(avatar, request, bound_to))
+        finally:
+            avatar.context.leave()
         await self._answer(avatar, grant, bound_to)(scope, receive, send)
 
     async def _identify(self, scope: Scope, avatar: Avatar) -> str | None:

@@ -90,7 +90,7 @@ class LastRequest:
 class BodyGuard:
     """Refuses requests that `LastRequest` has marked: upgrades with a body.
 
-    It is the innermost middleware, so that the error gets its headers, log line and metrics.
+    It is within the others, so that the error gets its headers, log line and metrics.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -370,9 +370,10 @@ def test_removed_pool_in_use_is_closed_with_the_service() -> None:
         avatars.start()
         found = avatars.find("")
         assert found is not None
-        with found.context.in_use():
-            avatars.replace({})
-            await avatars.close()
+        found.context.enter()
+        avatars.replace({})
+        await avatars.close()
+        found.context.leave()
         assert asyncio.all_tasks() == {asyncio.current_task()}
 
     # In its own thread, because a browser test may have left a loop running in this one.

@@ -30,7 +30,7 @@ from edge_service.sealing import new_key
 from edge_service.settings import ForwardedRules, JwtRules, Settings
 from edge_service.strict_json import JSON
 from edge_service.web import request_body
-from edge_service.web.cors import ROUTE
+from edge_service.web.cors import AVATAR_ROUTE, ROUTE
 from edge_service.web.openapi import openapi_document
 from tests.support.servers import RawUpstream, http_answer
 from tests.support.service import Service, StartService, is_ready
@@ -394,8 +394,9 @@ def test_answers_about_handles_and_identity_match_the_description(
 def test_every_route_is_described() -> None:
     for settings in (EVERYTHING, replace(EVERYTHING, metrics_port=0)):
         routes = {str(getattr(route, "path", "")) for route in create_app(settings).routes}
-        assert len(routes) >= 5
-        assert openapi_document(settings)["paths"].keys() == routes
+        assert len(routes) >= 3
+        # A middleware answers the token routes, for speed.
+        assert openapi_document(settings)["paths"].keys() == {*routes, ROUTE, AVATAR_ROUTE}
 
 
 def test_every_error_is_described() -> None:

@@ -143,8 +143,7 @@ class InProcess:
         origins = asked.values(b"origin")
         if len(origins) != 1:
             return False
-        default = asked.path in ("/request_tokens", "/request_tokens/")
-        open_to_all = "docs" in self.settings.avatars and not default
+        open_to_all = "docs" in self.settings.avatars and asked.path != "/request_tokens"
         is_origin_like = len(origins) == 1 and re.fullmatch(rb"[!-~]{1,512}", origins[0])
         return origins == [ALLOWED] or bool(open_to_all and is_origin_like and origins != [b"null"])
 

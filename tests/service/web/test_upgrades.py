@@ -285,7 +285,7 @@ def refusals(port: int) -> float:
     with Wire(port) as wire:
         wire.send(head(method="GET", path="/metrics"))
         metrics = wire.answer().body.decode()
-    labels = 'code="bad_request",route="other",status="400"'
+    labels = 'code="bad_request",route="/request_tokens",status="400"'
     found = re.search(rf"duration_seconds_count{{{labels}}} (\S+)", metrics)
     return float(found[1]) if found else 0
 
