@@ -11,7 +11,7 @@ from typing import NamedTuple
 from starlette.types import Scope
 
 from edge_service.admission.headers import header_values
-from edge_service.settings.parsers import Network
+from edge_service.settings.networks import Network, unmapped
 
 __all__ = ["ClientAddresses"]
 
@@ -22,7 +22,9 @@ MAX_LIST_BYTES = 4096
 MAX_ENTRY_BYTES = 64
 # Clients choose the cached strings: this bounds the memory they can use to about 200 KiB.
 CACHE_SIZE = 1024
-_MAPPED = ipaddress.IPv6Network("::ffff:0:0/96")
+# Translators of IPv4 visitors (RFC 6052, section 2.1; RFC 8215).
+_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+_LOCAL_NAT64 = ipaddress.IPv6Network("64:ff9b:1::/48")
 # `%` is not allowed: a zone ID (RFC 4007) has a meaning only on the machine that wrote it.
 _ENTRY = re.compile(
     r"(?P<v4>[0-9.]+)(?::[0-9]{1,5})?"
@@ -44,14 +46,17 @@ class ClientAddresses:
     """
 
     def __init__(self, trusted: Sequence[Network]) -> None:
-        self._trusted = tuple(_unmapped(network) for network in trusted)
+        self._trusted = tuple(unmapped(network) for network in trusted)
         self._located = lru_cache(CACHE_SIZE)(self._locate)
 
     def key(self, scope: Scope) -> str:
         """The client's IPv4 address, the /64 network of its IPv6 address, or `unknown`.
 
         Behind trusted proxies, this is the last address in `X-Forwarded-For` that is not a trusted
-        proxy. IPv6 counts by /64, because one visitor usually owns all addresses in it.
+        proxy. IPv6 counts by /64, because one visitor usually owns all addresses in it. An IPv6
+        address that a translator or tunnel made of an IPv4 address counts as that: NAT64
+        (`64:ff9b::/96`, RFC 6052), 6to4 (RFC 3056) and Teredo (RFC 4380). In `64:ff9b:1::/48`
+        (RFC 8215), the place of the IPv4 address is unknown, so each address counts separately.
         """
         peer = _peer(scope)
         if not self._trusted and ":" not in peer:
@@ -81,9 +86,28 @@ class ClientAddresses:
         if address is None:
             return None
         trusted = any(address in network for network in self._trusted)
-        if isinstance(address, ipaddress.IPv4Address):
-            return _Located(str(address), trusted)
-        return _Located(str(ipaddress.IPv6Network((address, 64), strict=False)), trusted)
+        return _Located(_key(address), trusted)
+
+
+def _key(address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> str:
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    if (visitor := _carried(address)) is not None:
+        return str(visitor)
+    length = 128 if address in _LOCAL_NAT64 else 64
+    return str(ipaddress.IPv6Network((address, length), strict=False))
+
+
+def _carried(address: ipaddress.IPv6Address) -> ipaddress.IPv4Address | None:
+    """The visitor's IPv4 address in an IPv6 address; answers reach only the owner of both.
+
+    IPv4-compatible addresses (`::/96`) are not among them, because no network routes them.
+    """
+    if address in _NAT64:
+        return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
+    if address.teredo is not None:
+        return address.teredo[1]
+    return address.sixtofour
 
 
 def _peer(scope: Scope) -> str:
@@ -116,11 +140,3 @@ def _address(text: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     except ValueError:
         return None
     return address.ipv4_mapped or address
-
-
-def _unmapped(network: Network) -> Network:
-    """An IPv4-mapped IPv6 network as IPv4; addresses are compared in this form."""
-    if isinstance(network, ipaddress.IPv6Network) and network.subnet_of(_MAPPED):
-        last_bits = int(network.network_address) & 0xFFFFFFFF
-        return ipaddress.IPv4Network((last_bits, network.prefixlen - 96))
-    return network

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from edge_service.settings.environment import Environment
-from edge_service.settings.parsers import Network
+from edge_service.settings.networks import EVERYONE, Network, trust_everyone
 from edge_service.settings.policies import POLICIES
 from edge_service.settings.reader import read_avatars, read_visitor_auth
 from edge_service.settings.rules import AvatarSettings, ForwardedRules, JwtRules
@@ -167,6 +167,8 @@ class Settings:
                 "TRUSTED_PROXIES is not set: this VISITOR_AUTH needs the networks of the proxies "
                 "that identify visitors",
             )
+        if trust_everyone(self.trusted_proxies):
+            yield (Variables.TRUSTED_PROXIES.name, f"{Variables.TRUSTED_PROXIES.name} {EVERYONE}")
         if self.redis_url is not None and not _is_installed("redis"):
             yield (
                 Variables.REDIS_URL.name,

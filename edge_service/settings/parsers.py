@@ -6,7 +6,6 @@ value, which may be a misplaced secret.
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import ssl
 from collections.abc import Callable
@@ -22,7 +21,6 @@ _PLACEHOLDER = re.compile(
     r"|(?:default|example|secret|password|api[-_]?key|avatar[-_]api[-_]key|test|none|null))$"
 )
 T = TypeVar("T", bound=str)
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 MIN_KEY_LENGTH = 8
 _DAY = 86_400
 _LIMIT = r"\s*[1-9][0-9]{0,5}\s*(?:/|per)\s*(?:[1-9][0-9]{0,4})?\s*(?:second|minute|hour|day)s?\s*"
@@ -115,27 +113,6 @@ def host(value: str) -> str:
     if not re.fullmatch(r"[A-Za-z0-9.:_-]+", host):
         raise ValueError("must be an address or a host name, such as 0.0.0.0")
     return host
-
-
-def networks(value: str) -> tuple[Network, ...]:
-    """Addresses and networks in CIDR notation, separated by commas."""
-    found = []
-    for part in filter(None, (part.strip() for part in value.split(","))):
-        try:
-            network = ipaddress.ip_network(part)
-        except ValueError:
-            raise ValueError(
-                "must list addresses or networks such as 10.0.0.0/8, with no host bits set"
-            ) from None
-        if network.prefixlen == 0:
-            raise ValueError(
-                "trusts the whole internet, so anyone could forge an address: "
-                "list the networks of your proxies"
-            )
-        found.append(network)
-    if not found:
-        raise ValueError("lists no network: add one such as 10.0.0.0/8, or unset it")
-    return tuple(found)
 
 
 def seal_keys(value: str) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 from edge_service.settings import parsers, urls
-from edge_service.settings.parsers import Network
+from edge_service.settings.networks import Network, parse_networks
 from edge_service.settings.policies import PolicyName, parse_policy
 
 __all__ = ["Variable", "Variables", "declared"]
@@ -117,10 +117,10 @@ class Variables:
     `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Needs the extra `redis`.
     When unset, each process keeps its own counters."""
 
-    TRUSTED_PROXIES: Variable[tuple[Network, ...]] = Variable(parsers.networks, default=())
+    TRUSTED_PROXIES: Variable[tuple[Network, ...]] = Variable(parse_networks, default=())
     """Addresses and networks of your proxies, separated by commas, such as `10.0.0.0/8`. Their
     [`X-Forwarded-For`](../guide/limits.md#behind-a-proxy) is trusted. Set it behind a proxy.
-    Default: none."""
+    Networks that together are the whole internet are refused. Default: none."""
 
     VISITOR_AUTH: Variable[str] = Variable(
         parsers.choice("none", "jwt", "forwarded"), default="none"

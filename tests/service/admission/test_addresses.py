@@ -36,6 +36,16 @@ def addresses(*trusted: str) -> ClientAddresses:
         ("::1", "::/64"),
         ("::ffff:203.0.113.7", VISITOR),
         ("::ffff:cb00:7107", VISITOR),
+        ("64:ff9b::203.0.113.7", VISITOR),
+        ("64:ff9b::cb00:7107", VISITOR),
+        ("64:ff9b::1:cb00:7107", "64:ff9b::/64"),
+        ("2002:cb00:7107::1", VISITOR),
+        ("2002:cb00:7107:ffff:1:2:3:4", VISITOR),
+        ("2001:0:c000:201:0:ec77:34ff:8ef8", VISITOR),
+        ("64:ff9b:1::203.0.113.7", "64:ff9b:1::cb00:7107/128"),
+        ("64:ff9b:1:cb00:71:700::", "64:ff9b:1:cb00:71:700::/128"),
+        ("64:ff9b:2::203.0.113.7", "64:ff9b:2::/64"),
+        ("::203.0.113.7", "::/64"),
         (None, "unknown"),
         ("", "unknown"),
         ("testclient", "testclient"),
@@ -56,6 +66,29 @@ def test_ipv6_addresses_of_one_network_count_as_one_visitor() -> None:
     keys = {addresses().key(scope(f"2001:db8:0:{net}::{host}")) for net in "12" for host in "345"}
 
     assert keys == {"2001:db8:0:1::/64", "2001:db8:0:2::/64"}
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{}", "::ffff:{}", "64:ff9b::{}", "2002:{hex}::1", "2001:0:c000:201:0:ec77:{inverted}"],
+)
+def test_ipv4_visitor_is_counted_once_in_every_form_of_the_address(form: str) -> None:
+    """Translated addresses share a /64, and 6to4 gives 65,536 of them to one IPv4 address."""
+    for number in (7, 8):
+        plain = ipaddress.IPv4Address(f"203.0.113.{number}")
+        inverted = ipaddress.IPv6Address(int(plain) ^ 0xFFFFFFFF).exploded[-9:]
+        hexadecimal = ipaddress.IPv6Address(int(plain)).exploded[-9:]
+        written = form.format(plain, hex=hexadecimal, inverted=inverted)
+
+        assert addresses().key(scope(written)) == str(plain)
+        assert addresses(*TRUSTED).key(scope(PROXY, written)) == str(plain)
+
+
+@pytest.mark.parametrize("written", [f"64:ff9b::{PROXY}", "2002:a00:1::1", f"64:ff9b:1::{PROXY}"])
+def test_address_that_contains_a_proxys_address_is_not_trusted(written: str) -> None:
+    assert not addresses(*TRUSTED).comes_from_proxy(scope(written, VISITOR))
+    assert addresses(*TRUSTED).key(scope(written, VISITOR)) != VISITOR
+    assert addresses(f"{written}/128").key(scope(written, VISITOR)) == VISITOR
 
 
 @pytest.mark.parametrize(

@@ -44,6 +44,8 @@ class KnownByCookie(Known):
         ),
         ({"visitor_auth": ForwardedRules()}, "TRUSTED_PROXIES"),
         ({"metrics_port": 8080}, "METRICS_PORT"),
+        ({"trusted_proxies": (ip_network("0.0.0.0/0"),)}, "TRUSTED_PROXIES"),
+        ({"trusted_proxies": tuple(map(ip_network, ("::/1", "8000::/1")))}, "TRUSTED_PROXIES"),
     ],
 )
 def test_contradicting_settings_are_rejected(changes: dict[str, Any], names: str) -> None:

@@ -123,6 +123,16 @@ def test_every_declared_variable_is_read() -> None:
     assert asked == names
 
 
+@pytest.mark.parametrize(
+    "networks",
+    ["10.0.0.0/8,fd00::/8", "0.0.0.0/1", "::1", "64:ff9b::203.0.113.0/120", "::ffff:10.0.0.0/104"],
+)
+def test_networks_of_proxies_are_accepted(networks: str) -> None:
+    settings = Settings.from_env({**GOOD, "TRUSTED_PROXIES": networks})
+
+    assert len(settings.trusted_proxies) == networks.count(",") + 1
+
+
 def test_every_kind_of_mistake_is_reported_together(tmp_path: Path) -> None:
     """Missing, malformed or contradicting values, and mistakes in a file."""
     file = tmp_path / "avatars.toml"
@@ -333,7 +343,23 @@ def test_invalid_argument_is_reported_by_its_option_name() -> None:
         ({"REDIS_URL_FILE": "/run/kanarie"}, "REDIS_URL_FILE", "cannot be read"),
         ({"TRUSTED_PROXIES": "10.0.0.1/8"}, "TRUSTED_PROXIES", "10.0.0.0/8"),
         ({"TRUSTED_PROXIES": "kanarie.example"}, "TRUSTED_PROXIES", "10.0.0.0/8"),
-        ({"TRUSTED_PROXIES": "0.0.0.0/0"}, "TRUSTED_PROXIES", "whole internet"),
+        *(
+            ({"TRUSTED_PROXIES": networks}, "TRUSTED_PROXIES", "whole internet")
+            for networks in (
+                "0.0.0.0/0",
+                "10.0.0.0/8, ::/0",
+                "0.0.0.0/1,128.0.0.0/1",
+                "128.0.0.0/1,10.0.0.0/8,0.0.0.0/2,64.0.0.0/2",
+                "0.0.0.0/1,128.0.0.0/2,192.0.0.0/3",
+                "::ffff:0:0/96",
+                "::ffff:0:0/97,128.0.0.0/1",
+                "::/1,8000::/1",
+                "2000::/3",
+                "2000::/4,3000::/4",
+                "64:ff9b::/96",
+                "64:ff9b::/64",
+            )
+        ),
         ({"RATE_LIMIT": "30/fortnight"}, "RATE_LIMIT", "30/minute"),
         ({"RATE_LIMIT": "0/hour"}, "RATE_LIMIT", "30/minute"),
         ({"TOKEN_POOL_SIZE": "0"}, "TOKEN_POOL_SIZE", "from 1 to 1000"),
