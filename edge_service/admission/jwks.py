@@ -138,16 +138,18 @@ class KeySet:
             await self._load()
         return self.ready
 
-    async def key_for(self, token: SignedToken) -> Key | None:
-        """The key that a token names, or `None` when it is unknown or of another algorithm.
+    async def keys_for(self, token: SignedToken) -> list[Key]:
+        """The keys that a token names, of those that may verify its algorithm.
+
+        Several keys can have one name, such as a key and its replacement (RFC 7517, section 4.5).
+        A token without a name means the only key of its set; with more keys it means none.
 
         An unknown name may belong to a new key, so the key set is fetched again. The rate is
         limited, so that forged tokens cannot flood the issuer.
         """
         if token.kid is not None and not self._named(token.kid) and self._may_fetch_unknown():
             await self._load()
-        candidates = self._named(token.kid)
-        return next((key.key for key in candidates if token.algorithm in key.algorithms), None)
+        return [key.key for key in self._named(token.kid) if token.algorithm in key.algorithms]
 
     def _named(self, kid: str | None) -> tuple[VerificationKey, ...]:
         """The keys with this name; without a name, the key of a set that has exactly one."""

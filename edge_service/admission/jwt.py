@@ -84,8 +84,8 @@ class JwtAuthenticator(Authenticator):
             raise Unauthenticated(rejected=True)
         if not await self._keys.load_on_demand():
             raise IdentityUnavailable
-        key = await self._keys.key_for(token)
-        claims = token.claims(key) if key is not None else None
+        verified = map(token.claims, await self._keys.keys_for(token))
+        claims = next((claims for claims in verified if claims is not None), None)
         user = self._user(claims) if claims is not None else None
         if user is None:
             raise Unauthenticated(rejected=True)

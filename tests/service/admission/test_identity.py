@@ -392,6 +392,30 @@ def test_keys_with_equal_ids_are_distinguished_by_algorithm() -> None:
     accepts(token(RSA, "RS256", None, kid="one"), *both)
 
 
+def test_token_may_be_signed_by_any_key_with_its_id() -> None:
+    """Issuers that replace a key under the same ID publish both for a while (RFC 7517, 4.5)."""
+    rsa2, p384 = RSAKey.generate_key(2048), ECKey.generate_key("P-384")
+    every = [public(key, kid="one") for key in (EC, RSA, EC2, rsa2, p384)]
+
+    for keys in (every, every[::-1]):
+        for key, alg in ((EC, "ES256"), (EC2, "ES256"), (RSA, "PS256"), (rsa2, "RS256")):
+            accepts(token(key, alg, None, kid="one"), *keys)
+        accepts(token(p384, "ES384", None, kid="one"), *keys)
+
+    other = public(KEYS["ES384"], kid="other")
+    third = ECKey.generate_key("P-256")
+    refuses(token(third, "ES256", None, kid="one"), *every, EC)
+    refuses(token(KEYS["ES384"], "ES384", None, kid="one"), *every, other, EC)
+    refuses(token(EC2, "ES256", None, kid="one"), public(EC, kid="one"), EC2, EC)
+
+
+def test_only_keys_that_allow_the_algorithm_are_tried() -> None:
+    both = (public(RSA, kid="one", alg="PS256"), public(EC2, kid="one"))
+
+    accepts(token(RSA, "PS256", None, kid="one"), *both)
+    refuses(token(RSA, "RS256", None, kid="one"), *both, EC)
+
+
 COOKIE_RULES = JwtRules(jwks_url="", issuer=ISSUER, audience=AUDIENCE, cookie="session")
 
 
