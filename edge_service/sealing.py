@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from edge_service.errors import HandleMalformed, HandleRefused
+from edge_service.strict_json import InvalidJson, parse_json
 
 if TYPE_CHECKING:
     from cryptography.fernet import MultiFernet
@@ -52,14 +53,14 @@ class Sealer:
         if not _TOKEN.fullmatch(sealed):
             raise HandleMalformed
         try:
-            content = json.loads(self._fernet.decrypt(sealed, ttl=self._life))
-        except (self._refused, ValueError):
-            # Another program may use the same key for texts that are not JSON.
+            content = parse_json(self._fernet.decrypt(sealed, ttl=self._life))
+        except (self._refused, InvalidJson):
             content = None
-        if not isinstance(content, list) or content[1:] != list(bound_to):
-            raise HandleRefused
-        secret: str = content[0]
-        return secret
+        # Another program may use the same key for any other text.
+        match content:
+            case [str(secret), *context] if context == list(bound_to):
+                return secret
+        raise HandleRefused
 
 
 def new_key() -> str:

@@ -20,6 +20,7 @@ from edge_service.sandbox.avatar import answer, greeting
 from edge_service.sandbox.conversation import Conversation
 from edge_service.sandbox.faults import Fault
 from edge_service.sandbox.tokens import InvalidToken, TokenMint
+from edge_service.strict_json import InvalidJson, parse_json
 
 __all__ = ["Sandbox", "create_sandbox"]
 
@@ -62,13 +63,15 @@ class Sandbox:
     async def _login(self, request: Request, *, v1: bool) -> Response:
         self.logins += 1
         try:
-            body = await request.json()
-        except ValueError:
+            body = parse_json(await request.body())
+        except InvalidJson:
             return JSONResponse({"error": "malformed_request"}, 400)
         if not isinstance(body, dict) or (v1 and not isinstance(body.get("avatar_id"), str)):
             return JSONResponse({"error": "malformed_request"}, 400)
         key = body.get("avatar_api_key")
-        if not isinstance(key, str) or not hmac.compare_digest(key.encode(), self.api_key.encode()):
+        if not isinstance(key, str) or not hmac.compare_digest(
+            key.encode("utf-8", "replace"), self.api_key.encode()
+        ):
             return JSONResponse({"error": "invalid_api_key"}, 401)
         answer = self._answer(str(body.get("avatar_id", "sandbox")), request, v1=v1)
         return await self.fault.instead_of(answer) if self.fault else JSONResponse(answer)
@@ -116,7 +119,7 @@ class Sandbox:
         if request.method == "PUT":
             try:
                 self.fault = Fault(**await request.json())
-            except TypeError:
+            except (TypeError, RecursionError):
                 known = ", ".join(field.name for field in fields(Fault) if field.init)
                 error = f"send a JSON object with kind; the fields are {known}"
                 return JSONResponse({"error": error}, 400)

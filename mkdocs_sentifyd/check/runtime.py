@@ -26,7 +26,7 @@ def read_settings(meta: Tag) -> dict[str, Any]:
     """Return a page's settings for the runtime, or `{}` if they are not a JSON object."""
     try:
         settings = json.loads(str(meta.get("content") or ""))
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return settings if isinstance(settings, dict) else {}
 

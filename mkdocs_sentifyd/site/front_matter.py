@@ -41,7 +41,7 @@ def read_front_matter(text: str) -> dict[str, Any]:
 
         try:
             return tomllib.loads(block["text"])
-        except tomllib.TOMLDecodeError:
+        except (ValueError, RecursionError):
             data: dict[str, Any] = {}
     else:
         _, data = meta.get_data(text)

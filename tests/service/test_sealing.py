@@ -234,6 +234,54 @@ def test_other_text_sealed_with_the_key_is_refused(
     assert upstream.received == []
 
 
+JSON_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=9), inner),
+    max_leaves=12,
+)
+BOUND = ["", ORIGIN, ""]
+
+
+@pytest.mark.parametrize("policy", ["direct", "shared"])
+def test_any_json_sealed_with_the_key_is_refused(
+    start_service: StartService, upstream: RawUpstream, key: str, policy: str
+) -> None:
+    """Another program may use the key too, and may seal what its users send."""
+    service = start_service(upstream.url, SEAL_KEYS=key, TOKEN_POLICY=policy, **NO_LIMIT)
+
+    def refused(content: str) -> None:
+        handle = Fernet(key).encrypt(content.encode()).decode()
+        assert_refused(refreshed(service, handle))
+
+    @EXAMPLES
+    @given(JSON_VALUES)
+    def any_value_is_refused(value: object) -> None:
+        refused(json.dumps(value))
+
+    @EXAMPLES
+    @given(JSON_VALUES.filter(lambda value: not isinstance(value, str)))
+    def secret_that_is_no_string_is_refused(secret: object) -> None:
+        refused(json.dumps([secret, *BOUND]))
+
+    @EXAMPLES
+    @given(st.integers(0, 3), JSON_VALUES)
+    def wrong_context_is_refused(place: int, value: object) -> None:
+        if value not in BOUND:
+            refused(json.dumps(["r", *BOUND[:place], value, *BOUND[place + 1 :]]))
+
+    any_value_is_refused()
+    secret_that_is_no_string_is_refused()
+    wrong_context_is_refused()
+    for nested in ("[" * 2500, "[" * 1200 + "]" * 1200, '{"":' * 500 + "1" + "}" * 500):
+        refused(nested)
+        refused(f'["r", "", "{ORIGIN}", {nested}')
+        refused(f'[{nested}, "", "{ORIGIN}", ""]')
+    for number in ("9" * 2500, "-1e999", "NaN", "-Infinity"):
+        refused(number)
+        refused(f'[{number}, "", "{ORIGIN}", ""]')
+    assert upstream.received == []
+
+
 def test_text_that_is_no_handle_is_malformed(sealed: Service, upstream: RawUpstream) -> None:
     @EXAMPLES
     @given(st.text(st.characters(exclude_categories=()), min_size=1, max_size=300))

@@ -284,6 +284,13 @@ def test_check_reports_missing_runtime_files(build: BuildSite, check: Check) -> 
     assert ("runtime-missing", A) in check().codes
 
 
+def test_check_reports_settings_that_are_nested_too_deeply(build: BuildSite, check: Check) -> None:
+    start = '<meta name="sentifyd" content="'
+    edit(A, start, start + "[" * 100_000)(build(PAGES, CONSENT).site)
+
+    assert ("settings-differ", A) in check().codes
+
+
 def test_site_with_instant_navigation_has_no_problems(build: BuildSite, check: Check) -> None:
     theme = {"name": "material", "features": ["navigation.instant"]}
     site = build(PAGES, OPTIONS, theme=theme, site_url=f"{ORIGIN}/x/").site

@@ -499,19 +499,21 @@ def test_front_matter_may_have_any_line_ends(site: Site, line_end: str, block: s
 def test_page_with_unreadable_front_matter_is_not_changed(
     site: Site, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    site.write("site/a.html", "site/b.html", "site/c/d.html", "site/e.html")
+    site.write("site/a.html", "site/b.html", "site/c/d.html", "site/e.html", "site/f.html")
     site.write("docs/a.md", text="---\ntitle: Foo: bar\nsentifyd: false\n---\n")
     site.write("docs/b.md", text="+++\nsentifyd = perhaps\n+++\n")
     site.write("docs/c/.meta.yml", text="- sentifyd")
     site.write("docs/c/d.md", "docs/e.md", text="# D\n")
+    site.write("docs/f.md", text=f"+++\nsentifyd = {'[' * 5000}\n+++\n")
 
     assert site.inject(config=WITHOUT_PATTERNS.replace("plugins:", "plugins:\n  - meta")) == 1
     assert site.changed() == {"e.html"}
-    a, b, d = capsys.readouterr().err.splitlines()
+    a, b, d, f = capsys.readouterr().err.splitlines()
     assert a.endswith(
         "a.html: its front matter has options for `sentifyd`, but it cannot be read: fix its YAML"
     )
     assert b.endswith("fix its TOML")
+    assert f.endswith("fix its TOML")
     assert d.endswith("c/d.html: c/.meta.yml must contain a mapping")
 
 

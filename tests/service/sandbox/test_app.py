@@ -36,7 +36,12 @@ def test_both_login_calls_return_their_documented_fields(sandbox_url: str) -> No
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [('{"avatar_api_key": "wrong"}', 401), ('{"avatar_api_key": 1}', 401), ("[]", 400), ("{", 400)],
+    [
+        *(('{"avatar_api_key": "wrong"}', 401), ('{"avatar_api_key": 1}', 401)),
+        *(('{"avatar_api_key": "\\ud800"}', 401), ("[]", 400), ("{", 400)),
+        *(("[" * 100_000, 400), ("9" * 10_000, 400)),
+    ],
+    ids=range(7),
 )
 def test_invalid_logins_are_rejected(sandbox_url: str, body: str, status: int) -> None:
     assert requests.post(f"{sandbox_url}/api/login", body, timeout=5).status_code == status
