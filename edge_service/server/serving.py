@@ -14,13 +14,18 @@ import structlog
 import uvicorn
 from starlette.types import ASGIApp
 
+from edge_service.server.accepting import (
+    Acceptor,
+    Shortage,
+    most_connections,
+    raise_file_limit,
+)
 from edge_service.server.http_protocol import BoundedProtocol
 
 __all__ = ["AddressUnavailable", "bind", "serve"]
 
 FORCED_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 75
-MAX_FILES = 65_536
 NO_HANGUP = (
     "SIGHUP is not available on this platform: restart the service to read a changed "
     "AVATARS_FILE or key file"
@@ -86,22 +91,20 @@ def serve(
         grace: seconds that current requests get to finish.
         websockets: whether any application uses WebSockets.
     """
-    _allow_many_connections()
+    most = most_connections(raise_file_limit())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(apps, on_start, stop_signals, on_hangup, grace, websockets=websockets))
+        servers = [_Server(_config(app, grace, websockets=websockets), most) for app, _ in apps]
+        sockets = [sock for _, sock in apps]
+        runner.run(_serve(servers, sockets, on_start, stop_signals, on_hangup))
 
 
 async def _serve(
-    apps: Sequence[tuple[ASGIApp, socket.socket]],
+    servers: Sequence[_Server],
+    sockets: Sequence[socket.socket],
     on_start: Callable[[], None],
     stop_signals: Sequence[signal.Signals],
     on_hangup: Callable[[], None] | None,
-    grace: float,
-    *,
-    websockets: bool,
 ) -> None:
-    servers = [_Server(_config(app, grace, websockets=websockets)) for app, _ in apps]
-
     def stop(*_: object) -> None:
         for server in servers:
             server.force_exit = server.should_exit
@@ -112,7 +115,7 @@ async def _serve(
     if on_hangup is not None and not _handle_hangup(on_hangup):
         structlog.get_logger("service").warning("reload_unavailable", reason=NO_HANGUP)
     async with asyncio.TaskGroup() as group:
-        for server, (_, sock) in zip(servers, apps, strict=True):
+        for server, sock in zip(servers, sockets, strict=True):
             group.create_task(server.serve([sock]))
         await asyncio.gather(*(server.up.wait() for server in servers))
         on_start()
@@ -131,18 +134,28 @@ def _handle_hangup(on_hangup: Callable[[], None]) -> bool:
 
 
 class _Server(uvicorn.Server):
-    """A uvicorn server without signal handlers: `_serve` handles signals for all servers."""
+    """A uvicorn server without signal handlers: `_serve` handles signals for all servers.
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    Args:
+        config: uvicorn's configuration.
+        most: maximum number of open connections.
+    """
+
+    def __init__(self, config: uvicorn.Config, most: int) -> None:
         super().__init__(config)
         self.up = asyncio.Event()
+        self._most = most
+        self._shortage = Shortage()
+        self._acceptors: list[Acceptor] = []
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        await super().startup([])
+        for sock in sockets or []:
+            await self._listen(sock)
         self.up.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
@@ -151,6 +164,9 @@ class _Server(uvicorn.Server):
         queues = [sock.dup() for sock in sockets or []]
         for server in self.servers:
             server.close()
+        for acceptor in self._acceptors:
+            await acceptor.close()
+        self._shortage.close()
         for queue in queues:
             with queue:
                 await self._accept_all(queue)
@@ -159,6 +175,16 @@ class _Server(uvicorn.Server):
             # After a forced exit, uvicorn skips it, and its task would log a traceback.
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.lifespan.shutdown(), FORCED_SECONDS)
+
+    async def _listen(self, sock: socket.socket) -> None:
+        connections = self.server_state.connections
+        try:
+            acceptor = Acceptor(sock, self._protocol, connections, self._most, self._shortage)
+        except NotImplementedError:
+            server = await asyncio.get_running_loop().create_server(self._protocol, sock=sock)
+            self.servers.append(server)
+        else:
+            self._acceptors.append(acceptor)
 
     async def _accept_all(self, queue: socket.socket) -> None:
         queue.setblocking(False)
@@ -191,23 +217,6 @@ def _config(app: ASGIApp, grace: float, *, websockets: bool) -> uvicorn.Config:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=math.ceil(grace),
     )
-
-
-def _allow_many_connections() -> None:
-    """Raise the limit of open files, because each connection needs one; the default is 1,024."""
-    try:
-        from resource import (  # type: ignore[attr-defined, unused-ignore] # not on Windows
-            RLIM_INFINITY,
-            RLIMIT_NOFILE,
-            getrlimit,
-            setrlimit,
-        )
-    except ImportError:
-        return
-    _, hard = getrlimit(RLIMIT_NOFILE)
-    most = MAX_FILES if hard == RLIM_INFINITY else min(hard, MAX_FILES)
-    with contextlib.suppress(OSError, ValueError):
-        setrlimit(RLIMIT_NOFILE, (most, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import resource
 import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import requests
@@ -29,7 +31,7 @@ from edge_service.server.http_protocol import (
 )
 from tests.support.load import Tally, Visitor, crowd, is_refused, resident_mebibytes
 from tests.support.ports import free_port
-from tests.support.processes import Command
+from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream, Serving
 from tests.support.servers import serving as upstream_serving
 from tests.support.settings import KEY, ORIGIN, settings_for
@@ -38,6 +40,7 @@ from tests.support.waiting import TIMEOUT, until
 VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "999999/day"}
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
 HEAD_SECONDS = 0.4
+MANY = 10_000
 MUCH = 16 * 1024 * 1024
 REQUEST = b"GET /request_tokens HTTP/1.1\r\nHost: x\r\n\r\n"
 LIVEZ = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -191,7 +194,7 @@ def named(request_id: str) -> bytes:
 
 def in_process(app: ASGIApp) -> Serving:
     """The command's server, but in a thread, so that constants can be patched."""
-    return Serving(serving._Server(serving._config(app, 5, websockets=False)))
+    return Serving(serving._Server(serving._config(app, 5, websockets=False), MANY))
 
 
 @pytest.fixture
@@ -673,6 +676,71 @@ def test_visitor_who_reads_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch
         wire.send(b"GET /much HTTP/1.1\r\nHost: x\r\n\r\n")
         answer = wire.answer(pause=2.5 * 65536 / MUCH)
         assert len(answer.body) == MUCH
+
+
+FILES = 64
+UNDER_A_LIMIT = ("/bin/sh", "-c", f'ulimit -n {FILES} && exec "$@"', "sh")
+
+
+def test_visitors_wait_while_there_are_too_many_connections(upstream_url: str) -> None:
+    """Logins still get a file descriptor."""
+    serve = (*UNDER_A_LIMIT, str(SCRIPTS / SERVE[0]), *SERVE[1:])
+    with Command(*serve, **VARIABLES, SENTIFYD_BACKEND=upstream_url) as command:
+        port = command.port()
+        with ExitStack() as stack:
+            first = stack.enter_context(Wire(port))
+            first.send(LIVEZ)
+            assert first.answer().status == 200
+            for _ in range(FILES):
+                stack.enter_context(Wire(port)).send(LIVEZ)
+            assert_reported(command, "exhausted", "Too many connections")
+            first.send(REQUEST)
+            assert first.answer().status == 200
+            late = stack.enter_context(Wire(port))
+            late.send(REQUEST)
+            assert late.stays_open(0.3)
+        with Wire(port) as wire:
+            wire.send(REQUEST)
+            assert wire.answer().status == 200
+        assert_reported(command, "available")
+        assert command.stop(signal.SIGTERM) == 0
+
+    assert command.output.count("connections_") == 2
+    assert "Traceback" not in command.output
+
+
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux only")
+def test_service_recovers_when_file_descriptors_run_out(upstream_url: str) -> None:
+    with Command(*SERVE, **VARIABLES, SENTIFYD_BACKEND=upstream_url) as command:
+        port = command.port()
+        with Wire(port) as first, ExitStack() as stack:
+            first.send(REQUEST)
+            assert first.answer().status == 200
+            limit = len(list(Path(f"/proc/{command.pid}/fd").iterdir())) + 8
+            resource.prlimit(command.pid, resource.RLIMIT_NOFILE, (limit, limit))
+            for _ in range(FILES):
+                stack.enter_context(Wire(port)).send(LIVEZ)
+            assert_reported(command, "exhausted", "Too many open files")
+            first.send(LIVEZ)
+            assert first.answer().status == 200
+            late = Wire(port)
+            late.send(LIVEZ)
+            assert late.stays_open(0.3)
+            stack.close()
+            with late:
+                assert late.answer().status == 200
+            assert_reported(command, "available")
+            assert command.stop(signal.SIGTERM) == 0
+
+    assert command.output.count("connections_") == 2
+    assert "Traceback" not in command.output
+
+
+def assert_reported(command: Command, what: str, reason: str | None = None) -> None:
+    """Wait for the log line about connections."""
+    line = json.loads(command.wait_for(f'.*"connections_{what}".*')[0])
+    assert line.get("reason") == reason
+    assert line["level"] == ("error" if what == "exhausted" else "warning")
 
 
 @pytest.mark.stress

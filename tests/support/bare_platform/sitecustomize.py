@@ -45,3 +45,4 @@ os.kill = _terminate
 from asyncio import AbstractEventLoop, SelectorEventLoop  # noqa: E402
 
 SelectorEventLoop.add_signal_handler = AbstractEventLoop.add_signal_handler  # type: ignore[method-assign]
+SelectorEventLoop.add_reader = AbstractEventLoop.add_reader  # type: ignore[method-assign]
