@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
@@ -23,6 +25,9 @@ from edge_service.errors import HandleMalformed, HandleRefused
 
 __all__ = ["BreakerState", "Metrics", "PoolState"]
 
+SWITCH_SECONDS = 0.0002
+# The interval belongs to the process, which may have several applications.
+_RENDERING = threading.Lock()
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 
 
@@ -117,7 +122,7 @@ class Metrics:
         # read before, because pools change in the event loop.
         async with self._rendering:
             self.states.read()
-            text = await asyncio.to_thread(generate_latest, self._registry)
+            text = await asyncio.to_thread(_render, self._registry)
         return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     def observe_request(self, route: str, status: int, code: str, seconds: float) -> None:
@@ -219,6 +224,21 @@ class _States(Collector):
             for state in breaker.states:
                 circuits.add_metric((upstream, state), breaker.state == state)
         self._families = [size, level, age, circuits]
+
+
+def _render(registry: CollectorRegistry) -> bytes:
+    """Render in a thread, without making the event loop wait.
+
+    Python's default lets the thread hold the interpreter's lock for 5 ms each time that the loop
+    wants it, which is several times for a request.
+    """
+    with _RENDERING:
+        interval = sys.getswitchinterval()
+        sys.setswitchinterval(SWITCH_SECONDS)
+        try:
+            return generate_latest(registry)
+        finally:
+            sys.setswitchinterval(interval)
 
 
 def _label(avatar: str) -> str:

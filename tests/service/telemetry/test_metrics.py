@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
+import statistics
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,6 +23,7 @@ from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
+from edge_service.telemetry.metrics import Metrics
 from tests.support.avatars import DOCS, Upstream, avatar, write_avatars
 from tests.support.ports import free_port
 from tests.support.processes import Command
@@ -366,3 +371,27 @@ def test_metrics_contain_no_visitor_data_and_no_secret(
 def test_readiness_without_a_pool_needs_no_login(service: Service, sandbox: Sandbox) -> None:
     assert [ready(service.base) for _ in range(5)] == [True] * 5
     assert sandbox.logins == 0
+
+
+@pytest.mark.stress
+def test_event_loop_does_not_wait_while_many_series_are_rendered() -> None:
+    metrics = Metrics()
+    for number in range(1000):
+        metrics.avatar(f"avatar-{number}", "direct")
+    default = sys.getswitchinterval()
+    turns: list[float] = []
+
+    async def measure() -> None:
+        page = asyncio.create_task(metrics.page())
+        while not page.done():
+            began = time.perf_counter()
+            # Waiting hands the interpreter's lock to the other thread.
+            await asyncio.sleep(0.001)
+            turns.append(time.perf_counter() - began)
+        assert len((await page).body) > 1_000_000
+
+    asyncio.run(measure())
+
+    # Without a shorter interval, that thread keeps the lock for this time at least.
+    assert statistics.median(turns) < default
+    assert sys.getswitchinterval() == default
