@@ -3,7 +3,8 @@
 uvicorn does not limit the size of a request head, the time to receive it, or the number of
 pipelined requests. At shutdown it closes idle connections at once, even if a request is on its way.
 httptools ends a request that offers an upgrade after its head, and parses a body that arrives later
-as the next request.
+as the next request. It accepts heads that RFC 9112 forbids, and refuses unknown methods with an
+answer that no page can read.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from edge_service.errors import BadRequest, HeadersTooLarge, ServiceError, UpgradeWithBody
+from edge_service.server.request_head import check_head, unknown_method
 from edge_service.strict_json import JSON
 from edge_service.web.upgrades import has_body
 
@@ -65,6 +67,7 @@ class BoundedProtocol(HttpToolsProtocol):
     _body_bytes = 0
     _piece = b""
     _head_to_repeat = b""
+    _method: bytes | None = None
     _refusal: ServiceError | None = None
     _running: RequestResponseCycle | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -88,6 +91,8 @@ class BoundedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Parse the data, and enforce the limits on head and body."""
         if not self._ignores_input:
+            if self._begins_request() and (replaced := unknown_method(data)) is not None:
+                self._method, data = replaced
             self._piece = data
             super().data_received(data)
             self._piece = b""
@@ -149,6 +154,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._refusal = BadRequest("Too many requests at once")
         elif self._head_bytes + len(self._piece) > MAX_HEAD_BYTES and self._is_large():
             self._refusal = HeadersTooLarge()
+        if self._refusal is None:
+            try:
+                check_head(self.parser.get_http_version(), self.url, self.headers)
+            except BadRequest as error:
+                self._refusal = error
         if self._refusal is not None:
             raise self._refusal
         if self.parser.should_upgrade() and not self._should_upgrade():
@@ -160,6 +170,10 @@ class BoundedProtocol(HttpToolsProtocol):
         self._in_head = False
         self._in_body = True
         super().on_headers_complete()
+        if self._method is not None:
+            # The application has not started yet.
+            self.scope["method"] = self._method.decode("ascii")
+            self._method = None
         if (self._is_last or self._ignores_input) and self.cycle is not None:
             self.cycle.keep_alive = False
 
@@ -197,6 +211,10 @@ class BoundedProtocol(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _begins_request(self) -> bool:
+        """Whether new data is the beginning of a request."""
+        return not self._in_body and not (self._in_head and self._head_bytes)
 
     def _is_old(self) -> bool:
         """Whether HTTP/1.0 ignores its `Upgrade` (RFC 9110, section 7.8); httptools does not."""

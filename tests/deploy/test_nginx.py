@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import re
 import signal
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -359,3 +360,29 @@ def test_upgrade_request_cannot_smuggle_another(with_websockets: tuple[str, Runn
     service.command.stop(signal.SIGTERM)
     assert '"request_id": "hidden"' not in service.command.output
     assert service.command.output.count('"status": 400') == 3
+
+
+def raw(base: str, request: bytes) -> tuple[int, str]:
+    """The status and everything that follows it, after a request that ends its connection."""
+    with socket.create_connection(("127.0.0.1", int(base.rpartition(":")[2])), 20) as sock:
+        sock.sendall(request)
+        with sock.makefile("rb") as file:
+            status = int(file.readline().split()[1])
+            return status, file.read().decode("latin-1")
+
+
+def test_unusual_requests_are_answered_through_nginx(
+    with_websockets: tuple[str, Running],
+) -> None:
+    base, _ = with_websockets
+    end = b"Connection: close\r\n\r\n"
+    origin = b"Origin: https://docs.example.com\r\n"
+
+    # nginx adds the host that HTTP/1.0 does not need.
+    assert raw(base, b"GET /request_tokens HTTP/1.0\r\n\r\n")[0] == 200
+    body = b"Transfer-Encoding: Chunked\r\n" + end + b"0\r\n\r\n"
+    assert raw(base, b"POST /request_tokens HTTP/1.1\r\nHost: x\r\n" + body)[0] == 200
+    status, rest = raw(base, b"FOO /request_tokens HTTP/1.1\r\nHost: x\r\n" + origin + end)
+    assert status == 405
+    assert "method_not_allowed" in rest
+    assert "access-control-allow-origin: https://docs.example.com" in rest.lower()

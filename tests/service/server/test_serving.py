@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import resource
 import signal
@@ -218,13 +219,13 @@ def endless_url() -> Iterator[bytes]:
 
 
 def many_headers() -> Iterator[bytes]:
-    yield b"GET /livez HTTP/1.1\r\n"
+    yield b"GET /livez HTTP/1.1\r\nHost: x\r\n"
     while True:
         yield b"X-Small: 1\r\n" * 80
 
 
 def a_second_head() -> Iterator[bytes]:
-    yield LIVEZ + b"GET /livez HTTP/1.1\r\n"
+    yield LIVEZ + b"GET /livez HTTP/1.1\r\nHost: x\r\n"
     while True:
         yield b"X-Small: 1\r\n" * 80
 
@@ -252,13 +253,13 @@ def test_too_large_head_is_rejected_while_it_is_read(
 
 
 def one_header(size: int) -> bytes:
-    start = b"GET /livez HTTP/1.1\r\nX-Long: "
+    start = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: "
     return start + b"a" * (size - len(start) - 4) + b"\r\n\r\n"
 
 
 def small_headers(size: int) -> bytes:
     line = b"X-Small: 1\r\n"
-    return b"GET /livez HTTP/1.1\r\n" + line * (size // len(line)) + b"\r\n"
+    return b"GET /livez HTTP/1.1\r\nHost: x\r\n" + line * (size // len(line)) + b"\r\n"
 
 
 @pytest.mark.parametrize("head", [one_header, small_headers])
@@ -298,7 +299,7 @@ def test_number_of_pipelined_requests_in_memory_is_limited(
 ) -> None:
     """A kilobyte of them needs a hundred kilobytes of memory, and the first one is slow."""
     before = resident_mebibytes(module_service.pid)
-    small = b"GET /livez HTTP/1.1\r\nX-Fill: %s\r\n\r\n" % (b"1" * 31)
+    small = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Fill: %s\r\n\r\n" % (b"1" * 22)
     assert len(small) == 64  # so that each read ends with a complete request
     shared_sandbox.fault = Fault("delay", seconds=1)
     try:
@@ -317,25 +318,133 @@ def test_number_of_pipelined_requests_in_memory_is_limited(
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
         b"GET\r\n\r\n",
-        b"GET /livez HTTP/9.9\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nNo colon\r\n\r\n",
-        b"GET /livez HTTP/1.1\r\nA\x00: b\r\n\r\n",
-        b"GET /\xff HTTP/1.1\r\n\r\n",
-        b"GET http://[bad HTTP/1.1\r\n\r\n",
-        b"GET ?no-path HTTP/1.1\r\n\r\n",
+        b"GET /livez HTTP/9.9\r\nHost: x\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nNo colon\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nA\x00: b\r\n\r\n",
+        b"GET /\xff HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET http://[bad HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"GET ?no-path HTTP/1.1\r\nHost: x\r\n\r\n",
         b"CONNECT example.com:443 HTTP/1.1\r\nHost: x\r\n\r\n",
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-        b"POST /request_tokens HTTP/1.1\r\nContent-Length: some\r\n\r\n",
-        b"POST /request_tokens HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
-        b"POST /request_tokens HTTP/1.1\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+        b"POST /request_tokens HTTP/1.1\r\nHost: x\r\nContent-Length: some\r\n\r\n",
     ],
-    ids=range(15),
+    ids=range(13),
 )
 def test_data_that_is_not_http_is_rejected(wire: Wire, garbage: bytes) -> None:
     wire.send(garbage)
 
     assert wire.answer().refuses(400, "bad_request")
     assert wire.ends()
+
+
+def posted(*fields: bytes, http: bytes = b"1.1") -> bytes:
+    """A request with a body in one chunk of two bytes."""
+    lines = b"\r\n".join((b"POST /request_tokens HTTP/" + http, *fields))
+    return lines + b"\r\nContent-Type: application/json\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+
+
+HOST, CHUNKED = b"Host: x", b"Transfer-Encoding: chunked"
+HOSTS = (
+    b"a b",
+    b"a/b",
+    b"ann@a",
+    b"a?b",
+    b"a#b",
+    b"a\\b",
+    b"[::1",
+    b"a:b",
+    b"http://a",
+    b"\xe9",
+    b"%",
+)
+CODINGS = (
+    *(b"gzip", b"identity", b"gzip, chunked", b"identity, chunked", b"chunked, chunked"),
+    *(b"chunked, gzip", b"chunked,", b",chunked", b"xchunked", b"chunked;a=b", b'"chunked"'),
+    *(b"", b"\x0bchunked"),
+)
+LENGTHS = (b"2, 2", b"+2", b"-2", b"0x2", b"2 2", b"2;", b"", b"9" * 30)
+FORBIDDEN = [
+    posted(CHUNKED),
+    *(posted(HOST, other, CHUNKED) for other in (HOST, b"Host: y", b"host:")),
+    *(posted(b"Host: " + host, CHUNKED) for host in HOSTS),
+    posted(HOST, HOST, b"Content-Length: 0", http=b"1.0"),
+    *(
+        posted(HOST, CHUNKED, http=http)
+        for http in (b"2.0", b"0.9", b"1.2", b"3.0", b"1.10", b"11")
+    ),
+    b"GET /livez HTTP/2.0\r\nHost: x\r\n\r\n",
+    b"GET /livez http/1.1\r\nHost: x\r\n\r\n",
+    b"GET /livez\r\n\r\n",
+    posted(HOST, CHUNKED, http=b"1.0"),
+    *(posted(HOST, b"Transfer-Encoding: " + coding) for coding in CODINGS),
+    *(posted(HOST, b"Transfer-Encoding: " + first, CHUNKED) for first in (b"gzip", b"chunked")),
+    *(posted(HOST, *pair) for pair in itertools.permutations((CHUNKED, b"Content-Length: 12"))),
+    *(posted(HOST, b"Content-Length: " + length) for length in LENGTHS),
+    *(posted(HOST, b"Content-Length: 12", b"Content-Length: " + other) for other in (b"12", b"9")),
+    posted(HOST, b"Content-Length : 12"),
+    posted(HOST, CHUNKED, b" folded"),
+    b"GET /livez#fragment HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /li vez HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"GET /livez HTTP/1.1\nHost: x\n\n",
+    b"G@T /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"M" * 33 + b" /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("before", [b"", LIVEZ], ids=["first", "second"])
+@pytest.mark.parametrize("sent", FORBIDDEN, ids=range(len(FORBIDDEN)))
+def test_request_that_breaks_the_rules_of_http_is_rejected(
+    wire: Wire, sent: bytes, before: bytes
+) -> None:
+    """A proxy in front may understand such a request differently (RFC 9112)."""
+    if before:
+        wire.send(before)
+        assert wire.answer().status == 200
+    wire.send(sent + LIVEZ)
+
+    assert wire.answer().refuses(400, "bad_request")
+    assert wire.ends()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        *(
+            posted(b"Host: " + host, CHUNKED)
+            for host in (b"a.example:80", b"[::1]:8080", b"_a-b", b"")
+        ),
+        posted(b"hOST:\tx \t", b"transfer-encoding:\tCHUNKED "),
+        b"POST /request_tokens HTTP/1.0\r\nContent-Length: 0\r\n\r\n",
+        b"GET http://x/livez?a=b HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+    ids=range(7),
+)
+def test_request_that_follows_the_rules_of_http_is_answered(wire: Wire, sent: bytes) -> None:
+    wire.send(sent)
+
+    assert wire.answer().status == 200
+
+
+@pytest.mark.parametrize("method", ["get", "Post", "FOO", "M-SEARCH", "SOURCE", "TRACE", "M" * 32])
+@pytest.mark.parametrize("path", ["/request_tokens", "/livez"])
+def test_unknown_method_gets_an_answer_that_pages_can_read(
+    wire: Wire, module_service: Command, method: str, path: str
+) -> None:
+    name = f"{method}-{path[1]}"
+    for _ in range(2):
+        wire.send(
+            f"{method} {path} HTTP/1.1\r\nHost: x\r\nOrigin: {ORIGIN}\r\nX-Request-ID: {name}\r\n"
+            "Content-Length: 4\r\n\r\nGET ".encode()
+        )
+        answer = wire.answer()
+        assert answer.status == 405
+        assert json.loads(answer.body)["code"] == "method_not_allowed"
+        assert answer.headers["access-control-allow-origin"] == ORIGIN
+        assert "GET" in answer.headers["allow"]
+    line = json.loads(module_service.wait_for(f'.*"request_id": "{name}".*')[0])
+    assert (line["method"], line["status"]) == (method, 405)
+    wire.send(LIVEZ)
+    assert wire.answer().status == 200
 
 
 @pytest.mark.parametrize("path", ["/request_tokens", "/livez", "/nowhere"])
@@ -358,7 +467,7 @@ def test_broken_websocket_handshake_is_answered_without_an_error(
     name = f"handshake-{len(headers)}"
     before = len(module_service.output.splitlines())
     wire.send(
-        f"GET /request_tokens HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET /request_tokens HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         f"X-Request-ID: {name}\r\n{headers}\r\n".encode()
     )
 
@@ -373,7 +482,7 @@ def test_pipelined_requests_are_answered_in_order(wire: Wire) -> None:
     paths = [b"/request_tokens", b"/livez", b"/nowhere", b"/request_tokens", b"/livez"]
     wire.send(
         b"".join(
-            b"GET %s HTTP/1.1\r\nX-Request-ID: %d\r\n\r\n" % (path, number)
+            b"GET %s HTTP/1.1\r\nHost: x\r\nX-Request-ID: %d\r\n\r\n" % (path, number)
             for number, path in enumerate(paths)
         )
     )
@@ -578,7 +687,7 @@ def test_slow_head_is_cut_off(impatient_port: int, first: bytes) -> None:
         if first:
             wire.send(first)
             assert wire.answer().status == 200
-        assert wire.drip(b"GET /livez HTTP/1.1\r\nX-Long: " + b"a" * 200, 0.05) < 100
+        assert wire.drip(b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Long: " + b"a" * 200, 0.05) < 100
         assert wire.ends()
 
 

@@ -249,6 +249,19 @@ def test_upgrade_request_with_a_body_is_refused(
     assert service.recorder.paths == ["/request_tokens"]
 
 
+@pytest.mark.parametrize("pieces", [in_one_segment, in_two_segments])
+def test_get_request_for_a_websocket_with_a_body_is_refused(
+    service: Served, pieces: Callable[..., list[bytes]]
+) -> None:
+    offer = ("Connection: Upgrade", "Upgrade: websocket")
+    with Wire(service.port) as wire:
+        wire.send(*(piece.replace(b"POST", b"GET") for piece in pieces("/livez", *offer)))
+        assert is_refusal(wire.answer())
+        assert wire.ends()
+
+    assert service.recorder.paths == ["/livez"]
+
+
 @pytest.mark.parametrize("path", PATHS)
 def test_upgrade_request_with_a_body_is_refused_on_every_route(service: Served, path: str) -> None:
     with Wire(service.port) as wire:
