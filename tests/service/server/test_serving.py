@@ -819,8 +819,14 @@ def test_visitors_wait_while_there_are_too_many_connections(upstream_url: str) -
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux only")
-def test_service_recovers_when_file_descriptors_run_out(upstream_url: str) -> None:
-    with Command(*SERVE, **VARIABLES, SENTIFYD_BACKEND=upstream_url) as command:
+@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+def test_service_recovers_when_file_descriptors_run_out(
+    upstream_url: str, tmp_path: Path, loop: str
+) -> None:
+    if loop == "asyncio":
+        (tmp_path / "uvloop.py").write_text("raise ImportError")
+    variables = {"SENTIFYD_BACKEND": upstream_url, "PYTHONPATH": str(tmp_path)}
+    with Command(*SERVE, **VARIABLES, **variables) as command:
         port = command.port()
         with Wire(port) as first, ExitStack() as stack:
             first.send(REQUEST)
