@@ -126,7 +126,11 @@ class Avatars:
 
     def start(self) -> None:
         """Start the background work; needs a running event loop."""
-        asyncio.get_running_loop().run_in_executor(None, prepare, self._settings.ca_file)
+        preparing = asyncio.get_running_loop().run_in_executor(
+            None, prepare, self._settings.ca_file
+        )
+        # If it fails, the first login tries again and reports the error.
+        preparing.add_done_callback(lambda done: done.cancelled() or done.exception())
         for context in self._contexts.values():
             context.policy.start()
 
