@@ -34,6 +34,7 @@ __all__ = [
     "UpstreamBusy",
     "UpstreamError",
     "UpstreamMalformed",
+    "UpstreamPaused",
     "UpstreamRejected",
     "UpstreamTooSlow",
     "UpstreamUnreachable",
@@ -345,6 +346,27 @@ class UpstreamBusy(UpstreamError):
 
     def __init__(self) -> None:
         super().__init__(headers={"Retry-After": "1"})
+
+
+class UpstreamPaused(UpstreamError):
+    """Sentifyd has refused a login and asked to wait, so no logins are sent until then.
+
+    Args:
+        seconds: time until the next attempt.
+    """
+
+    status = 503
+    code = "upstream_paused"
+    error = "Sentifyd accepts no logins at the moment"
+    fix = (
+        "Wait for Retry-After; if it happens often, choose TOKEN_POLICY=shared, or ask Sentifyd to "
+        "allow more logins."
+    )
+    # The pause has already been logged, and waiting visitors must not fill the disk.
+    log_level = None
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, math.ceil(seconds)))})
 
 
 class CircuitOpen(UpstreamError):

@@ -22,6 +22,10 @@ class Direct:
     def start(self) -> None:
         """Do nothing: this policy has no background work."""
 
+    def check(self) -> None:
+        """Refuse every request while no login may be made."""
+        self._upstream.check()
+
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - see the class
         """Log in."""
         return await self._upstream.login()

@@ -24,6 +24,13 @@ class GrantRequest:
 class Upstream(Protocol):
     """Where a policy gets grants from."""
 
+    def check(self) -> None:
+        """Check whether a login may begin.
+
+        Raises:
+            UpstreamError: not now; the subclass says why.
+        """
+
     async def login(self) -> Grant:
         """Log in once.
 
@@ -41,6 +48,15 @@ class Policy(Protocol):
 
     def start(self) -> None:
         """Start its background work; needs a running event loop."""
+
+    def check(self) -> None:
+        """Refuse a request that needs a login while none may be made.
+
+        Such a request costs nothing, so it need not count against the visitor's rate limit.
+
+        Raises:
+            UpstreamError: as `Upstream.check`.
+        """
 
     async def issue(self, request: GrantRequest) -> Grant:
         """The grant for one request.

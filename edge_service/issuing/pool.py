@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import structlog
 
-from edge_service.errors import UpstreamError
+from edge_service.errors import UpstreamError, UpstreamRejected
 from edge_service.issuing.policy import GrantRequest, Upstream
 from edge_service.telemetry.logs import describe
 from edge_service.upstream.grant import Grant, HeldGrant
@@ -23,7 +23,6 @@ FRESH_SHARE = 0.8
 REFILL_SECONDS = 0.1
 MAX_BACKOFF_SECONDS = 60.0
 MAX_LOADING_SECONDS = 30.0
-MAX_RETRY_AFTER_SECONDS = 3600.0
 
 
 class Pool:
@@ -92,6 +91,12 @@ class Pool:
             self._began = self._clock()
             self._filler = asyncio.create_task(self._fill())
 
+    def check(self) -> None:
+        """Refuse a request while the pool is empty and no login may be made."""
+        now = self._clock()
+        if not any(_is_fresh(held, now) for held in self._grants):
+            self._upstream.check()
+
     async def issue(self, request: GrantRequest) -> Grant:  # noqa: ARG002 - a refresh is a request
         """A grant for this visitor only.
 
@@ -158,16 +163,18 @@ class Pool:
         try:
             grant = await self._upstream.login()
         except UpstreamError as error:
-            self._rest(min(error.retry_after, MAX_RETRY_AFTER_SECONDS))
+            # A refusal's `Retry-After` makes the next login fail with the time that remains.
+            self._rest(0 if isinstance(error, UpstreamRejected) else error.retry_after)
             # Waiting does not fix a refused key, and the other avatars can be served.
             self._loaded = self._loaded or 400 <= error.status < 500
-            self._log.warning(
-                "pool_not_filled",
-                avatar=self._name,
-                reason=error.code,
-                grants=self.level,
-                **error.log_fields(),
-            )
+            if error.log_level is not None:
+                self._log.warning(
+                    "pool_not_filled",
+                    avatar=self._name,
+                    reason=error.code,
+                    grants=self.level,
+                    **error.log_fields(),
+                )
         except Exception as error:  # noqa: BLE001 - no error may stop the pool
             self._rest(MAX_BACKOFF_SECONDS)
             self._log.error("pool_not_filled", avatar=self._name, **describe(error))

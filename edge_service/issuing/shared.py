@@ -75,6 +75,11 @@ class Shared:
     def start(self) -> None:
         """Do nothing: the first visitor causes the first login."""
 
+    def check(self) -> None:
+        """Refuse a request while there is no grant and the next login has to wait."""
+        if self._held is None or self._clock() >= self._ends_at:
+            self._check_failure()
+
     async def issue(self, request: GrantRequest) -> Grant:
         """The current grant; for a refresh of that grant, the next one.
 
@@ -102,14 +107,25 @@ class Shared:
     async def _next(self, brought: str | None) -> Grant:
         # Twice at most: another process may have stored the very grant that is to be replaced.
         for _ in range(2):
-            until, error = self._failure
-            if self._renewal is None and self._clock() < until:
-                raise error.with_traceback(None)
+            if self._check_failure():
+                raise self._failure[1].with_traceback(None)
             # Shielded, because other visitors wait for the same renewal.
             held = await asyncio.shield(self._renewal or self._renew())
             if not _belongs_to(brought, held):
                 break
         return self._show(held, self._clock())
+
+    def _check_failure(self) -> bool:
+        """Whether a renewal has failed and the next one has to wait.
+
+        Raises:
+            UpstreamError: the next login has to wait too; better than an old error, because it
+                says how long.
+        """
+        if self._renewal is not None or self._clock() >= self._failure[0]:
+            return False
+        self._upstream.check()
+        return True
 
     def _renew(self) -> asyncio.Task[HeldGrant]:
         if self._renewal is None:
@@ -141,10 +157,11 @@ class Shared:
             failure = error if isinstance(error, ServiceError) else ServiceError()
             pause = max(PACE_SECONDS, min(failure.retry_after, MAX_PAUSE_SECONDS))
             self._failure = (self._clock() + pause, failure)
-            details = failure.log_fields() if failure is error else describe(error)
-            self._log.warning(
-                "grant_not_renewed", avatar=self._name, reason=failure.code, **details
-            )
+            if failure.log_level is not None:
+                details = failure.log_fields() if failure is error else describe(error)
+                self._log.warning(
+                    "grant_not_renewed", avatar=self._name, reason=failure.code, **details
+                )
             return
         held = self._held = renewal.result()
         ends = held.born + held.life

@@ -10,6 +10,7 @@ from edge_service.errors import (
     CircuitOpen,
     UpstreamBusy,
     UpstreamError,
+    UpstreamPaused,
     UpstreamRejected,
     UpstreamTooSlow,
     UpstreamUnreachable,
@@ -61,6 +62,17 @@ class CircuitBreaker:
             return "half-open"
         return self._state
 
+    def check(self) -> None:
+        """Check whether a call may begin.
+
+        Raises:
+            CircuitOpen: not now.
+        """
+        if self._state == "open" and (wait := self._remaining()) > 0:
+            raise CircuitOpen(wait)
+        if self._probing:
+            raise CircuitOpen(PROBE_SECONDS)
+
     async def run(self, call: Callable[[], Awaitable[T]]) -> T:
         """Make a call to upstream, unless the circuit is open.
 
@@ -83,14 +95,10 @@ class CircuitBreaker:
             self._leave(generation, failed)
 
     def _enter(self) -> int:
+        self.check()
         if self._state == "open":
-            if (wait := self._remaining()) > 0:
-                raise CircuitOpen(wait)
             self._become("half-open")
-        if self._state == "half-open":
-            if self._probing:
-                raise CircuitOpen(PROBE_SECONDS)
-            self._probing = True
+        self._probing = self._state == "half-open"
         return self._generation
 
     def _remaining(self) -> float:
@@ -127,4 +135,4 @@ def _is_failure(error: UpstreamError) -> bool | None:
     if isinstance(error, (UpstreamUnreachable, UpstreamTooSlow)):
         return True
     # Problems of this service say nothing about Sentifyd.
-    return None if isinstance(error, (UpstreamBusy, CircuitOpen)) else False
+    return None if isinstance(error, (UpstreamBusy, UpstreamPaused, CircuitOpen)) else False

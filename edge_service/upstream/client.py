@@ -157,6 +157,7 @@ class Client:
         connections: Connections,
         request: Request,
         read: Callable[[ClientResponse], Awaitable[T]],
+        permit: Callable[[], None] = lambda: None,
     ) -> T:
         """One exchange.
 
@@ -165,6 +166,8 @@ class Client:
             request: sent once more, on a new connection, when the connection fails before any
                 answer. This happens when a server closes an idle connection just as it is used.
             read: makes a result of the response; may raise `UpstreamError`.
+            permit: called after the wait for a slot; may raise `UpstreamError`, so that nothing is
+                sent.
 
         Raises:
             UpstreamError: no result within the time allowed; its subclass says why.
@@ -173,6 +176,7 @@ class Client:
         deadline = asyncio.timeout(self._timeout)
         self._deadlines.add(deadline)
         try:
+            permit()
             async with deadline:
                 return await _exchange(connections, request, read)
         except TimeoutError:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import structlog
 
 from edge_service.errors import ServiceError, UpstreamMalformed, UpstreamRejected
 from edge_service.settings import AvatarSettings, Settings
@@ -15,6 +18,7 @@ from edge_service.telemetry.metrics import Metrics
 from edge_service.upstream import sentifyd
 from edge_service.upstream.circuit_breaker import CircuitBreaker
 from edge_service.upstream.grant import Grant
+from edge_service.upstream.pause import LoginPause
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse
@@ -30,13 +34,17 @@ class AvatarLogin:
     Args:
         avatar: has the key and the login URL.
         client: sends the requests.
+        permit: called just before a request is sent; may raise `UpstreamError` to stop it.
     """
 
-    def __init__(self, avatar: AvatarSettings, client: Client) -> None:
+    def __init__(
+        self, avatar: AvatarSettings, client: Client, permit: Callable[[], None] = lambda: None
+    ) -> None:
         from edge_service.upstream.client import post
 
         self._key = avatar.api_key
         self._client = client
+        self._permit = permit
         self._request = post(avatar.login_url, sentifyd.login_body(avatar))
         # Own connections, so that a misplaced response never reaches another avatar.
         self._connections = client.connections()
@@ -55,7 +63,7 @@ class AvatarLogin:
             observe(response)
             return await self._read(response)
 
-        return await self._client.send(self._connections, self._request, read)
+        return await self._client.send(self._connections, self._request, read, self._permit)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -89,8 +97,8 @@ class LoginServer:
         self._settings = settings
         self._client: Client | None = None
 
-    async def login_of(self, avatar: AvatarSettings) -> AvatarLogin:
-        """The login of an avatar at this URL."""
+    async def login_of(self, avatar: AvatarSettings, permit: Callable[[], None]) -> AvatarLogin:
+        """The login of an avatar at this URL; `permit` as for `AvatarLogin`."""
         await asyncio.to_thread(prepare, self._settings.ca_file)
         from edge_service.upstream.client import Client, trusted
 
@@ -100,7 +108,7 @@ class LoginServer:
                 self._settings.upstream_concurrency,
                 trusted(self._settings.ca_file),
             )
-        return AvatarLogin(avatar, self._client)
+        return AvatarLogin(avatar, self._client, permit)
 
     async def close(self) -> None:
         """Abort all current logins."""
@@ -116,13 +124,14 @@ def prepare(ca_file: Path | None) -> None:
 
 
 class MeteredLogin:
-    """A login behind the circuit breaker of its server, with metrics and a span.
+    """An avatar's login, with its pauses, its server's circuit breaker, metrics and a span.
 
     Args:
         settings: the avatar.
         server: the login URL.
         metrics: counts logins by outcome.
         span: creates the tracing span of a login.
+        clock: monotonic clock of the pauses, in seconds.
     """
 
     def __init__(
@@ -131,12 +140,27 @@ class MeteredLogin:
         server: LoginServer,
         metrics: Metrics,
         span: Callable[[], AbstractContextManager[object]],
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._server = server
         self._span = span
         self._metrics = metrics
         self._login: AvatarLogin | None = None
+        self._pause = LoginPause(self._paused, clock)
+
+    def check(self) -> None:
+        """Check whether a login may begin.
+
+        Raises:
+            UpstreamError: not now: Sentifyd has asked to wait, or the circuit is open.
+        """
+        try:
+            self._pause.check()
+            self._server.breaker.check()
+        except ServiceError as error:
+            self._metrics.observe_login(self._settings.name, error.code, 0)
+            raise
 
     async def login(self) -> Grant:
         """Log in once.
@@ -148,7 +172,7 @@ class MeteredLogin:
         outcome = ServiceError.code
         try:
             with self._span():
-                grant = await self._server.breaker.run(self._attempt)
+                grant = await self._pause.run(lambda: self._server.breaker.run(self._attempt))
         except asyncio.CancelledError:
             outcome = "cancelled"
             raise
@@ -171,5 +195,13 @@ class MeteredLogin:
 
     async def _attempt(self) -> Grant:
         if self._login is None:
-            self._login = await self._server.login_of(self._settings)
+            self._login = await self._server.login_of(self._settings, self._pause.check_again)
         return await self._login.login()
+
+    def _paused(self, error: UpstreamRejected, seconds: float) -> None:
+        structlog.get_logger("service").warning(
+            "logins_paused",
+            avatar=self._settings.name,
+            status=error.status,
+            seconds=math.ceil(seconds),
+        )

@@ -7,8 +7,12 @@ Cheap checks come first:
    (`CrossOrigin` has already answered preflights.)
 3. Identity, before the rate limit, which counts by user. Invalid credentials count against the
    address, so that a flood of them is limited too.
-4. The body and the refresh handle.
-5. The avatar's policy issues a grant, which may cost a login at Sentifyd.
+4. Whether the request needs a login that cannot be made at the moment. It costs nothing then, so
+   it is not counted: components of refused visitors ask again and again, and must not use up the
+   limit of others behind the same address.
+5. The rate limit.
+6. The body and the refresh handle.
+7. The avatar's policy issues a grant, which may cost a login at Sentifyd.
 """
 
 from __future__ import annotations
@@ -95,6 +99,7 @@ class TokenEndpoint:
         avatar.context.enter()
         try:
             user = await self._identify(scope, avatar)
+            avatar.context.policy.check()
             await self._limit.count(scope, avatar.name, user)
             request = await read_grant_request(scope, receive)
             bound_to = () if self._sealer is None else _bound_to(scope, user)

@@ -23,6 +23,7 @@ from edge_service.errors import (
     UnsupportedMediaType,
     UpstreamBusy,
     UpstreamMalformed,
+    UpstreamPaused,
     UpstreamRejected,
     UpstreamTooSlow,
     UpstreamUnreachable,
@@ -49,6 +50,7 @@ _UPSTREAM = (
     UpstreamUnreachable,
     UpstreamTooSlow,
     UpstreamBusy,
+    UpstreamPaused,
     CircuitOpen,
 )
 _BODY = (RequestTimeout, ContentTooLarge, UnsupportedMediaType)
@@ -60,6 +62,7 @@ _HEADERS_OF: dict[type[ServiceError], tuple[str, ...]] = {
     RateLimited: ("Retry-After", "RateLimit", "RateLimit-Policy"),
     Unauthenticated: ("WWW-Authenticate",),
     UpstreamBusy: ("Retry-After",),
+    UpstreamPaused: ("Retry-After",),
     UpstreamRejected: ("Retry-After",),
 }
 _ALWAYS = (

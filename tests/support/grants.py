@@ -10,6 +10,7 @@ from itertools import pairwise
 from edge_service.errors import UpstreamRejected
 from edge_service.issuing.policy import GrantRequest, Policy
 from edge_service.upstream.grant import Grant
+from edge_service.upstream.pause import LoginPause
 from tests.support.clocks import now
 
 FIRST = GrantRequest()
@@ -18,7 +19,7 @@ FIRST = GrantRequest()
 class FakeUpstream:
     """Each login takes `seconds` and returns a new grant, unless there is a `failure`.
 
-    `begun` has the time of each login, `born` that of each access token.
+    A refusal starts a pause. `begun` has the time of each login, `born` that of each access token.
     """
 
     def __init__(self, seconds: float = 0.0, expires_in: float | None = 100.0) -> None:
@@ -29,6 +30,7 @@ class FakeUpstream:
         self.born: dict[str, float] = {}
         self.in_progress = 0
         self.most_in_progress = 0
+        self._pause = LoginPause(clock=now)
 
     @property
     def logins(self) -> int:
@@ -37,7 +39,13 @@ class FakeUpstream:
     def gaps(self) -> list[float]:
         return [after - before for before, after in pairwise(self.begun)]
 
+    def check(self) -> None:
+        self._pause.check()
+
     async def login(self) -> Grant:
+        return await self._pause.run(self._login)
+
+    async def _login(self) -> Grant:
         self.begun.append(now())
         number = self.logins
         failure = self.failure

@@ -12,7 +12,7 @@ import pytest
 import requests
 from structlog.testing import capture_logs
 
-from edge_service.errors import UpstreamRejected, UpstreamUnreachable
+from edge_service.errors import UpstreamPaused, UpstreamRejected, UpstreamUnreachable
 from edge_service.issuing import pool as pool_module
 from edge_service.issuing.pool import Pool
 from edge_service.sandbox.app import Sandbox
@@ -277,7 +277,7 @@ def test_excessive_retry_after_is_limited(header: str) -> None:
     async def visit() -> None:
         upstream = FakeUpstream(expires_in=86_400)
         pool = pool_of(upstream, 1)
-        upstream.failure = rejected(503, header)
+        upstream.failure = rejected(429, header)
         async with started(pool, upstream):
             await asyncio.sleep(3600)
             assert upstream.logins == 1
@@ -297,6 +297,48 @@ def test_invalid_or_past_retry_after_is_ignored(header: str) -> None:
         async with started(pool, upstream):
             await asyncio.sleep(3)
             assert upstream.logins >= 2
+
+    in_virtual_time(visit())
+
+
+def test_pause_that_a_visitor_caused_stops_the_filler_without_log_lines() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=86_400)
+        pool = pool_of(upstream, 1)
+        async with started(pool, upstream):
+            await asyncio.sleep(1)
+            await pool.issue(FIRST)
+            upstream.failure = rejected(429, "300")
+            with pytest.raises(UpstreamRejected):
+                await pool.issue(FIRST)
+            upstream.failure = None
+            with pytest.raises(UpstreamPaused):
+                pool.check()
+            await asyncio.sleep(299)
+            assert upstream.logins == 2
+            await asyncio.sleep(160)
+            assert pool.level == 1
+            pool.check()
+
+    with capture_logs() as logs:
+        in_virtual_time(visit())
+    assert logs == []
+
+
+def test_pool_with_a_grant_serves_visitors_during_a_pause() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 2)
+        async with started(pool, upstream):
+            await asyncio.sleep(1)
+            upstream.failure = rejected(429, "300")
+            with pytest.raises(UpstreamRejected):
+                await upstream.login()
+            for _ in range(2):
+                pool.check()
+                await pool.issue(FIRST)
+            with pytest.raises(UpstreamPaused):
+                pool.check()
 
     in_virtual_time(visit())
 

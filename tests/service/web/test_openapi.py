@@ -359,7 +359,7 @@ def test_answers_about_upstream_failures_match_the_description(
     assert asked(sandbox_url, slow, UPSTREAM_TIMEOUT="0.1") == [(504, "upstream_timeout"), circuit]
     html = http_answer("429 Too Many", b"<html>", "Retry-After: Wed, 21 Oct 2015 07:28:00 GMT")
     with RawUpstream(lambda connection: connection.sendall(html)) as upstream:
-        assert asked(upstream.url, None) == [(429, rejected)]
+        assert asked(upstream.url, None) == [(429, rejected), (503, "upstream_paused")]
 
 
 def test_answers_about_handles_and_identity_match_the_description(
