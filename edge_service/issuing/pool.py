@@ -12,10 +12,10 @@ from contextlib import suppress
 
 import structlog
 
-from edge_service.errors import UpstreamError, UpstreamRejected
+from edge_service.errors import UpstreamError
 from edge_service.issuing.policy import GrantRequest, Upstream
 from edge_service.telemetry.logs import describe
-from edge_service.upstream.grant import Grant, HeldGrant
+from edge_service.upstream.grant import INCOMPLETE_SECONDS, Grant, HeldGrant
 
 __all__ = ["Pool"]
 
@@ -29,7 +29,8 @@ class Pool:
     """Keeps `size` grants ready. When it is empty, each request logs in.
 
     Each grant is issued at most once, because all code runs in the event loop's thread. A grant is
-    dropped when less than four fifths of its lifetime are left.
+    dropped when less than four fifths of its lifetime are left; one without avatar parameters also
+    after a minute, and only issued if there is no other.
 
     Args:
         upstream: where grants come from.
@@ -107,13 +108,21 @@ class Pool:
         # A mounted application gets no lifespan events, so the pool may not be started yet.
         self.start()
         self._wanted.set()
-        while self._grants:
-            held = self._grants.popleft()
-            if _is_fresh(held, now):
-                self._on_issue(True)
-                return held.at(now)
+        if (held := self._take(now)) is not None:
+            self._on_issue(True)
+            return held.at(now)
         self._on_issue(False)
         return await self._upstream.login()
+
+    def _take(self, now: float) -> HeldGrant | None:
+        while self._grants and not _is_fresh(self._grants[0], now):
+            self._grants.popleft()
+        fresh = (held for held in self._grants if _is_fresh(held, now))
+        held = next((held for held in fresh if held.grant.is_complete), None)
+        if held is None:
+            return self._grants.popleft() if self._grants else None
+        self._grants.remove(held)
+        return held
 
     async def close(self) -> None:
         """Stop filling, and drop the grants."""
@@ -163,8 +172,8 @@ class Pool:
         try:
             grant = await self._upstream.login()
         except UpstreamError as error:
-            # A refusal's `Retry-After` makes the next login fail with the time that remains.
-            self._rest(0 if isinstance(error, UpstreamRejected) else error.retry_after)
+            # If Sentifyd has asked to wait, the next attempts cost nothing: no login is sent.
+            self._rest(0)
             # Waiting does not fix a refused key, and the other avatars can be served.
             self._loaded = self._loaded or 400 <= error.status < 500
             if error.log_level is not None:
@@ -185,7 +194,7 @@ class Pool:
 
     async def _wait_until_wanted(self) -> None:
         now = self._clock()
-        stale_in = [held.left(now) - FRESH_SHARE * held.life for held in self._grants]
+        stale_in = [_stale_at(held) - now for held in self._grants]
         with suppress(TimeoutError):
             async with asyncio.timeout(max(0.0, min(stale_in)) + 0.001 if stale_in else None):
                 await self._wanted.wait()
@@ -200,4 +209,9 @@ class Pool:
 
 
 def _is_fresh(held: HeldGrant, now: float) -> bool:
-    return held.left(now) >= FRESH_SHARE * held.life
+    return now <= _stale_at(held)
+
+
+def _stale_at(held: HeldGrant) -> float:
+    kept = (1 - FRESH_SHARE) * held.life
+    return held.born + (kept if held.grant.is_complete else min(kept, INCOMPLETE_SECONDS))

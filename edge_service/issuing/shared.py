@@ -8,6 +8,7 @@ import math
 import random
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Protocol
 
 import structlog
@@ -15,7 +16,7 @@ import structlog
 from edge_service.errors import ServiceError
 from edge_service.issuing.policy import GrantRequest, Upstream
 from edge_service.telemetry.logs import describe
-from edge_service.upstream.grant import Grant, HeldGrant
+from edge_service.upstream.grant import INCOMPLETE_SECONDS, Grant, HeldGrant
 
 __all__ = ["GrantStore", "Shared"]
 
@@ -25,6 +26,7 @@ LAST_SECONDS = 5.0
 LAST_SHARE = 0.05
 PACE_SECONDS = 1.0
 MAX_PAUSE_SECONDS = 60.0
+INCOMPLETE_RETRY_SECONDS = 10.0
 
 
 class GrantStore(Protocol):
@@ -41,6 +43,9 @@ class Shared:
 
     A refresh never returns the grant that it replaces: it waits for a renewal. Renewals are at
     least one second apart, so that refreshes cannot cause a flood of logins.
+
+    A grant without avatar parameters is kept for at most a minute. While an earlier grant with
+    parameters is valid, visitors get that one, and only its refreshes get the incomplete one.
 
     Args:
         upstream: where grants come from.
@@ -66,6 +71,7 @@ class Shared:
         self._name = name
         self._clock = clock
         self._held: HeldGrant | None = None
+        self._incomplete: HeldGrant | None = None
         self._renew_at = self._ends_at = 0.0
         self._shown: tuple[int, Grant] | None = None
         self._renewal: asyncio.Task[HeldGrant] | None = None
@@ -102,7 +108,7 @@ class Shared:
         if self._renewal is not None:
             self._renewal.cancel()
             await asyncio.gather(self._renewal, return_exceptions=True)
-        self._held = self._shown = None
+        self._held = self._incomplete = self._shown = None
 
     async def _next(self, brought: str | None) -> Grant:
         # Twice at most: another process may have stored the very grant that is to be replaced.
@@ -111,6 +117,8 @@ class Shared:
                 raise self._failure[1].with_traceback(None)
             # Shielded, because other visitors wait for the same renewal.
             held = await asyncio.shield(self._renewal or self._renew())
+            if self._incomplete is not None and _belongs_to(brought, held):
+                held = self._incomplete
             if not _belongs_to(brought, held):
                 break
         return self._show(held, self._clock())
@@ -134,15 +142,25 @@ class Shared:
         return self._renewal
 
     async def _renewed(self) -> HeldGrant:
-        old = self._held
-        if old is not None and (pause := old.born + PACE_SECONDS - self._clock()) > 0:
+        old, last = self._held, self._incomplete or self._held
+        if last is not None and (pause := last.born + PACE_SECONDS - self._clock()) > 0:
             await asyncio.sleep(min(pause, PACE_SECONDS))
+        self._incomplete = None
         if self._store is None:
             return await self._log_in()
         return await self._store.renew(lambda found: self._is_newer(found, old), self._log_in)
 
     async def _log_in(self) -> HeldGrant:
-        return HeldGrant.fresh(await self._upstream.login(), self._clock())
+        held = HeldGrant.fresh(await self._upstream.login(), self._clock())
+        if held.grant.is_complete:
+            return held
+        held = replace(held, life=min(held.life, INCOMPLETE_SECONDS))
+        old = self._held
+        if old is None or not old.grant.is_complete or self._clock() >= self._ends_at:
+            return held
+        # Returned here, so that the store keeps the complete one too.
+        self._incomplete = held
+        return old
 
     def _is_newer(self, found: HeldGrant, old: HeldGrant | None) -> bool:
         return found.left(self._clock()) > _early(found) and (
@@ -163,7 +181,11 @@ class Shared:
                     "grant_not_renewed", avatar=self._name, reason=failure.code, **details
                 )
             return
-        held = self._held = renewal.result()
+        held = renewal.result()
+        if held is self._held:
+            self._renew_at = self._clock() + INCOMPLETE_RETRY_SECONDS
+            return
+        self._held = held
         ends = held.born + held.life
         # Jitter, so that processes do not renew all at once.
         self._renew_at = ends - _early(held) * random.uniform(1.0, 2.0)  # noqa: S311

@@ -85,6 +85,12 @@ class Metrics:
             ("avatar", "policy", "result"),
             registry=registry,
         )
+        self._incomplete = Counter(
+            "sentifyd_edge_incomplete_logins",
+            "Logins whose answer had no avatar parameters",
+            ("avatar",),
+            registry=registry,
+        )
         self._limited = Counter(
             "sentifyd_edge_rate_limited",
             "Requests refused by the rate limit",
@@ -150,6 +156,7 @@ class Metrics:
         All series start at 0, because Prometheus cannot see the first event of a new series.
         """
         self._limited.labels(_label(avatar))
+        self._incomplete.labels(_label(avatar))
         for code in (HandleMalformed.code, HandleRefused.code):
             self._handles.labels(_label(avatar), code)
         self._logins.labels(_label(avatar), "ok")
@@ -157,6 +164,10 @@ class Metrics:
             self._issued.labels(_label(avatar), policy, "hit"),
             self._issued.labels(_label(avatar), policy, "miss"),
         )
+
+    def incomplete_login(self, avatar: str) -> None:
+        """Count a login whose answer had no avatar parameters."""
+        self._incomplete.labels(_label(avatar)).inc()
 
     def limited(self, avatar: str) -> None:
         """Count a request over the rate limit."""

@@ -11,12 +11,17 @@ from dataclasses import dataclass, field, replace
 
 from edge_service.strict_json import JSON, parse_json
 
-__all__ = ["Grant", "HeldGrant", "claimed_time", "claims_of", "life_of", "stated_life"]
+__all__ = [
+    *("INCOMPLETE_SECONDS", "Grant", "HeldGrant"),
+    *("claimed_time", "claims_of", "life_of", "stated_life"),
+]
 
 # Sentifyd's WordPress plugin assumes this when the lifetime is unknown.
 DEFAULT_LIFE_SECONDS = 55.0
 ISSUER_CLOCK_SKEW_SECONDS = 60
 MAX_LIFE_SECONDS = 24 * 3600.0
+# How long a grant without parameters is kept: the next login may return them.
+INCOMPLETE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +31,9 @@ class Grant:
     Attributes:
         access_token: JWT for the WebSocket.
         refresh_token: the component sends it back when the access token has expired.
-        avatar_parameters: Sentifyd's settings of the avatar, passed on unchanged.
+        avatar_parameters: Sentifyd's settings of the avatar, passed on unchanged; empty if it
+            sent none.
+        is_complete: whether Sentifyd sent parameters; they may be empty.
         token_type: such as `Bearer`; `None` when Sentifyd did not send it.
         expires_in: lifetime of the access token in seconds; `None` when Sentifyd did not send it.
     """
@@ -36,6 +43,7 @@ class Grant:
     avatar_parameters: JSON = field(repr=False)
     token_type: str | None = None
     expires_in: float | None = None
+    is_complete: bool = True
 
 
 @dataclass(frozen=True, slots=True)

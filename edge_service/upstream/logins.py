@@ -148,6 +148,7 @@ class MeteredLogin:
         self._metrics = metrics
         self._login: AvatarLogin | None = None
         self._pause = LoginPause(self._paused, clock)
+        self._has_warned = False
 
     def check(self) -> None:
         """Check whether a login may begin.
@@ -184,6 +185,8 @@ class MeteredLogin:
             raise
         else:
             outcome = "ok"
+            if not grant.is_complete:
+                self._note_incomplete()
             return grant
         finally:
             self._metrics.observe_login(self._settings.name, outcome, time.perf_counter() - began)
@@ -197,6 +200,14 @@ class MeteredLogin:
         if self._login is None:
             self._login = await self._server.login_of(self._settings, self._pause.check_again)
         return await self._login.login()
+
+    def _note_incomplete(self) -> None:
+        self._metrics.incomplete_login(self._settings.name)
+        if not self._has_warned:
+            self._has_warned = True
+            structlog.get_logger("service").warning(
+                "avatar_parameters_missing", avatar=self._settings.name
+            )
 
     def _paused(self, error: UpstreamRejected, seconds: float) -> None:
         structlog.get_logger("service").warning(

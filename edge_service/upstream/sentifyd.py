@@ -41,14 +41,14 @@ TOKENS_SCHEMA: JSON = {
                     "description": "Send it back when the access token has expired.",
                 },
                 "tokenType": {"type": "string", "minLength": 1},
-                "expiresIn": {"type": "number", "exclusiveMinimum": 0, "description": "Seconds."},
+                "expiresIn": {"type": "integer", "minimum": 1, "description": "Seconds."},
             },
             "required": ["accessToken", REFRESH_PARAMETER],
             "additionalProperties": False,
         },
         "avatarParameters": {
             "type": "object",
-            "description": "Sentifyd's settings of the avatar.",
+            "description": "Sentifyd's settings of the avatar; empty if it sent none.",
         },
     },
     "required": ["tokens", "avatarParameters"],
@@ -58,6 +58,7 @@ TOKENS_SCHEMA: JSON = {
 _RETRY_AFTER = re.compile(
     r"[0-9]{1,8}|[A-Z][a-z]{2}, [0-9]{2} [A-Z][a-z]{2} [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT"
 )
+_DIGITS = re.compile(r"[0-9]{1,15}")
 
 
 class MalformedGrant(ValueError):
@@ -129,20 +130,26 @@ def tokens_body(grant: Grant, refresh_token: str) -> JSON:
 def parse_grant(answer: object) -> Grant:
     """Read the JSON of a login response: wrapped in `data` or flat, snake_case or camelCase.
 
+    `null` in one spelling counts as missing, so the other spelling is used.
+
     Raises:
-        MalformedGrant: it is not an object, or a token or the parameters are missing.
+        MalformedGrant: it is not an object, a token is missing, or the parameters are neither an
+            object nor missing.
     """
     if not isinstance(answer, dict):
         raise MalformedGrant("the answer is not a JSON object")
     data = answer["data"] if isinstance(answer.get("data"), dict) else answer
     parameters = _either(data, "avatar_params", "avatarParameters")
-    if not isinstance(parameters, dict):
-        raise MalformedGrant("avatar_params is missing")
+    # PHP writes an empty array as a list.
+    has_parameters = parameters is not None and parameters != []
+    if has_parameters and not isinstance(parameters, dict):
+        raise MalformedGrant("avatar_params is not an object")
     token_type = _either(data, "token_type", "tokenType")
     return Grant(
         access_token=_token(data, "access_token", "accessToken"),
         refresh_token=_token(data, "refresh_token", "refreshToken"),
-        avatar_parameters=parameters,
+        avatar_parameters=parameters if isinstance(parameters, dict) else {},
+        is_complete=has_parameters,
         token_type=token_type if isinstance(token_type, str) and token_type else None,
         expires_in=_lifetime(_either(data, "expires_in", "expiresIn")),
     )
@@ -173,7 +180,8 @@ def _masked(value: object, key: str) -> object:
 
 
 def _either(data: JSON, snake: str, camel: str) -> object:
-    return data[snake] if snake in data else data.get(camel)
+    value = data.get(snake)
+    return data.get(camel) if value is None else value
 
 
 def _token(data: JSON, snake: str, camel: str) -> str:
@@ -183,7 +191,10 @@ def _token(data: JSON, snake: str, camel: str) -> str:
     return token
 
 
-def _lifetime(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value <= 0:
+def _lifetime(value: object) -> int | None:
+    """Whole seconds; `None` if the value is no number, or less than a second."""
+    if isinstance(value, str) and _DIGITS.fullmatch(value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 1:
         return None
-    return value
+    return int(value)

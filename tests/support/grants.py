@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from itertools import pairwise
 
 from edge_service.errors import UpstreamRejected
@@ -25,6 +26,7 @@ class FakeUpstream:
     def __init__(self, seconds: float = 0.0, expires_in: float | None = 100.0) -> None:
         self.seconds = seconds
         self.expires_in = expires_in
+        self.is_complete = True
         self.failure: Exception | None = None
         self.begun: list[float] = []
         self.born: dict[str, float] = {}
@@ -58,7 +60,7 @@ class FakeUpstream:
         if failure is not None:
             raise failure
         self.born[f"access-{number}"] = now()
-        return grant(number, self.expires_in)
+        return replace(grant(number, self.expires_in), is_complete=self.is_complete)
 
     def age(self, issued: Grant) -> float:
         return now() - self.born[issued.access_token]

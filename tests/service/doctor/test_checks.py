@@ -184,7 +184,12 @@ def token(issued: float, expires: float) -> str:
         (http_answer("300 Some", b"", "Location: /there"), "malformed", "not 200"),
         (http_answer("302 There", b""), "malformed", "not 200"),
         (http_answer("200 OK", b"[]"), "malformed", "not a JSON object"),
-        (http_answer("200 OK", b'{"refresh_token": "x"}'), "malformed", "avatar_params is missing"),
+        (http_answer("200 OK", b'{"refresh_token": "x"}'), "malformed", "access_token is missing"),
+        (
+            http_answer("200 OK", b'{"avatar_params": 7}'),
+            "malformed",
+            "is not an object",
+        ),
         (http_answer("200 OK", b'{"avatar_params": {}}'), "malformed", "access_token is missing"),
         (http_answer("204 No Content", b""), "malformed", "not 200"),
         (f"{KEY}\r\n\r\n".encode(), "malformed", "not HTTP"),

@@ -343,6 +343,47 @@ def test_pool_with_a_grant_serves_visitors_during_a_pause() -> None:
     in_virtual_time(visit())
 
 
+def test_complete_grants_are_handed_out_first() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(expires_in=3600), list[bool]()
+        pool = pool_of(upstream, 4, hits)
+        upstream.is_complete = False
+        async with started(pool, upstream):
+            while pool.level < 2:
+                await asyncio.sleep(0.01)
+            upstream.is_complete = True
+            while pool.level < 4:
+                await asyncio.sleep(0.01)
+            issued = [await pool.issue(FIRST) for _ in range(4)]
+            assert [one.is_complete for one in issued] == [True, True, False, False]
+            assert len({one.access_token for one in issued}) == 4
+            assert hits == [True] * 4
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize(("expires_in", "seconds"), [(3600.0, 60), (100.0, 20)])
+def test_grants_without_parameters_are_kept_at_most_a_minute(
+    expires_in: float, seconds: float
+) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=expires_in)
+        pool = pool_of(upstream, 2)
+        upstream.is_complete = False
+        async with started(pool, upstream):
+            ages = []
+            for _ in range(2000):
+                await asyncio.sleep(0.1)
+                ages.append(pool.age)
+            assert seconds - 1 < max(ages) <= seconds + 0.2
+            # Once Sentifyd sends parameters again, all are replaced.
+            upstream.is_complete = True
+            await asyncio.sleep(seconds + 1)
+            assert (await pool.issue(FIRST)).is_complete
+
+    in_virtual_time(visit())
+
+
 def test_filler_survives_unexpected_errors() -> None:
     async def visit() -> None:
         upstream = FakeUpstream()

@@ -352,6 +352,68 @@ def test_check_refuses_only_when_a_login_would_be_refused() -> None:
     in_virtual_time(visit())
 
 
+def test_grant_without_parameters_is_kept_at_most_a_minute() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=3600)
+        upstream.is_complete = False
+        shared = shared_by(upstream)
+        async with started(shared, upstream):
+            ages = await walk(shared, upstream, 300, lambda: 0.1)
+            assert 30 < max(ages) < 60
+            assert upstream.logins <= 12
+            upstream.is_complete = True
+            await asyncio.sleep(61)
+            assert (await shared.issue(FIRST)).is_complete
+            complete = upstream.logins
+            await walk(shared, upstream, 3000, lambda: 10)
+            assert upstream.logins == complete
+
+    in_virtual_time(visit())
+
+
+def test_earlier_complete_grant_is_preferred_while_it_is_valid() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.1)
+        shared = shared_by(upstream)
+        async with started(shared, upstream):
+            first = await shared.issue(FIRST)
+            upstream.is_complete = False
+            ages = await walk(shared, upstream, 94, lambda: 0.5)
+            assert max(ages) > 93
+            # Tried every ten seconds from sixty seconds on.
+            assert 3 <= upstream.logins <= 6
+            await asyncio.sleep(2)
+            later = await shared.issue(FIRST)
+            assert (later is not first, later.is_complete) == (True, False)
+
+    in_virtual_time(visit())
+
+
+def test_refresh_gets_an_incomplete_grant_rather_than_the_one_it_replaces() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=3600)
+        shared = shared_by(upstream)
+        async with started(shared, upstream):
+            first = await shared.issue(FIRST)
+            await asyncio.sleep(5)
+            upstream.is_complete = False
+            answers = await crowd(shared, 100, refresh(first))
+            assert {(one.access_token, one.is_complete) for one in answers} == {("access-2", False)}
+            assert answers[0].expires_in == 60
+            # The others, and who refreshes the incomplete one, get the complete one.
+            assert (await shared.issue(FIRST)).access_token == "access-1"
+            assert (await shared.issue(refresh(answers[0]))).access_token == "access-1"
+            for _ in range(20):
+                assert (await shared.issue(refresh(first))).access_token != "access-1"
+            assert min(upstream.gaps()) >= 1 - 1e-6
+            upstream.is_complete = True
+            renewed = await shared.issue(refresh(first))
+            assert renewed.is_complete
+            assert (await shared.issue(FIRST)).access_token == renewed.access_token
+
+    in_virtual_time(visit())
+
+
 def test_valid_grant_is_served_during_an_outage() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=0.1)
