@@ -23,6 +23,7 @@ from edge_service.admission.rate_limits import RateLimiter
 from edge_service.admission.visitors import VisitorLimit
 from edge_service.errors import MethodNotAllowed, NotFound, json_response
 from edge_service.issuing.avatars import Avatars
+from edge_service.redis_client import SharedRedis
 from edge_service.sealing import Sealer
 from edge_service.settings import ForwardedRules, Settings, SettingsError
 from edge_service.settings.environment import advice, near_misses
@@ -65,17 +66,11 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
     metrics = Metrics()
     sealer = Sealer(settings.seal_keys) if settings.seal_keys else None
     tracing = _tracing(settings)
-    avatars = Avatars(settings, metrics, sealer, tracing)
+    redis = _redis(settings, metrics)
+    avatars = Avatars(settings, metrics, sealer, tracing, redis)
     addresses = ClientAddresses(settings.trusted_proxies)
-    limiter = RateLimiter(
-        parse_rate_limits(settings.rate_limit),
-        settings.redis_url,
-        on_fallback=lambda active: metrics.redis_fallback("rate limits", active=active),
-    )
+    limiter = RateLimiter(parse_rate_limits(settings.rate_limit), redis)
     authenticator = authenticator or _authenticator(settings, addresses, metrics)
-    if settings.redis_url is not None:
-        for part in ("rate limits", "shared grants"):
-            metrics.redis_fallback(part, active=False)
 
     async def alive(_: Request) -> Response:
         return json_response({"status": "alive"})
@@ -107,6 +102,8 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
                 await authenticator.close()
             await avatars.close()
             await limiter.close()
+            if redis is not None:
+                await redis.close()
             if tracing is not None:
                 await asyncio.to_thread(tracing.close)
 
@@ -172,6 +169,18 @@ class _Route(Route):
         """Store the pattern in the request state."""
         scope["state"]["route"] = self.path
         await super().handle(scope, receive, send)
+
+
+def _redis(settings: Settings, metrics: Metrics) -> SharedRedis | None:
+    def on_fallback(active: bool) -> None:
+        for part in ("rate limits", "shared grants"):
+            metrics.redis_fallback(part, active=active)
+
+    if settings.redis_url is None:
+        return None
+    # The series exist from the start, because Prometheus cannot see a new one change.
+    on_fallback(False)
+    return SharedRedis(settings.redis_url, ca_file=settings.ca_file, on_fallback=on_fallback)
 
 
 def _tracing(settings: Settings) -> Tracing | None:

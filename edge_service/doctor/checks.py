@@ -37,8 +37,6 @@ __all__ = ["examine", "refuse"]
 # Few, because the checks must not load a server that has problems.
 CONCURRENT_LOGINS = 4
 REDIS_SECONDS = 2.0
-REDIS_KEY = "sentifyd:doctor"
-REDIS_SCRIPT = "return redis.call('del', KEYS[1])"
 # How Redis' error begins when it has too many clients.
 TOO_MANY_CLIENTS = "max number"
 
@@ -105,7 +103,7 @@ async def _verdicts(settings: Settings, environ: Mapping[str, str]) -> AsyncIter
     if ahead:
         yield judge_clock(max(ahead, key=abs))
     if settings.redis_url is not None:
-        yield await _redis(settings.redis_url)
+        yield await _redis(settings.redis_url, settings.ca_file)
     if isinstance(settings.visitor_auth, JwtRules):
         yield await _key_set(settings.visitor_auth.jwks_url, settings, environ)
 
@@ -164,23 +162,20 @@ async def _login(
     return verdict, server_failed
 
 
-async def _redis(url: str) -> Verdict:
-    from redis.asyncio import Redis
+async def _redis(url: str, ca_file: Path | None) -> Verdict:
     from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
     from redis.exceptions import ConnectionError as ConnectionLost
     from redis.exceptions import TimeoutError as TooSlow
 
-    from edge_service.redis_client import connection_pool
+    from edge_service.redis_client import probe
+    from edge_service.redis_client.connections import Connections
 
-    pool = connection_pool(url, 1)
+    connections = Connections(url, 1, ca_file)
     failure: UpstreamError = UpstreamUnreachable()
     try:
         async with asyncio.timeout(REDIS_SECONDS):
-            client = Redis(connection_pool=pool)
-            await client.ping()
-            # The commands that rate limits and shared grants need: a key that expires, a script.
-            await client.set(REDIS_KEY, "", px=int(REDIS_SECONDS * 1000))
-            await client.register_script(REDIS_SCRIPT)([REDIS_KEY])
+            await connections.client.ping()
+            await probe(connections.client)
         return Verdict("redis", "ok", "it answers")
     except AuthenticationError:
         what = "Redis refuses the user name or password"
@@ -205,8 +200,7 @@ async def _redis(url: str) -> Verdict:
             return Verdict("redis", "redis-failing", what, fix)
         failure.cause, failure.detail = root_cause(error)
     finally:
-        with suppress(RedisError, OSError):
-            await pool.disconnect()
+        await connections.close()
     return judge_network(Peer("redis", "Redis", "REDIS_URL", tls="rediss://"), failure)
 
 

@@ -14,6 +14,7 @@ from edge_service.admission.origins import OriginPolicy
 from edge_service.issuing.direct import Direct
 from edge_service.issuing.policy import Policy
 from edge_service.issuing.pool import Pool
+from edge_service.issuing.redis_store import RedisGrants
 from edge_service.issuing.shared import GrantStore, Shared
 from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings, Settings
@@ -23,8 +24,7 @@ from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
 from edge_service.upstream.logins import LoginServer, MeteredLogin, prepare
 
 if TYPE_CHECKING:
-    from redis.asyncio import Redis
-
+    from edge_service.redis_client import SharedRedis
     from edge_service.telemetry.tracing import Tracing
 
 __all__ = ["Avatar", "Avatars", "IssuingContext"]
@@ -91,6 +91,7 @@ class Avatars:
         metrics: counts logins and grants, and reports circuit breakers and pools.
         sealer: encrypts grants in Redis; `None` stores them unencrypted.
         tracing: creates a span for each login; `None` creates none.
+        redis: where replicas share grants; `None` keeps them in this process. The caller closes it.
     """
 
     def __init__(
@@ -99,12 +100,13 @@ class Avatars:
         metrics: Metrics,
         sealer: Sealer | None,
         tracing: Tracing | None = None,
+        redis: SharedRedis | None = None,
     ) -> None:
         self._span = tracing.login_span if tracing is not None else nullcontext
         self._settings = settings
         self._metrics = metrics
         self._sealer = sealer
-        self._redis: Redis | None = None
+        self._redis = redis
         self._servers: dict[str, LoginServer] = {}
         self._contexts: dict[AvatarSettings, IssuingContext] = {}
         self._avatars: dict[str, Avatar] = {}
@@ -157,8 +159,6 @@ class Avatars:
             await context.close()
         for server in self._servers.values():
             await server.close()
-        if self._redis is not None:
-            await self._redis.aclose()
 
     def _take(self, avatars: Mapping[str, AvatarSettings]) -> list[IssuingContext]:
         """Create new contexts, keep unchanged ones, and return those that are no longer used."""
@@ -227,20 +227,11 @@ class Avatars:
         return LoginServer(self._settings, CircuitBreaker(on_change))
 
     def _store(self, settings: AvatarSettings) -> GrantStore | None:
-        if self._settings.redis_url is None:
-            return None
-        from edge_service.issuing.redis_store import RedisGrants, connect
-
         if self._redis is None:
-            self._redis = connect(self._settings.redis_url)
-        return RedisGrants(
-            self._redis,
-            settings,
-            self._sealer,
-            # The longest login, and the wait for a slot.
-            self._settings.upstream_timeout + 2,
-            lambda active: self._metrics.redis_fallback("shared grants", active=active),
-        )
+            return None
+        # The longest login, and the wait for a slot.
+        lock_seconds = self._settings.upstream_timeout + 2
+        return RedisGrants(self._redis, settings, self._sealer, lock_seconds)
 
     async def _retire(self, context: IssuingContext) -> None:
         await context.idle.wait()

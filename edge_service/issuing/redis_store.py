@@ -10,39 +10,26 @@ import secrets
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
-
-import structlog
+from typing import Any
 
 from edge_service.errors import ServiceError
-from edge_service.redis_client import connection_pool
+from edge_service.redis_client import AnyRedis, RedisUnavailable, Script, SharedRedis
 from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings
 from edge_service.strict_json import parse_json
 from edge_service.upstream.grant import Grant, HeldGrant
 
-if TYPE_CHECKING:
-    from redis.asyncio import Redis
+__all__ = ["RedisGrants"]
 
-__all__ = ["RedisGrants", "connect"]
-
-MAX_CONNECTIONS = 64
 POLL_SECONDS = 0.05
 REPLICA_CLOCK_SKEW_SECONDS = 5.0
 # Increase it with every change of the stored format; grants in another format are ignored.
 FORMAT = 2
-_UNLOCK = "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end return 1"
-
-
-def connect(url: str) -> Redis:
-    """A client with short timeouts; it connects on first use.
-
-    Raises:
-        ValueError: the URL cannot be used. The message says how to fix it, without the URL.
-    """
-    from redis.asyncio import Redis
-
-    return Redis.from_pool(connection_pool(url, MAX_CONNECTIONS))
+# Both at once: in between, a grant could expire or be replaced.
+_LOAD = Script("return {redis.call('get', KEYS[1]), redis.call('pttl', KEYS[1])}")
+_UNLOCK = Script(
+    "if redis.call('get', KEYS[1]) == ARGV[1] then redis.call('del', KEYS[1]) end return 1"
+)
 
 
 class RedisGrants:
@@ -51,31 +38,24 @@ class RedisGrants:
     While Redis is unavailable, each process logs in on its own.
 
     Args:
-        client: the Redis client; the caller closes it.
+        redis: where the grant is; the caller closes it.
         avatar: the avatar of the grant.
         sealer: encrypts the grant in Redis; `None` stores it unencrypted.
         lock_seconds: maximum duration of one renewal, in seconds.
-        on_fallback: called with `True` when Redis becomes unavailable, and with `False` when it is
-            available again.
     """
 
     def __init__(
         self,
-        client: Redis,
+        redis: SharedRedis,
         avatar: AvatarSettings,
         sealer: Sealer | None,
         lock_seconds: float,
-        on_fallback: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        self._client = client
+        self._redis = redis
         self._sealer = sealer
         self._key = _key(avatar)
         self._lock_key = f"{self._key}:lock"
         self._lock_ms = int(lock_seconds * 1000)
-        self._on_fallback = on_fallback
-        self._unavailable = False
-        self._unlock = client.register_script(_UNLOCK)
-        self._log = structlog.get_logger("service")
 
     async def renew(
         self, wanted: Callable[[HeldGrant], bool], log_in: Callable[[], Awaitable[HeldGrant]]
@@ -93,19 +73,17 @@ class RedisGrants:
         deadline = time.monotonic() + self._lock_ms / 1000
         try:
             found = await self._wait_for(wanted, ours, deadline)
-        except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
-            self._report(unavailable=True, error=error)
+        except RedisUnavailable:
             return await log_in()
-        self._report(unavailable=False)
         if found is not None:
             return found
         try:
             held = await log_in()
-            with suppress(Exception):
+            with suppress(RedisUnavailable):
                 await self._store(held)
         finally:
-            with suppress(Exception):
-                await self._unlock([self._lock_key], [ours])
+            with suppress(RedisUnavailable):
+                await self._unlock(ours)
         return held
 
     async def _wait_for(
@@ -117,29 +95,39 @@ class RedisGrants:
             found = await self._load()
             if found is not None and wanted(found):
                 if locked:
-                    await self._unlock([self._lock_key], [ours])
+                    await self._unlock(ours)
                 return found
             if locked:
                 return None
             # Look again after locking, because the previous owner may have stored a grant.
-            locked = bool(await self._client.set(self._lock_key, ours, nx=True, px=self._lock_ms))
+            locked = await self._lock(ours)
             if not locked:
                 if time.monotonic() > deadline:
                     return None
                 await asyncio.sleep(POLL_SECONDS * random.uniform(0.5, 1.5))  # noqa: S311
 
     async def _load(self) -> HeldGrant | None:
-        async with self._client.pipeline(transaction=True) as pipeline:
-            pipeline.get(self._key)
-            pipeline.pttl(self._key)
-            stored, left_ms = await pipeline.execute()
+        async def load(client: AnyRedis) -> tuple[bytes | None, float]:
+            from redis.exceptions import ResponseError
+
+            try:
+                # Converted here, because a strange answer means that Redis is not usable.
+                stored, left_ms = await _LOAD(client, [self._key])
+                return (None if stored is None else bytes(stored), left_ms / 1000)
+            except ResponseError as error:
+                # Another program's key says nothing about Redis; the next grant replaces it.
+                if "WRONGTYPE" not in str(error):
+                    raise
+                return None, 0.0
+
+        stored, left = await self._redis.run(load, self._key)
         if stored is None:
             return None
         try:
             text = stored.decode("utf-8")
             if self._sealer is not None:
                 text = self._sealer.open(text, self._key)
-            return _unpack(text, left_ms / 1000)
+            return _unpack(text, left)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError, ServiceError):
             # Sealed with a removed key, or in another format: treat it as missing.
             return None
@@ -150,19 +138,20 @@ class RedisGrants:
             text = self._sealer.seal(text, self._key)
         left_ms = int(held.left(time.monotonic()) * 1000)
         if left_ms > 0:
-            await self._client.set(self._key, text, px=left_ms)
+            await self._redis.run(lambda client: client.set(self._key, text, px=left_ms), self._key)
 
-    def _report(self, *, unavailable: bool, error: BaseException | None = None) -> None:
-        if unavailable == self._unavailable:
-            return
-        self._unavailable = unavailable
-        self._on_fallback(unavailable)
-        if unavailable:
-            self._log.warning(
-                "redis_unavailable", part="shared grants", exception=type(error).__name__
+    async def _lock(self, ours: str) -> bool:
+        return bool(
+            await self._redis.run(
+                lambda client: client.set(self._lock_key, ours, nx=True, px=self._lock_ms),
+                self._lock_key,
             )
-        else:
-            self._log.warning("redis_available", part="shared grants")
+        )
+
+    async def _unlock(self, ours: str) -> None:
+        await self._redis.run(
+            lambda client: _UNLOCK(client, [self._lock_key], [ours]), self._lock_key
+        )
 
 
 def _pack(held: HeldGrant) -> str:

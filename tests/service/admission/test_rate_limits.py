@@ -5,29 +5,49 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import math
 import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from structlog.testing import capture_logs
 
-from edge_service import redis_client
-from edge_service.admission import rate_limits
+from edge_service.admission import redis_counters, window_counters
 from edge_service.admission.rate_limits import RateLimiter
 from edge_service.errors import RateLimited
+from edge_service.redis_client import SharedRedis, connections, shared
 from edge_service.settings.parsers import parse_rate_limits
 from tests.support.clocks import Clock, in_a_loop
 from tests.support.redis import RedisServer
 from tests.support.waiting import until_async
 
 CANARY = "canary-password-51c2"
-UNAVAILABLE = {"part": "rate limits", "event": "redis_unavailable", "log_level": "warning"}
-AVAILABLE = {"part": "rate limits", "event": "redis_available", "log_level": "warning"}
+UNAVAILABLE = {"event": "redis_unavailable", "log_level": "warning"}
+AVAILABLE = {"event": "redis_available", "log_level": "warning"}
+
+
+class Limiter(RateLimiter):
+    """The limiter of one process, with its own Redis client."""
+
+    def __init__(
+        self,
+        text: str,
+        url: str | None,
+        clock: Callable[[], float],
+        on_fallback: Callable[[bool], None],
+    ) -> None:
+        self.shared = SharedRedis(url, on_fallback=on_fallback) if url is not None else None
+        super().__init__(parse_rate_limits(text), self.shared, clock=clock)
+
+    async def close(self) -> None:
+        await super().close()
+        if self.shared is not None:
+            await self.shared.close()
 
 
 def limiter(
@@ -36,8 +56,8 @@ def limiter(
     *,
     clock: Callable[[], float] = time.time,
     on_fallback: Callable[[bool], None] = lambda _: None,
-) -> RateLimiter:
-    return RateLimiter(parse_rate_limits(text), url, clock=clock, on_fallback=on_fallback)
+) -> Limiter:
+    return Limiter(text, url, clock, on_fallback)
 
 
 @asynccontextmanager
@@ -72,14 +92,14 @@ def redis() -> Iterator[RedisServer]:
 @pytest.fixture
 def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry an unavailable Redis soon."""
-    monkeypatch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(shared, "RETRY_SECONDS", 0.05)
 
 
 @pytest.fixture
 def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not mistake a busy machine for an unavailable Redis."""
-    monkeypatch.setattr(redis_client, "STEP_SECONDS", 10)
-    monkeypatch.setattr(rate_limits, "EXCHANGE_SECONDS", 20)
+    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
+    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 20)
 
 
 Answer = Callable[[int], Coroutine[Any, Any, bytes]]
@@ -238,7 +258,7 @@ def test_clock_that_is_set_back_locks_no_visitor_out() -> None:
 
 def counters(limits: RateLimiter) -> int:
     (memory,) = limits._memory
-    return len(memory._counters)
+    return len(memory)
 
 
 def test_flood_of_addresses_neither_fills_memory_nor_resets_counts() -> None:
@@ -250,7 +270,7 @@ def test_flood_of_addresses_neither_fills_memory_nor_resets_counts() -> None:
         for number in range(1_000_000):
             refused += not await allowed(limits, f"10.{number}")
 
-        assert counters(limits) <= rate_limits.MAX_COUNTERS + rate_limits.SHARED_COUNTERS
+        assert counters(limits) <= window_counters.MAX_COUNTERS + window_counters.SHARED_COUNTERS
         # All other visitors share 65,536 counters, each for two requests.
         assert 700_000 < refused < 800_000
         assert not await allowed(limits)
@@ -347,48 +367,104 @@ def test_processes_share_one_limit(redis: RedisServer) -> None:
         assert all(key.startswith(b"sentifyd:") and 0 < client.ttl(key) <= 60 for key in keys)
 
 
-@pytest.mark.usefixtures("long_timeouts")
-def test_each_limit_needs_one_round_trip(redis: RedisServer) -> None:
-    async def ask() -> None:
-        limits = limiter("1000/second;1000/minute", redis.url)
-        async with closing(limits):
-            for _ in range(50):
-                await limits.count("203.0.113.7", "")
-
+def calls(redis: RedisServer) -> dict[str, int]:
+    """How often each command was called since the last call of this function."""
     with redis.client() as client:
-        client.script_load(limiting_script())
-        client.config_resetstat()
-        in_a_loop(ask())
         stats = client.info("commandstats")
-    calls = {
-        name: stat["calls"] for name, stat in stats.items() if name != "cmdstat_config|resetstat"
-    }
-    assert calls.pop("cmdstat_evalsha") == 100
-    # The script's own commands cost no round trip.
-    assert set(calls) <= {"cmdstat_incrby", "cmdstat_expire"}
-
-
-def limiting_script() -> bytes:
-    from limits.aio.storage.redis.bridge import RedisBridge
-
-    return RedisBridge.SCRIPT_INCR_EXPIRE
+        client.config_resetstat()
+    return {name.removeprefix("cmdstat_"): stat["calls"] for name, stat in stats.items()}
 
 
 @pytest.mark.usefixtures("long_timeouts")
-def test_rush_shares_few_connections(redis: RedisServer) -> None:
-    async def rush() -> None:
-        limits = limiter("500/minute", redis.url, clock=Clock())
+def test_waiting_requests_share_one_round_trip(redis: RedisServer) -> None:
+    async def ask() -> None:
+        limits = limiter("100/hour;300/day", redis.url, clock=Clock())
         async with closing(limits):
-            for _ in range(3):
-                answers = await asyncio.gather(*(allowed(limits) for _ in range(200)))
-            assert answers.count(True) == 100
+            # The first call also loads the script.
+            assert await allowed(limits, "203.0.113.8")
+            calls(redis)
+            for _ in range(50):
+                assert await allowed(limits)
+            # One call counts against both limits.
+            assert calls(redis)["evalsha"] == 50
+            answers = await asyncio.gather(*(allowed(limits) for _ in range(200)))
+            assert answers == [True] * 50 + [False] * 150
+            asked = calls(redis)
+            assert asked["evalsha"] <= 2
+            # A refused request is not counted against the next limit.
+            assert asked["incr"] == 200 + 50
+
+    in_a_loop(ask())
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_one_round_trip_is_under_way_at_most(redis: RedisServer) -> None:
+    async def ask() -> None:
+        limits = limiter("999999/minute", redis.url, clock=Clock())
+        async with closing(limits):
+            assert await allowed(limits)
+            redis.pause()
+            first = asyncio.create_task(allowed(limits))
+            await asyncio.sleep(0.05)
+            rest = [asyncio.create_task(allowed(limits, f"10.0.0.{n}")) for n in range(600)]
+            await asyncio.sleep(0.05)
+            redis.resume()
+            assert await asyncio.gather(first, *rest) == [True] * 601
+            # 600 are more than one batch.
+            assert calls(redis)["evalsha"] == 2 + math.ceil(600 / redis_counters.MAX_BATCH)
             with redis.client() as client:
                 # This client is one more.
-                assert len(client.client_list()) <= rate_limits.MAX_CONNECTIONS + 1
+                assert len(client.client_list()) == 2
+
+    in_a_loop(ask())
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_endless_queue_is_counted_in_memory(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_counters, "MAX_WAITING", 10)
+
+    async def ask() -> None:
+        limits = limiter("1/minute", redis.url, clock=Clock())
+        async with closing(limits):
+            assert await allowed(limits, "203.0.113.8")
+            redis.pause()
+            waiting = [asyncio.create_task(allowed(limits, f"10.0.0.{n}")) for n in range(30)]
+            await until_async(lambda: sum(task.done() for task in waiting) == 20)
+            assert counters(limits) == 20
+            redis.resume()
+            assert await asyncio.gather(*waiting) == [True] * 30
 
     with capture_logs() as lines:
-        in_a_loop(rush())
+        in_a_loop(ask())
     assert lines == []
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_refusals_in_redis_equal_those_in_memory(redis: RedisServer) -> None:
+    async def ask(text: str) -> None:
+        chance = random.Random(text)
+        clock = Clock()
+        here, there = limiter(text, clock=clock), limiter(text, redis.url, clock=clock)
+        refused = 0
+        async with closing(there):
+            for _ in range(400):
+                clock.now += chance.expovariate(3)
+                subject = chance.choice("ab")
+                ends: list[Mapping[str, str] | None] = []
+                for limits in (here, there):
+                    try:
+                        await limits.count(subject, "")
+                        ends.append(None)
+                    except RateLimited as error:
+                        ends.append(error.headers)
+                assert ends[0] == ends[1]
+                refused += ends[0] is not None
+        assert 50 < refused < 400
+
+    for text in ("3/2seconds", "2/2seconds;4/7seconds;9/minute", "1/second;2/minute;3/5minutes"):
+        in_a_loop(ask(text))
 
 
 @pytest.mark.usefixtures("long_timeouts")
@@ -461,7 +537,7 @@ def test_limit_survives_a_redis_restart_under_load(redis: RedisServer) -> None:
 
 
 @pytest.mark.stress
-def test_hanging_redis_delays_one_request_per_second(redis: RedisServer) -> None:
+def test_hanging_redis_delays_only_the_first_request(redis: RedisServer) -> None:
     async def timed(limits: RateLimiter) -> float:
         began = time.perf_counter()
         await limits.count("203.0.113.7", "")
@@ -474,14 +550,13 @@ def test_hanging_redis_delays_one_request_per_second(redis: RedisServer) -> None
             redis.pause()
             first = await timed(limits)
             assert 0.2 < first < 0.9
-            # The second probe comes a second after the first failure, the third after this.
             end = time.perf_counter() + 1.6
             waits: list[float] = []
             while time.perf_counter() < end:
                 waits += await asyncio.gather(*(timed(limits) for _ in range(10)))
                 await asyncio.sleep(0.005)
-            assert len([wait for wait in waits if wait > 0.2]) == 1
-            assert max(waits) < 0.9
+            # The probe in the background waits for Redis, and no request does.
+            assert sorted(waits)[-2] < 0.2
             redis.resume()
 
     with capture_logs() as lines:
@@ -500,7 +575,7 @@ def test_rush_on_a_hanging_redis_waits_for_one_timeout(redis: RedisServer) -> No
             began = time.perf_counter()
             await asyncio.gather(*(limits.count(f"10.0.0.{n}", "") for n in range(200)))
             # Otherwise each of a dozen rounds would wait for its own timeout.
-            assert time.perf_counter() - began < 6 * redis_client.STEP_SECONDS
+            assert time.perf_counter() - began < 6 * connections.STEP_SECONDS
             redis.resume()
 
     with capture_logs() as lines:
@@ -593,8 +668,9 @@ def test_invalid_redis_reply_fails_no_request(reply: bytes) -> None:
 @pytest.mark.stress
 def test_many_slow_replies_exceed_the_deadline() -> None:
     async def answer_slowly(_: int) -> bytes:
-        await asyncio.sleep(0.8 * redis_client.STEP_SECONDS)
-        return b":1\r\n"
+        await asyncio.sleep(0.8 * connections.STEP_SECONDS)
+        # The client sends the script then, which is a second exchange.
+        return b"-NOSCRIPT No matching script.\r\n"
 
     async def ask() -> None:
         async with fake_redis(answer_slowly) as url:
@@ -605,62 +681,9 @@ def test_many_slow_replies_exceed_the_deadline() -> None:
                 assert time.perf_counter() - began < 0.75
 
     with pytest.MonkeyPatch.context() as patch, capture_logs() as lines:
-        patch.setattr(rate_limits, "EXCHANGE_SECONDS", 0.5)
+        patch.setattr(shared, "EXCHANGE_SECONDS", 0.3)
         in_a_loop(ask())
     assert lines == [{**UNAVAILABLE, "exception": "TimeoutError"}]
-
-
-@pytest.mark.usefixtures("long_timeouts")
-def test_late_reply_does_not_count_as_a_recovery() -> None:
-    reported: list[bool] = []
-
-    async def answer(number: int) -> bytes:
-        if number > 0:
-            return b"-ERR whatever\r\n"
-        await asyncio.sleep(0.2)
-        return b":1\r\n"
-
-    async def ask() -> None:
-        async with fake_redis(answer) as url:
-            limits = limiter("9/minute", url, on_fallback=reported.append)
-            async with closing(limits):
-                early = asyncio.create_task(limits.count("a", ""))
-                await asyncio.sleep(0)
-                await asyncio.gather(limits.count("b", ""), limits.count("c", ""), early)
-                assert reported == [True]
-
-    with capture_logs():
-        in_a_loop(ask())
-
-
-def test_dead_connections_count_as_one_outage() -> None:
-    reported: list[bool] = []
-    known: set[int] = set()
-    dead: set[int] = set()
-
-    async def answer(number: int) -> bytes:
-        known.add(number)
-        # Long enough for the others to open their own connections.
-        await asyncio.sleep(60 if number in dead else 0.02)
-        return b":1\r\n"
-
-    async def ask() -> None:
-        async with fake_redis(answer) as url:
-            limits = limiter("999/minute", url, on_fallback=reported.append)
-            async with closing(limits):
-                await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
-                assert len(known) == rate_limits.MAX_CONNECTIONS
-                dead.update(known)
-                await limits.count("a", "")
-                assert reported == [True]
-                await asyncio.sleep(rate_limits.REDIS_RETRY_SECONDS)
-                await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
-                await asyncio.gather(*(limits.count("a", "") for _ in range(50)))
-                assert reported == [True, False]
-
-    with pytest.MonkeyPatch.context() as patch, capture_logs():
-        patch.setattr(rate_limits, "REDIS_RETRY_SECONDS", 0.05)
-        in_a_loop(ask())
 
 
 @pytest.mark.usefixtures("long_timeouts")
@@ -690,23 +713,3 @@ def test_visitor_who_disconnects_is_no_outage(redis: RedisServer) -> None:
     with capture_logs() as lines:
         in_a_loop(leave())
     assert lines == []
-
-
-@pytest.mark.usefixtures("short_retry")
-def test_cancelled_probe_does_not_stop_probing(redis: RedisServer) -> None:
-    reported: list[bool] = []
-
-    async def leave() -> None:
-        limits = limiter("100/minute", redis.url, on_fallback=reported.append)
-        async with closing(limits):
-            redis.pause()
-            await limits.count("203.0.113.7", "")
-            await asyncio.sleep(0.1)
-            with pytest.raises(TimeoutError):
-                await asyncio.wait_for(limits.count("203.0.113.7", ""), 0.05)
-            redis.resume()
-            await asyncio.sleep(0.1)
-            await limits.count("203.0.113.7", "")
-        assert reported == [True, False]
-
-    in_a_loop(leave())

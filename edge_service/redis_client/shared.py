@@ -1,0 +1,263 @@
+"""Whether Redis is available, for everything that uses it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import structlog
+
+from edge_service.redis_client.connections import AnyRedis, Connections
+from edge_service.redis_client.script import Script
+
+__all__ = ["RedisUnavailable", "SharedRedis", "probe"]
+
+T = TypeVar("T")
+
+MAX_CONNECTIONS = 64
+EXCHANGE_SECONDS = 1.0
+RETRY_SECONDS = 1.0
+OVERDUE_SECONDS = 0.5
+_PROBE_KEY = "sentifyd:probe"
+# Every command that the service needs, because a user may be allowed only some of them.
+_PROBE = Script(
+    """
+redis.call('set', KEYS[1], 0, 'NX', 'PX', 1000)
+redis.call('incr', KEYS[1])
+redis.call('expire', KEYS[1], 1)
+redis.call('get', KEYS[1])
+redis.call('pttl', KEYS[1])
+redis.call('del', KEYS[1])
+return 'usable'
+"""
+)
+
+
+class RedisUnavailable(Exception):
+    """Redis gave no answer, or is known to be unavailable."""
+
+
+class SharedRedis:
+    """A Redis that may become unavailable: continue without it, and find out when it is back.
+
+    After an error of any kind, Redis counts as unavailable, and nothing waits for it. A probe in
+    the background, one each second, finds out when it is available again. Where the event loop
+    does not keep running between requests, one request each second probes instead.
+
+    Args:
+        url: the URL of Redis; it may contain a password.
+        ca_file: certificate authorities to trust in place of the system's.
+        on_fallback: called with `True` when Redis becomes unavailable, and with `False` when it is
+            available again.
+
+    Raises:
+        ValueError: the URL cannot be used. The message says how to fix it, without the URL.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        ca_file: Path | None = None,
+        on_fallback: Callable[[bool], None] = lambda _: None,
+    ) -> None:
+        # One more, so that a probe never waits for others.
+        self._connect: Callable[[], Connections] = partial(
+            Connections, url, MAX_CONNECTIONS + 1, ca_file
+        )
+        self._on_fallback = on_fallback
+        self._log = structlog.get_logger("service")
+        self._in_loop = _InLoop(self._connect())
+        self._retry_at: float | None = None
+        # The part of a cluster that failed is the one to probe.
+        self._failed_near = ""
+        # Counts the changes of state: an error of an exchange from before a change is old news.
+        self._changes = 0
+
+    @property
+    def is_available(self) -> bool:
+        """Whether the last exchange or probe succeeded."""
+        return self._retry_at is None
+
+    @property
+    def is_probe_overdue(self) -> bool:
+        """Whether Redis is unavailable, and nothing probes in the background."""
+        return self._retry_at is not None and time.monotonic() >= self._retry_at + OVERDUE_SECONDS
+
+    @property
+    def is_cluster(self) -> bool:
+        """Whether a script may use only keys of one slot."""
+        return self._in_loop.connections.is_cluster
+
+    async def run(self, query: Callable[[AnyRedis], Awaitable[T]], near: str = "") -> T:
+        """Query Redis, unless it is known to be unavailable.
+
+        Args:
+            query: what to do, within a second. Any error means that Redis is unavailable.
+            near: a key, or its hash tag, that identifies the queried part of a cluster.
+
+        Raises:
+            RedisUnavailable: there is no answer.
+        """
+        here = await self._here()
+        if self._retry_at is not None and not (self.is_probe_overdue and await self._probe(here)):
+            raise RedisUnavailable
+        await _take(here.slots)
+        changes = self._changes
+        try:
+            if self._retry_at is not None:
+                raise RedisUnavailable
+            async with asyncio.timeout(EXCHANGE_SECONDS):
+                return await query(here.connections.client)
+        except RedisUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
+            if changes == self._changes:
+                self._became_unavailable(here, near, error)
+            # Other idle connections may be broken too, or lead to a server that is read-only now.
+            await here.connections.drop_idle()
+            raise RedisUnavailable from None
+        finally:
+            here.slots.release()
+
+    async def close(self) -> None:
+        """Stop probing, and close the connections. A later use opens new ones."""
+        old, self._in_loop = self._in_loop, _InLoop(self._connect())
+        await old.close()
+
+    async def _here(self) -> _InLoop:
+        """What belongs to the running event loop."""
+        loop = asyncio.get_running_loop()
+        if self._in_loop.loop is None:
+            await self._in_loop.begin(loop)
+        elif self._in_loop.loop is not loop:
+            # Some serverless platforms have a new event loop for each request.
+            self._in_loop.abandon()
+            self._in_loop = _InLoop(self._connect())
+            await self._in_loop.begin(loop)
+        return self._in_loop
+
+    async def _probe(self, here: _InLoop) -> bool:
+        """Whether Redis is available again."""
+        # Others must not wait for a Redis that may still hang.
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        try:
+            async with asyncio.timeout(EXCHANGE_SECONDS):
+                await probe(here.connections.client, self._failed_near)
+        except Exception:  # noqa: BLE001 - reported when it began
+            await here.connections.drop_idle()
+            self._probe_later(here)
+            return False
+        if self._retry_at is not None:
+            self._retry_at = None
+            self._changes += 1
+            self._log.warning("redis_available")
+            self._on_fallback(False)
+        return True
+
+    def _became_unavailable(self, here: _InLoop, near: str, error: Exception) -> None:
+        self._retry_at = time.monotonic() + RETRY_SECONDS
+        self._failed_near = near
+        self._changes += 1
+        self._log.warning("redis_unavailable", exception=type(error).__name__)
+        self._on_fallback(True)
+        self._probe_later(here)
+
+    def _probe_later(self, here: _InLoop) -> None:
+        """Probe in the background when it is time.
+
+        Until then this is only a timer: it keeps no platform waiting that waits for tasks.
+        """
+        if here is not self._in_loop or here.loop is None or self._retry_at is None:
+            return
+
+        def start(loop: asyncio.AbstractEventLoop) -> None:
+            if self._retry_at is not None:
+                here.probe = loop.create_task(self._probe(here))
+
+        if here.timer is not None:
+            here.timer.cancel()
+        delay = max(0.0, self._retry_at - time.monotonic())
+        here.timer = here.loop.call_later(delay, start, here.loop)
+
+
+class _InLoop:
+    """What belongs to one event loop.
+
+    Attributes:
+        loop: the event loop; `None` before the first use.
+        connections: to Redis.
+        slots: bounds the concurrent exchanges. A blocking pool would not notice when Redis becomes
+            unavailable while a request waits.
+        timer: starts the next probe.
+        probe: the last probe in the background.
+    """
+
+    def __init__(self, connections: Connections) -> None:
+        self.connections = connections
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self.slots = asyncio.Semaphore(MAX_CONNECTIONS)
+        self.timer: asyncio.TimerHandle | None = None
+        self.probe: asyncio.Task[bool] | None = None
+        self._end = self._until_end()
+
+    async def begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to the running event loop from now on."""
+        self.loop = loop
+        await anext(self._end)
+
+    def abandon(self) -> None:
+        """Stop the timer; the connections are closed with their event loop."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+    async def close(self) -> None:
+        """Stop probing, and close the connections."""
+        self.abandon()
+        if self.probe is not None:
+            self.probe.cancel()
+            await asyncio.gather(self.probe, return_exceptions=True)
+        await self._end.aclose()
+
+    async def _until_end(self) -> AsyncGenerator[None, None]:
+        # `asyncio.run` closes asynchronous generators before it closes the event loop. Nothing
+        # else reports its end to an application that is mounted, or that gets no lifespan events.
+        try:
+            yield
+        finally:
+            await self.connections.close()
+
+
+async def probe(client: AnyRedis, near: str = "") -> None:
+    """Try every command that the service needs, on a key of its own.
+
+    Args:
+        client: where to try.
+        near: the probed part of a cluster, by a key or hash tag.
+
+    Raises:
+        RedisError: Redis is not usable.
+        OSError: Redis cannot be reached.
+    """
+    from redis.exceptions import InvalidResponse
+
+    answer = await _PROBE(client, [f"{_PROBE_KEY}:{{{near}}}" if near else _PROBE_KEY])
+    if answer != b"usable":
+        raise InvalidResponse
+
+
+async def _take(slots: asyncio.Semaphore) -> None:
+    if not slots.locked():
+        await slots.acquire()
+        return
+    # A slow Redis must not make an endless queue of requests.
+    with suppress(TimeoutError):
+        async with asyncio.timeout(EXCHANGE_SECONDS):
+            await slots.acquire()
+            return
+    raise RedisUnavailable
