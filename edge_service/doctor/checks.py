@@ -27,18 +27,15 @@ from edge_service.doctor.diagnosis import (
     judge_network,
 )
 from edge_service.doctor.response_head import ResponseHead
-from edge_service.errors import UpstreamError, UpstreamRejected, UpstreamUnreachable
+from edge_service.errors import UpstreamError, UpstreamRejected
 from edge_service.settings import AvatarSettings, JwtRules, Settings
-from edge_service.upstream.client import Client, root_cause, trusted
+from edge_service.upstream.client import Client, trusted
 from edge_service.upstream.logins import AvatarLogin
 
 __all__ = ["examine", "refuse"]
 
 # Few, because the checks must not load a server that has problems.
 CONCURRENT_LOGINS = 4
-REDIS_SECONDS = 2.0
-# How Redis' error begins when it has too many clients.
-TOO_MANY_CLIENTS = "max number"
 
 
 def examine(
@@ -103,7 +100,10 @@ async def _verdicts(settings: Settings, environ: Mapping[str, str]) -> AsyncIter
     if ahead:
         yield judge_clock(max(ahead, key=abs))
     if settings.redis_url is not None:
-        yield await _redis(settings.redis_url, settings.ca_file)
+        # Imported here, so that a service without Redis needs no client.
+        from edge_service.doctor.redis_check import check_redis
+
+        yield await check_redis(settings.redis_url, settings.ca_file)
     if isinstance(settings.visitor_auth, JwtRules):
         yield await _key_set(settings.visitor_auth.jwks_url, settings, environ)
 
@@ -160,48 +160,6 @@ async def _login(
         verdict, server_failed = judge_grant(where, grant), False
     ahead += [head.ahead for head in heads[-1:] if head.ahead is not None]
     return verdict, server_failed
-
-
-async def _redis(url: str, ca_file: Path | None) -> Verdict:
-    from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
-    from redis.exceptions import ConnectionError as ConnectionLost
-    from redis.exceptions import TimeoutError as TooSlow
-
-    from edge_service.redis_client import probe
-    from edge_service.redis_client.connections import Connections
-
-    connections = Connections(url, 1, ca_file)
-    failure: UpstreamError = UpstreamUnreachable()
-    try:
-        async with asyncio.timeout(REDIS_SECONDS):
-            await connections.client.ping()
-            await probe(connections.client)
-        return Verdict("redis", "ok", "it answers")
-    except AuthenticationError:
-        what = "Redis refuses the user name or password"
-        return Verdict("redis", "redis-refused", what, "check both in REDIS_URL")
-    except (TooSlow, TimeoutError):
-        what = "Redis does not answer in time"
-        fix = (
-            "check REDIS_URL (rediss:// is for TLS only), and that no firewall blocks the "
-            "connection from this machine"
-        )
-        return Verdict("redis", "timeout", what, fix)
-    except (RedisError, OSError) as error:
-        # The library reports two error responses of Redis as lost connections.
-        is_lost = isinstance(error, (ConnectionLost, OSError))
-        is_full = str(error).startswith(TOO_MANY_CLIENTS)
-        if not is_lost or isinstance(error, BusyLoadingError) or is_full:
-            what = f"Redis answers with an error ({type(error).__name__})"
-            fix = (
-                "check the log of Redis; this user must be allowed to write keys that begin with "
-                "sentifyd: and to run scripts, and Redis needs free memory and connections"
-            )
-            return Verdict("redis", "redis-failing", what, fix)
-        failure.cause, failure.detail = root_cause(error)
-    finally:
-        await connections.close()
-    return judge_network(Peer("redis", "Redis", "REDIS_URL", tls="rediss://"), failure)
 
 
 async def _key_set(url: str, settings: Settings, environ: Mapping[str, str]) -> Verdict:

@@ -87,14 +87,14 @@ class Peer:
         name: its name in messages.
         variable: the variable that contains its URL.
         environ: environment variables, which may configure a proxy; only names are printed.
-        tls: how its URL begins if it uses TLS.
+        tls: what its URL does if it uses TLS.
     """
 
     where: str
     name: str
     variable: str
     environ: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tls: str = "https://"
+    tls: str = "begins with https://"
 
 
 def count(things: Sized, name: str) -> str:
@@ -217,7 +217,7 @@ def _network(peer: Peer, error: UpstreamError) -> tuple[str, str, str]:
         return (
             "broken-off",
             f"{peer.name} closed the connection",
-            f"check host and port in {peer.variable}, that it begins with {peer.tls} if the port "
+            f"check host and port in {peer.variable}, that it {peer.tls} if the port "
             "uses TLS, and any firewall or proxy in between",
         )
     if "SSL" in cause:
@@ -292,10 +292,7 @@ def _malformed(peer: Peer, error: UpstreamMalformed, head: ResponseHead | None) 
         )
     fix = _PATHS
     if head is None:
-        fix = (
-            f"check host and port in {peer.variable}, and that it begins with {peer.tls} if the "
-            "port uses TLS"
-        )
+        fix = f"check host and port in {peer.variable}, and that it {peer.tls} if the port uses TLS"
     if head is not None and head.is_page:
         what, code = "sent a web page instead of JSON", "web-page"
     elif "too large" in detail:

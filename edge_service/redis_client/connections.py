@@ -3,71 +3,152 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from edge_service.settings.redis_url import RedisAddress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import ConnectionPool, Redis, RedisCluster
 
-__all__ = ["AnyRedis", "Connections"]
+__all__ = ["AnyRedis", "Connections", "connect"]
 
 AnyRedis: TypeAlias = "Redis | RedisCluster"
 
 STEP_SECONDS = 0.25
 
 
-class Connections:
-    """Connections to one Redis, which belong to one event loop. They are made on first use.
+class Connections(Protocol):
+    """Connections to one Redis, which belong to one event loop. They are made on first use."""
 
-    Args:
-        url: the URL of Redis; it may contain a password.
-        most: maximum number of connections.
-        ca_file: certificate authorities to trust in place of the system's.
-
-    Raises:
-        ValueError: the URL cannot be used. The message says how to fix it, without the URL.
-
-    Attributes:
-        client: the library's client. It raises `RedisError` or `OSError`.
-    """
-
-    def __init__(self, url: str, most: int, ca_file: Path | None = None) -> None:
-        from redis.asyncio import ConnectionPool, Redis
-        from redis.exceptions import RedisError
-
-        options = _options()
-        if ca_file is not None and url.startswith("rediss:"):
-            options["ssl_ca_certs"] = str(ca_file)
-        try:
-            self._pool = ConnectionPool.from_url(url, max_connections=most, **options)
-            # Only this validates the options in the URL's query.
-            self._pool.make_connection()  # type: ignore[no-untyped-call]
-        except (TypeError, ValueError, RedisError):
-            # Their messages quote parts of the URL, which may be the password.
-            raise ValueError(
-                "must be a URL such as redis://:password@redis.example.com:6379/0"
-            ) from None
-        self.client: AnyRedis = Redis.from_pool(self._pool)
-        self.is_cluster = False
+    @property
+    def client(self) -> AnyRedis:
+        """The library's client. It raises `RedisError` or `OSError`."""
 
     async def drop_idle(self) -> None:
         """Close the connections that are not in use."""
-        with suppress(Exception):
-            await self._pool.disconnect(inuse_connections=False)
 
     async def close(self) -> None:
         """Close all connections."""
-        with suppress(Exception):
-            await self.client.aclose()
 
 
-def _options() -> dict[str, Any]:
+def connect(address: RedisAddress, most: int, ca_file: Path | None = None) -> Connections:
+    """Connections to a Redis.
+
+    Args:
+        address: where it is.
+        most: maximum number of connections; for a cluster, to each node.
+        ca_file: certificate authorities to trust in place of the system's, unless the address names
+            others.
+    """
+    options = _options(address.user)
+    tls: dict[str, Any] = {}
+    if address.is_tls:
+        tls = {"ssl_check_hostname": address.checks_host, **dict(address.files)}
+        if ca_file is not None:
+            tls.setdefault("ssl_ca_certs", str(ca_file))
+    if address.kind == "cluster":
+        return _ClusterConnections(address, {**options, **tls, "max_connections": most})
+    options |= {"max_connections": most, "db": address.database}
+    if address.kind == "sentinel":
+        return _sentinel(address, options, tls)
+    return _server(address, options, tls)
+
+
+class _PooledConnections:
+    """Connections to one server at a time, and to those that know which one it is."""
+
+    def __init__(self, client: Redis, *others: Redis) -> None:
+        self.client = client
+        self._clients = (client, *others)
+
+    async def drop_idle(self) -> None:
+        for client in self._clients:
+            pool: ConnectionPool = client.connection_pool
+            with suppress(Exception):
+                await pool.disconnect(inuse_connections=False)
+
+    async def close(self) -> None:
+        for client in self._clients:
+            with suppress(Exception):
+                await client.aclose(close_connection_pool=True)
+
+
+class _ClusterConnections:
+    """Connections to the nodes of a cluster."""
+
+    def __init__(self, address: RedisAddress, options: dict[str, Any]) -> None:
+        self._hosts = address.hosts
+        self._options = options | ({"ssl": True} if address.is_tls else {})
+        self._client: RedisCluster | None = None
+
+    @property
+    def client(self) -> RedisCluster:
+        if self._client is None:
+            from redis.asyncio import RedisCluster
+            from redis.asyncio.cluster import ClusterNode
+
+            # Created on first use, because the library resolves `localhost` here.
+            nodes = [ClusterNode(host, port) for host, port in self._hosts]
+            # The given nodes stay known, because the cluster may move to other addresses.
+            self._client = RedisCluster(
+                startup_nodes=nodes, dynamic_startup_nodes=False, **self._options
+            )
+        return self._client
+
+    async def drop_idle(self) -> None:
+        if self._client is not None:
+            for node in self._client.get_nodes():
+                with suppress(Exception):
+                    await node.disconnect_free_connections()
+
+    async def close(self) -> None:
+        if self._client is not None:
+            with suppress(Exception):
+                await self._client.aclose()
+            # After an error, the library considers itself closed, but still has connections.
+            for nodes in ("nodes_cache", "startup_nodes"):
+                with suppress(Exception):
+                    await self._client.nodes_manager.aclose(nodes)
+
+
+def _server(address: RedisAddress, options: dict[str, Any], tls: dict[str, Any]) -> Connections:
+    from redis.asyncio import ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+
+    if address.kind == "socket":
+        options |= {"connection_class": UnixDomainSocketConnection, "path": address.path}
+    else:
+        ((host, port),) = address.hosts
+        options |= {"host": host, "port": port, **tls}
+        if address.is_tls:
+            options["connection_class"] = SSLConnection
+    return _PooledConnections(Redis.from_pool(ConnectionPool(**options)))
+
+
+def _sentinel(address: RedisAddress, options: dict[str, Any], tls: dict[str, Any]) -> Connections:
+    from redis.asyncio import Sentinel
+
+    if address.is_tls:
+        tls["ssl"] = True
+    sentinel = Sentinel(  # type: ignore[no-untyped-call]
+        address.hosts,
+        sentinel_kwargs={**_options(address.sentinel_user), **tls},
+        **options,
+        **tls,
+    )
+    return _PooledConnections(sentinel.master_for(address.service), *sentinel.sentinels)
+
+
+def _options(user: tuple[str, str]) -> dict[str, Any]:
     from redis.asyncio.retry import Retry
     from redis.backoff import NoBackoff
     from redis.exceptions import ConnectionError as ConnectionLost
 
+    name, password = user
     return {
+        "username": name or None,
+        "password": password or None,
         "socket_timeout": STEP_SECONDS,
         "socket_connect_timeout": STEP_SECONDS,
         # One retry, for an idle connection that the server has closed; none after a timeout.

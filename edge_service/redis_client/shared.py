@@ -12,8 +12,9 @@ from typing import TypeVar
 
 import structlog
 
-from edge_service.redis_client.connections import AnyRedis, Connections
+from edge_service.redis_client.connections import AnyRedis, Connections, connect
 from edge_service.redis_client.script import Script
+from edge_service.settings.redis_url import redis_address
 
 __all__ = ["RedisUnavailable", "SharedRedis", "probe"]
 
@@ -57,6 +58,9 @@ class SharedRedis:
 
     Raises:
         ValueError: the URL cannot be used. The message says how to fix it, without the URL.
+
+    Attributes:
+        is_cluster: whether a script may use only keys of one slot.
     """
 
     def __init__(
@@ -67,9 +71,9 @@ class SharedRedis:
         on_fallback: Callable[[bool], None] = lambda _: None,
     ) -> None:
         # One more, so that a probe never waits for others.
-        self._connect: Callable[[], Connections] = partial(
-            Connections, url, MAX_CONNECTIONS + 1, ca_file
-        )
+        address = redis_address(url)
+        self._connect = partial(connect, address, MAX_CONNECTIONS + 1, ca_file)
+        self.is_cluster = address.kind == "cluster"
         self._on_fallback = on_fallback
         self._log = structlog.get_logger("service")
         self._in_loop = _InLoop(self._connect())
@@ -88,11 +92,6 @@ class SharedRedis:
     def is_probe_overdue(self) -> bool:
         """Whether Redis is unavailable, and nothing probes in the background."""
         return self._retry_at is not None and time.monotonic() >= self._retry_at + OVERDUE_SECONDS
-
-    @property
-    def is_cluster(self) -> bool:
-        """Whether a script may use only keys of one slot."""
-        return self._in_loop.connections.is_cluster
 
     async def run(self, query: Callable[[AnyRedis], Awaitable[T]], near: str = "") -> T:
         """Query Redis, unless it is known to be unavailable.

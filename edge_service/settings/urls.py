@@ -43,18 +43,6 @@ def _check_url(text: str, example: str, danger: str) -> None:
         raise ValueError(f"must be https: {danger}")
 
 
-def redis_url(value: str) -> str:
-    """The URL of a Redis server; it may contain a password."""
-    text = value.strip()
-    example = "write it as redis://host:6379/0, or rediss:// for TLS"
-    url = _split(text)
-    if url.scheme not in ("redis", "rediss") or not url.hostname or re.search(r"\s", text):
-        raise ValueError(f"must be the URL of a Redis server: {example}")
-    if not re.fullmatch(r"/?|/[0-9]{1,5}", url.path) or url.query or url.fragment:
-        raise ValueError(f"must name a database by its number and nothing more: {example}")
-    return text
-
-
 def collector_url(value: str) -> bool:
     """Validates the URL of a trace collector; always true, because the SDK reads the URL itself."""
     if urlsplit(value.strip()).scheme not in ("http", "https"):

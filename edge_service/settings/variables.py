@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from edge_service.settings import parsers, urls
 from edge_service.settings.networks import Network, parse_networks
 from edge_service.settings.policies import PolicyName, parse_policy
+from edge_service.settings.redis_url import redis_url
 
 __all__ = ["Variable", "Variables", "declared"]
 
@@ -112,9 +113,11 @@ class Variables:
     """[Requests](../guide/limits.md#rate-limits) that one visitor may make for one avatar: up
     to four limits, separated by semicolons, such as `10/second;300/hour`."""
 
-    REDIS_URL: Variable[str | None] = Variable(urls.redis_url, default=None, secret=True)
+    REDIS_URL: Variable[str | None] = Variable(redis_url, default=None, secret=True)
     """[Redis](../guide/redis.md) in which replicas share rate limits and grants, such as
-    `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Needs the extra `redis`.
+    `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Sentinel, clusters, Unix
+    sockets and client certificates have [their own forms](../guide/redis.md#forms-of-the-url).
+    Needs the extra `redis`.
     When unset, each process keeps its own counters."""
 
     TRUSTED_PROXIES: Variable[tuple[Network, ...]] = Variable(parse_networks, default=())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import tempfile
+from pathlib import Path
 
 import redis
 
@@ -14,12 +15,21 @@ from tests.support.processes import Command
 
 
 class RedisServer:
-    """A Redis without persistence, for the length of a `with` block."""
+    """A Redis without persistence, for the length of a `with` block.
 
-    def __init__(self, *, port: int = 0, password: str | None = None) -> None:
+    Args:
+        port: where it listens; by default, a free one.
+        password: of the default user.
+        options: further lines of its configuration, such as `unixsocket`.
+    """
+
+    def __init__(
+        self, *, port: int = 0, password: str | None = None, **options: str | Path
+    ) -> None:
         self.port = port or free_port()
         self._password = password
-        self._executable = _executable()
+        self.options = {name.replace("_", "-"): str(value) for name, value in options.items()}
+        self._executable = executable()
         self._folder = tempfile.TemporaryDirectory()
         self._command: Command | None = None
 
@@ -45,8 +55,11 @@ class RedisServer:
             "save": "",
             "appendonly": "no",
             **({"requirepass": self._password} if self._password else {}),
+            **self.options,
         }
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
+        arguments = [
+            part for name, value in options.items() for part in (f"--{name}", *value.split(" "))
+        ]
         self._command = Command(self._executable, *arguments)
         self._command.wait_for("Ready to accept connections", seconds=20)
 
@@ -73,7 +86,8 @@ class RedisServer:
         self._command.send(number)
 
 
-def _executable() -> str:
+def executable() -> str:
+    """Where redis-server is; skips the test if it is missing."""
     if (executable := shutil.which("redis-server")) is None:
         missing.skip("no Redis: run 'sudo apt-get install redis-server'")
     return executable

@@ -21,17 +21,18 @@ from starlette.applications import Starlette
 from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.routing import Route
 
-from edge_service import redis_client
-from edge_service.doctor import checks
+from edge_service.doctor import redis_check
 from edge_service.doctor.checks import examine
 from edge_service.doctor.diagnosis import Peer, judge_network
 from edge_service.errors import UpstreamUnreachable
+from edge_service.redis_client import connections
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings import Settings
 from tests.support.certificates import self_signed
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
+from tests.support.redis_groups import RedisCluster, WatchedRedis
 from tests.support.servers import RawUpstream, http_answer, serving
 from tests.support.settings import KEY, ORIGIN
 from tests.support.tls import TLSUpstream
@@ -515,8 +516,8 @@ def test_each_avatar_is_checked_once_but_not_on_a_failed_server(
 @pytest.fixture
 def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not mistake a busy machine for a Redis that does not answer."""
-    monkeypatch.setattr(redis_client, "STEP_SECONDS", 30)
-    monkeypatch.setattr(checks, "REDIS_SECONDS", 60)
+    monkeypatch.setattr(connections, "STEP_SECONDS", 30)
+    monkeypatch.setattr(redis_check, "REDIS_SECONDS", 60)
 
 
 @pytest.mark.usefixtures("long_timeouts")
@@ -531,6 +532,76 @@ def test_redis_connection_is_checked(sandbox_url: str, closed_port: int) -> None
         assert redis(server.url.replace(f":{PASSWORD}@", "")) == "redis-refused"
     assert redis(sandbox_url.replace("http:", "rediss:")) == "no-tls"
     assert redis(f"redis://:{PASSWORD}@127.0.0.1:{closed_port}") == "refused"
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_redis_socket_is_checked(sandbox_url: str, tmp_path: Path) -> None:
+    path = tmp_path / "redis.sock"
+    url = f"unix://:{PASSWORD}@{path}"
+    missing = found(sandbox_url, REDIS_URL=url)["redis"]
+    assert missing["code"] == "socket"
+    assert str(path) not in str(missing)
+    with RedisServer(password=PASSWORD, unixsocket=path):
+        assert found(sandbox_url, REDIS_URL=url)["redis"]["code"] == "ok"
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_redis_client_certificate_is_checked(sandbox_url: str, tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    server = RedisServer()
+    server.options |= {
+        "port": "0",
+        "tls-port": str(server.port),
+        "tls-cert-file": str(certificate),
+        "tls-key-file": str(key),
+        "tls-ca-cert-file": str(certificate),
+    }
+    with server:
+        url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={certificate}"
+        without = found(sandbox_url, REDIS_URL=url)["redis"]
+        assert without["code"] in ("tls", "broken-off")
+        assert without["fix"]
+        own = f"&ssl_certfile={certificate}&ssl_keyfile={key}"
+        assert found(sandbox_url, REDIS_URL=url + own)["redis"]["code"] == "ok"
+        untrusted = f"rediss://127.0.0.1:{server.port}?{own}"
+        assert found(sandbox_url, REDIS_URL=untrusted)["redis"]["code"] == "certificate-self-signed"
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_redis_cluster_is_checked(sandbox_url: str, closed_port: int) -> None:
+    def code(url: str) -> str:
+        return str(found(sandbox_url, REDIS_URL=url)["redis"]["code"])
+
+    with RedisCluster(password=PASSWORD) as cluster:
+        assert code(cluster.url) == "ok"
+        # The service does not follow a cluster with the URL of one server.
+        (one, *_) = cluster.servers
+        assert code(one.url) == "redis-failing"
+        assert code(cluster.url.replace(PASSWORD, "canary-password-of-another")) == "redis-refused"
+    with RedisServer() as alone:
+        assert code(f"redis+cluster://127.0.0.1:{alone.port}") == "redis-failing"
+    assert code(f"redis+cluster://127.0.0.1:{closed_port}") == "refused"
+
+
+@pytest.mark.stress
+def test_redis_sentinel_is_checked(sandbox_url: str, closed_port: int) -> None:
+    def verdict(url: str) -> VerdictJson:
+        return found(sandbox_url, REDIS_URL=url)["redis"]
+
+    with WatchedRedis(password=PASSWORD) as watched:
+        assert verdict(watched.url)["code"] == "ok"
+        unknown = verdict(watched.url.replace("/docs", "/other"))
+        assert unknown["code"] == "sentinel"
+        assert "knows no running master" in unknown["what"]
+        other = verdict(watched.url.replace(PASSWORD, "canary-password-of-another"))
+        assert other["code"] == "redis-refused"
+        for server in watched.servers:
+            server.pause()
+        assert not verdict(watched.url)["ok"]
+        for server in watched.servers:
+            server.resume()
+    away = verdict(f"redis+sentinel://127.0.0.1:{closed_port}/docs")
+    assert (away["code"], "cannot be reached" in away["what"]) == ("sentinel", True)
 
 
 @pytest.mark.usefixtures("long_timeouts")

@@ -36,6 +36,7 @@ from tests.support.load import (
 )
 from tests.support.processes import Command, group_is_empty
 from tests.support.redis import RedisServer
+from tests.support.redis_groups import WatchedRedis
 from tests.support.servers import RawUpstream, serving
 from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN, avatar_settings
@@ -327,6 +328,40 @@ def test_redis_restart_under_load_fails_no_request() -> None:
     for service in services:
         reported = re.findall(r"redis_(?:un)?available", service.command.output)
         assert reported == ["redis_unavailable", "redis_available"]
+
+
+def test_sentinel_failover_under_load_fails_no_request() -> None:
+    tally = Tally()
+    with ExitStack() as stack:
+        sandbox = create_sandbox(Sandbox(KEY, token_life=3))
+        upstream = stack.enter_context(serving(sandbox))
+        watched = stack.enter_context(WatchedRedis())
+        variables = {"REDIS_URL": watched.url, "TOKEN_POLICY": "shared"}
+        services = [stack.enter_context(running(upstream, SERVE, **variables)) for _ in range(2)]
+        visitors = [
+            Visitor(service.port, tally, keep=keep)
+            for service in services
+            for keep in (False, True) * 2
+        ]
+        with crowd(*visitors):
+            until(lambda: tally.answers[OK] > 100)
+            old = watched.master()
+            old.stop()
+            until(lambda: watched.master() is not old)
+            until(lambda: not any(any(service.fallbacks().values()) for service in services))
+            enough = tally.answers[OK] + 100
+            until(lambda: tally.answers[OK] > enough)
+            new = watched.master()
+            with new.client() as client:
+                assert any(b":grant:" in key for key in client.scan_iter())
+                assert any(b":limit:" in key for key in client.scan_iter())
+
+    assert tally.lost == []
+    assert set(tally.answers) == {OK}
+    for service in services:
+        reported = re.findall(r"redis_(?:un)?available", service.command.output)
+        # On a busy machine it may happen more than once.
+        assert reported == ["redis_unavailable", "redis_available"] * (len(reported) // 2) != []
 
 
 @contextmanager

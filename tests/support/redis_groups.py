@@ -1,0 +1,151 @@
+"""Several real Redis servers together: with Sentinel, or as a cluster."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+
+import redis
+
+from tests.support.ports import free_port
+from tests.support.processes import Command
+from tests.support.redis import RedisServer, executable
+from tests.support.waiting import until
+
+SERVICE = "docs"
+
+
+class WatchedRedis:
+    """A master, a replica, and three sentinels that replace the master when it fails.
+
+    Args:
+        password: of all of them; empty for none.
+        down_ms: how long a master may be silent, in milliseconds.
+    """
+
+    def __init__(self, *, password: str = "", down_ms: int = 500) -> None:
+        self._password = password
+        self._down_ms = down_ms
+        self._stack = ExitStack()
+        self.ports = [free_port() for _ in range(3)]
+        self.servers: list[RedisServer] = []
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{port}" for port in self.ports)
+        credentials = f":{self._password}@" if self._password else ""
+        return f"redis+sentinel://{credentials}{hosts}/{SERVICE}"
+
+    def __enter__(self) -> WatchedRedis:
+        with ExitStack() as stack:
+            master = RedisServer(password=self._password or None, masterauth=self._password)
+            replica = RedisServer(
+                password=self._password or None,
+                masterauth=self._password,
+                replicaof=f"127.0.0.1 {master.port}",
+            )
+            self.servers = [stack.enter_context(server) for server in (master, replica)]
+            until(lambda: self._replicas(master) == 1)
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            for port in self.ports:
+                # Sentinel writes its state to this file.
+                file = folder / f"{port}.conf"
+                file.write_text(self._configuration(port, master.port, folder))
+                sentinel = stack.enter_context(Command(executable(), str(file), "--sentinel"))
+                sentinel.wait_for("monitor master")
+            until(lambda: all(self._is_ready(port) for port in self.ports))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def master(self) -> RedisServer:
+        """The server that the first sentinel considers the master."""
+        with self._sentinel(self.ports[0]) as client:
+            port = client.sentinel_get_master_addr_by_name(SERVICE)[1]
+        return next(server for server in self.servers if server.port == port)
+
+    def _sentinel(self, port: int) -> redis.Redis:
+        return redis.Redis(host="127.0.0.1", port=port, password=self._password or None)
+
+    def _replicas(self, server: RedisServer) -> int:
+        with server.client() as client:
+            info = client.info("replication")
+        return sum(f"slave{n}" in info and info[f"slave{n}"]["state"] == "online" for n in range(2))
+
+    def _is_ready(self, port: int) -> bool:
+        with self._sentinel(port) as client:
+            state = client.sentinel_master(SERVICE)
+        return bool(state["num-slaves"] == 1 and state["num-other-sentinels"] == 2)
+
+    def _configuration(self, port: int, master: int, folder: Path) -> str:
+        lines = [
+            f"port {port}",
+            "bind 127.0.0.1",
+            f"dir {folder}",
+            f"sentinel monitor {SERVICE} 127.0.0.1 {master} 2",
+            f"sentinel down-after-milliseconds {SERVICE} {self._down_ms}",
+            f"sentinel failover-timeout {SERVICE} 5000",
+        ]
+        if self._password:
+            lines += [
+                f"sentinel auth-pass {SERVICE} {self._password}",
+                f"requirepass {self._password}",
+                f"sentinel sentinel-pass {self._password}",
+            ]
+        return "\n".join(lines) + "\n"
+
+
+class RedisCluster:
+    """Three masters that share the slots."""
+
+    def __init__(self, *, password: str = "") -> None:
+        self._password = password
+        self._stack = ExitStack()
+        self.servers: list[RedisServer] = []
+
+    @property
+    def url(self) -> str:
+        hosts = ",".join(f"127.0.0.1:{server.port}" for server in self.servers[:2])
+        credentials = f":{self._password}@" if self._password else ""
+        return f"redis+cluster://{credentials}{hosts}"
+
+    def __enter__(self) -> RedisCluster:
+        with ExitStack() as stack:
+            for _ in range(3):
+                server = RedisServer(
+                    password=self._password or None,
+                    cluster_enabled="yes",
+                    cluster_node_timeout="2000",
+                    # The default is 10,000 more than the port, which may be too high.
+                    cluster_port=str(free_port()),
+                )
+                self.servers.append(stack.enter_context(server))
+            hosts = [f"127.0.0.1:{server.port}" for server in self.servers]
+            auth = ["-a", self._password, "--no-auth-warning"] if self._password else []
+            subprocess.run(
+                ["redis-cli", *auth, "--cluster", "create", *hosts, "--cluster-yes"],
+                check=True,
+                capture_output=True,
+            )
+            until(lambda: all(self._is_ready(server) for server in self.servers))
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def keys(self) -> list[list[bytes]]:
+        """The keys on each server."""
+        found = []
+        for server in self.servers:
+            with server.client() as client:
+                found.append(list(client.scan_iter()))
+        return found
+
+    def _is_ready(self, server: RedisServer) -> bool:
+        with server.client() as client:
+            return bool(client.cluster("info")["cluster_state"] == "ok")
