@@ -43,10 +43,11 @@ async def check_redis(url: str, ca_file: Path | None) -> Verdict:
     connections = connect(address, 1, ca_file)
     try:
         async with asyncio.timeout(SECONDS):
-            await probe(connections.client)
+            client = await connections.open()
+            await probe(client)
             if address.kind == "cluster":
                 for number in range(CLUSTER_KEYS):
-                    await probe(connections.client, str(number))
+                    await probe(client, str(number))
         return Verdict("redis", "ok", "it answers")
     except (RedisError, RedisClusterException, OSError) as error:
         return _verdict(address, error)

@@ -22,9 +22,8 @@ STEP_SECONDS = 0.25
 class Connections(Protocol):
     """Connections to one Redis, which belong to one event loop. They are made on first use."""
 
-    @property
-    def client(self) -> AnyRedis:
-        """The library's client. It raises `RedisError` or `OSError`."""
+    async def open(self) -> AnyRedis:
+        """The library's client. It, and this, raises `RedisError` or `OSError`."""
 
     async def drop_idle(self) -> None:
         """Close the connections that are not in use."""
@@ -49,6 +48,8 @@ def connect(address: RedisAddress, most: int, ca_file: Path | None = None) -> Co
         if ca_file is not None:
             tls.setdefault("ssl_ca_certs", str(ca_file))
     if address.kind == "cluster":
+        # Older releases of redis-py do not know it for clusters.
+        del options["driver_info"]
         return _ClusterConnections(address, {**options, **tls, "max_connections": most})
     options |= {"max_connections": most, "db": address.database}
     if address.kind == "sentinel":
@@ -60,8 +61,11 @@ class _PooledConnections:
     """Connections to one server at a time, and to those that know which one it is."""
 
     def __init__(self, client: Redis, *others: Redis) -> None:
-        self.client = client
+        self._client = client
         self._clients = (client, *others)
+
+    async def open(self) -> Redis:
+        return self._client
 
     async def drop_idle(self) -> None:
         for client in self._clients:
@@ -83,18 +87,23 @@ class _ClusterConnections:
         self._options = options | ({"ssl": True} if address.is_tls else {})
         self._client: RedisCluster | None = None
 
-    @property
-    def client(self) -> RedisCluster:
+    async def open(self) -> RedisCluster:
         if self._client is None:
             from redis.asyncio import RedisCluster
             from redis.asyncio.cluster import ClusterNode
 
             # Created on first use, because the library resolves `localhost` here.
-            nodes = [ClusterNode(host, port) for host, port in self._hosts]
-            # The given nodes stay known, because the cluster may move to other addresses.
             self._client = RedisCluster(
-                startup_nodes=nodes, dynamic_startup_nodes=False, **self._options
+                startup_nodes=[ClusterNode(host, port) for host, port in self._hosts],
+                # The given nodes stay known, because the cluster may move to other addresses.
+                dynamic_startup_nodes=False,
+                # Otherwise several moved slots close connections that are in use.
+                reinitialize_steps=0,
+                **self._options,
             )
+        if not self._client.get_default_node():
+            # Before it knows the nodes, the library sends scripts to any of them.
+            await self._client.initialize()
         return self._client
 
     async def drop_idle(self) -> None:

@@ -112,7 +112,7 @@ class SharedRedis:
             if self._retry_at is not None:
                 raise RedisUnavailable
             async with asyncio.timeout(EXCHANGE_SECONDS):
-                return await query(here.connections.client)
+                return await query(await here.connections.open())
         except RedisUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
@@ -147,7 +147,7 @@ class SharedRedis:
         self._retry_at = time.monotonic() + RETRY_SECONDS
         try:
             async with asyncio.timeout(EXCHANGE_SECONDS):
-                await probe(here.connections.client, self._failed_near)
+                await probe(await here.connections.open(), self._failed_near)
         except Exception:  # noqa: BLE001 - reported when it began
             await here.connections.drop_idle()
             self._probe_later(here)

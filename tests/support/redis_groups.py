@@ -29,7 +29,7 @@ class WatchedRedis:
         self._password = password
         self._down_ms = down_ms
         self._stack = ExitStack()
-        self.ports = [free_port() for _ in range(3)]
+        self.ports: list[int] = []
         self.servers: list[RedisServer] = []
 
     @property
@@ -49,12 +49,14 @@ class WatchedRedis:
             self.servers = [stack.enter_context(server) for server in (master, replica)]
             until(lambda: self._replicas(master) == 1)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            for port in self.ports:
+            for _ in range(3):
+                port = free_port()
                 # Sentinel writes its state to this file.
                 file = folder / f"{port}.conf"
                 file.write_text(self._configuration(port, master.port, folder))
                 sentinel = stack.enter_context(Command(executable(), str(file), "--sentinel"))
                 sentinel.wait_for("monitor master")
+                self.ports.append(port)
             until(lambda: all(self._is_ready(port) for port in self.ports))
             self._stack = stack.pop_all()
         return self
@@ -120,9 +122,11 @@ class RedisCluster:
                     password=self._password or None,
                     cluster_enabled="yes",
                     cluster_node_timeout="2000",
-                    # The default is 10,000 more than the port, which may be too high.
+                    # The default is 10,000 more than the port, which may be an ephemeral port.
                     cluster_port=str(free_port()),
                 )
+                while server.options["cluster-port"] == str(server.port):
+                    server.port = free_port()
                 self.servers.append(stack.enter_context(server))
             hosts = [f"127.0.0.1:{server.port}" for server in self.servers]
             auth = ["-a", self._password, "--no-auth-warning"] if self._password else []

@@ -13,7 +13,7 @@ from structlog.testing import capture_logs
 
 from edge_service.admission.rate_limits import RateLimiter
 from edge_service.issuing.redis_store import RedisGrants
-from edge_service.redis_client import AnyRedis, RedisUnavailable, SharedRedis, shared
+from edge_service.redis_client import AnyRedis, RedisUnavailable, SharedRedis, connections, shared
 from edge_service.settings.parsers import parse_rate_limits
 from edge_service.upstream.grant import HeldGrant
 from tests.support.clocks import in_a_loop
@@ -33,6 +33,13 @@ def redis() -> Iterator[RedisServer]:
 def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
     """Retry an unavailable Redis soon."""
     monkeypatch.setattr(shared, "RETRY_SECONDS", 0.05)
+
+
+@pytest.fixture
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not mistake a busy machine for an unavailable Redis."""
+    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
+    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 20)
 
 
 @asynccontextmanager
@@ -245,6 +252,7 @@ def test_answer_from_before_an_outage_is_no_recovery(redis: RedisServer) -> None
         in_a_loop(ask())
 
 
+@pytest.mark.usefixtures("long_timeouts")
 def test_exchanges_use_few_connections_and_all_succeed(redis: RedisServer) -> None:
     async def ask() -> None:
         async with shared_redis(redis.url) as (one, reported):
@@ -254,34 +262,102 @@ def test_exchanges_use_few_connections_and_all_succeed(redis: RedisServer) -> No
                 assert len(client.client_list()) <= shared.MAX_CONNECTIONS + 1
             assert reported == []
 
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(shared, "EXCHANGE_SECONDS", 20)
-        in_a_loop(ask())
+    in_a_loop(ask())
+
+
+class Relay:
+    """Forwards connections to the current target, as a virtual address does.
+
+    Attributes:
+        port: the port of the target for new connections.
+    """
+
+    def __init__(self, port: int) -> None:
+        self.port = port
+        self.connections: list[asyncio.StreamWriter] = []
+        self._forgotten: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def forget(self) -> None:
+        """Forward nothing of current connections, and do not close them."""
+        self._forgotten.update(self.connections)
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, target = await asyncio.open_connection("127.0.0.1", self.port)
+        self.connections += [writer, target]
+        task = asyncio.create_task(self._copy(reader, target))
+        self._tasks.add(task)
+        await self._copy(there, writer)
+
+    async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if writer not in self._forgotten:
+                writer.write(data)
+        writer.close()
+
+    async def close(self) -> None:
+        for writer in self.connections:
+            writer.close()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@asynccontextmanager
+async def relayed(port: int) -> AsyncIterator[tuple[Relay, str]]:
+    relay = Relay(port)
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    try:
+        yield relay, f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}/0"
+    finally:
+        server.close()
+        await relay.close()
+
+
+async def many(redis: SharedRedis, query: Callable[[AnyRedis], Awaitable[Any]]) -> list[bool]:
+    """Answers of as many exchanges at once, each on a connection of its own."""
+    together = asyncio.Barrier(8)
+
+    async def wait(client: AnyRedis) -> None:
+        # A transaction keeps its connection.
+        async with client.pipeline(transaction=True) as pipe:
+            await pipe.watch("x")
+            await together.wait()
+            await query(client)
+
+    return list(await asyncio.gather(*(answers(redis, wait) for _ in range(8))))
+
+
+@pytest.mark.usefixtures("long_timeouts")
+def test_connections_to_a_demoted_redis_are_closed(redis: RedisServer) -> None:
+    """New connections lead to the new master, and old ones to the server that is read-only."""
+
+    async def ask(new: RedisServer) -> None:
+        async with relayed(redis.port) as (relay, url), shared_redis(url) as (one, reported):
+            assert all(await many(one, ping))
+            await asyncio.to_thread(set_role, redis, "127.0.0.1", str(new.port))
+            relay.port = new.port
+            assert not await answers(one, writing)
+            await until_async(lambda: reported == [True, False])
+            assert all(await asyncio.gather(*(answers(one, writing) for _ in range(20))))
+            assert reported == [True, False]
+
+    with RedisServer() as new, capture_logs():
+        in_a_loop(ask(new))
 
 
 @pytest.mark.usefixtures("short_retry")
-def test_dead_connections_count_as_one_outage(redis: RedisServer) -> None:
-    """A firewall may forget idle connections, and each would make a probe fail."""
+def test_dead_connections_count_as_one_outage(
+    redis: RedisServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "STEP_SECONDS", 1)
+    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 4)
 
     async def ask() -> None:
-        async with shared_redis(redis.url) as (one, reported):
-            together = asyncio.Barrier(20)
-
-            async def hold(client: AnyRedis) -> None:
-                await ping(client)
-                await together.wait()
-
-            async def hold_and_ping(client: AnyRedis) -> None:
-                async with client.pipeline() as pipe:
-                    pipe.ping()
-                    await pipe.execute()
-
-            await asyncio.gather(*(answers(one, hold) for _ in range(20)))
-            redis.pause()
+        async with relayed(redis.port) as (relay, url), shared_redis(url) as (one, reported):
+            assert all(await many(one, ping))
+            relay.forget()
             assert not await answers(one)
-            redis.resume()
             await until_async(lambda: reported == [True, False])
-            assert all(await asyncio.gather(*(answers(one, hold_and_ping) for _ in range(20))))
+            assert all(await asyncio.gather(*(answers(one) for _ in range(20))))
             assert reported == [True, False]
 
     with capture_logs():
