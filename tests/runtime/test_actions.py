@@ -880,31 +880,22 @@ def test_search_answers_typical_questions(manual: Docs, visit: Visit) -> None:
 
 @pytest.mark.stress
 @pytest.mark.parametrize("theme", ["mkdocs", "material"])
-def test_search_of_five_thousand_sections_is_fast(tmp_path: Path, visit: Visit, theme: str) -> None:
+def test_large_index_is_read_once_for_all_searches(
+    tmp_path: Path, visit: Visit, theme: str
+) -> None:
     page = visit.page
     (tmp_path / "search").mkdir()
     index = tmp_path / "search" / "search_index.json"
     index.write_text(json.dumps(_large_index(theme)), encoding="utf-8")
     with started(tmp_path) as docs:
         docs.open(page, "start.html")
-        page.evaluate(
-            """() => {
-              window.longest = 0;
-              new PerformanceObserver((list) => {
-                for (const { duration } of list.getEntries()) longest = Math.max(longest, duration);
-              }).observe({ type: "longtask" });
-            }"""
-        )
-
         first = _time(page, "install the rare7 package")
         later = _time(page, "how do I configure rare4999 words")
-
-        longest = page.evaluate("new Promise((go) => setTimeout(() => go(longest), 50))")
-        print(f"{theme}: {first:.0f} ms, then {later:.0f} ms, longest task {longest:.0f} ms")
         assert search(page, "rare4999")[0]["url"] == f"{docs.url}page499/#section9"
-    assert first < 10_000
-    assert later < 1_000
-    assert longest < 2_000
+
+    assert sum(request.url.endswith(index.name) for request in visit.requests) == 1
+    # Both on the same machine: reading five thousand sections takes many times as long.
+    assert later < first / 2
 
 
 def _large_index(theme: str) -> dict[str, Any]:

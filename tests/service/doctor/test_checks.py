@@ -517,7 +517,7 @@ def test_each_avatar_is_checked_once_but_not_on_a_failed_server(
 def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Do not mistake a busy machine for a Redis that does not answer."""
     monkeypatch.setattr(connections, "STEP_SECONDS", 30)
-    monkeypatch.setattr(redis_check, "REDIS_SECONDS", 60)
+    monkeypatch.setattr(redis_check, "SECONDS", 60)
 
 
 @pytest.mark.usefixtures("long_timeouts")

@@ -17,6 +17,7 @@ from typing import Any, cast
 
 import pytest
 import requests
+from starlette.applications import Starlette
 from structlog.testing import capture_logs
 
 from edge_service.admission.addresses import ClientAddresses
@@ -42,6 +43,7 @@ from edge_service.upstream.circuit_breaker import CircuitBreaker
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import LoginServer, MeteredLogin
 from edge_service.upstream.pause import LoginPause
+from edge_service.web.cors import ROUTE
 from edge_service.web.endpoint import TokenEndpoint
 from tests.support.clocks import in_virtual_time, now
 from tests.support.grants import grant, rejected
@@ -354,7 +356,7 @@ class Office:
         self._avatar = Avatar("", False, origins, context)
         limiter = RateLimiter(parse_rate_limits("30/minute"), clock=now)
         limit = VisitorLimit(limiter, ClientAddresses(()), metrics)
-        self._endpoint = TokenEndpoint(limit, None, None, metrics)
+        self._endpoint = TokenEndpoint(Starlette(), limit, None, None, metrics)
 
     async def login_of(self, *_: object) -> Office:
         return self
@@ -384,7 +386,7 @@ class Office:
             "query_string": b"",
             "headers": [(b"origin", ORIGIN.encode())],
             "client": ("203.0.113.7", 50_000),
-            "state": {"avatar": self._avatar},
+            "state": {"avatar": self._avatar, "route": ROUTE},
         }
         try:
             await self._endpoint(scope, receive, send)
