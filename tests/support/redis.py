@@ -20,14 +20,22 @@ class RedisServer:
     Args:
         port: where it listens; by default, a free one.
         password: of the default user.
+        certificate: with its key; the server then speaks only TLS, and requires a certificate of
+            clients, which may be this one.
         options: further lines of its configuration, such as `unixsocket`.
     """
 
     def __init__(
-        self, *, port: int = 0, password: str | None = None, **options: str | Path
+        self,
+        *,
+        port: int = 0,
+        password: str | None = None,
+        certificate: tuple[Path, Path] | None = None,
+        **options: str | Path,
     ) -> None:
         self.port = port or free_port()
         self._password = password
+        self._certificate = certificate
         self.options = {name.replace("_", "-"): str(value) for name, value in options.items()}
         self._executable = executable()
         self._folder = tempfile.TemporaryDirectory()
@@ -55,6 +63,7 @@ class RedisServer:
             "save": "",
             "appendonly": "no",
             **({"requirepass": self._password} if self._password else {}),
+            **(tls_options(self.port, self._certificate) if self._certificate else {}),
             **self.options,
         }
         arguments = [
@@ -79,11 +88,41 @@ class RedisServer:
 
     def client(self) -> redis.Redis:
         """A new client, for use in a `with` statement."""
-        return redis.Redis(host="127.0.0.1", port=self.port, password=self._password)
+        return client(self.port, self._password, self._certificate)
 
     def _send(self, number: signal.Signals) -> None:
         assert self._command is not None
         self._command.send(number)
+
+
+def tls_options(port: int, certificate: tuple[Path, Path]) -> dict[str, str]:
+    """Lines of a configuration that allow only TLS, with certificates on both sides."""
+    return {
+        "port": "0",
+        "tls-port": str(port),
+        "tls-cert-file": str(certificate[0]),
+        "tls-key-file": str(certificate[1]),
+        "tls-ca-cert-file": str(certificate[0]),
+        "tls-replication": "yes",
+    }
+
+
+def client(
+    port: int, password: str | None = None, certificate: tuple[Path, Path] | None = None
+) -> redis.Redis:
+    """A client for a server on this machine."""
+    if certificate is None:
+        return redis.Redis(host="127.0.0.1", port=port, password=password)
+    own, key = map(str, certificate)
+    return redis.Redis(
+        host="127.0.0.1",
+        port=port,
+        password=password,
+        ssl=True,
+        ssl_certfile=own,
+        ssl_keyfile=key,
+        ssl_ca_certs=own,
+    )
 
 
 def executable() -> str:

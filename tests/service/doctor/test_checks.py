@@ -530,6 +530,8 @@ def test_redis_connection_is_checked(sandbox_url: str, closed_port: int) -> None
         assert redis(server.url) == "ok"
         assert redis(server.url.replace(PASSWORD, "canary-password-of-another")) == "redis-refused"
         assert redis(server.url.replace(f":{PASSWORD}@", "")) == "redis-refused"
+    with RedisServer() as server:
+        assert redis(server.url.replace("//", f"//:{PASSWORD}@")) == "redis-refused"
     assert redis(sandbox_url.replace("http:", "rediss:")) == "no-tls"
     assert redis(f"redis://:{PASSWORD}@127.0.0.1:{closed_port}") == "refused"
 
@@ -548,15 +550,7 @@ def test_redis_socket_is_checked(sandbox_url: str, tmp_path: Path) -> None:
 @pytest.mark.usefixtures("long_timeouts")
 def test_redis_client_certificate_is_checked(sandbox_url: str, tmp_path: Path) -> None:
     certificate, key = self_signed(tmp_path)
-    server = RedisServer()
-    server.options |= {
-        "port": "0",
-        "tls-port": str(server.port),
-        "tls-cert-file": str(certificate),
-        "tls-key-file": str(key),
-        "tls-ca-cert-file": str(certificate),
-    }
-    with server:
+    with RedisServer(certificate=(certificate, key)) as server:
         url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={certificate}"
         without = found(sandbox_url, REDIS_URL=url)["redis"]
         assert without["code"] in ("tls", "broken-off")
@@ -584,11 +578,11 @@ def test_redis_cluster_is_checked(sandbox_url: str, closed_port: int) -> None:
 
 
 @pytest.mark.stress
-def test_redis_sentinel_is_checked(sandbox_url: str, closed_port: int) -> None:
+def test_redis_sentinel_is_checked(sandbox_url: str, closed_port: int, tmp_path: Path) -> None:
     def verdict(url: str) -> VerdictJson:
         return found(sandbox_url, REDIS_URL=url)["redis"]
 
-    with WatchedRedis(password=PASSWORD) as watched:
+    with WatchedRedis(password=PASSWORD, certificate=self_signed(tmp_path)) as watched:
         assert verdict(watched.url)["code"] == "ok"
         unknown = verdict(watched.url.replace("/docs", "/other"))
         assert unknown["code"] == "sentinel"

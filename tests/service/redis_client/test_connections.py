@@ -6,7 +6,7 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -129,64 +129,33 @@ def test_user_who_is_allowed_the_documented_commands_suffices() -> None:
         works(server.url.replace("redis://", "redis://edge:p@"))
 
 
-@pytest.fixture
-def authority(tmp_path: Path) -> tuple[Path, Path]:
-    """A certificate and its key, for servers and clients."""
-    return self_signed(tmp_path)
-
-
-@pytest.fixture
-def secure_redis(authority: tuple[Path, Path]) -> Iterator[RedisServer]:
-    """A Redis that requires client certificates."""
-    certificate, key = authority
-    server = RedisServer()
-    server.options |= {
-        "port": "0",
-        "tls-port": str(server.port),
-        "tls-cert-file": str(certificate),
-        "tls-key-file": str(key),
-        "tls-ca-cert-file": str(certificate),
-        "tls-auth-clients": "yes",
-    }
-    with server:
-        yield server
-
-
 @pytest.mark.usefixtures("_long_timeouts")
-def test_client_certificate_is_presented(
-    secure_redis: RedisServer, authority: tuple[Path, Path]
-) -> None:
-    certificate, key = authority
-    url = f"rediss://localhost:{secure_redis.port}"
-    own = f"ssl_certfile={certificate}&ssl_keyfile={key}"
-
-    works(f"{url}?{own}&ssl_ca_certs={certificate}")
-    # SSL_CERT_FILE is the default.
-    works(f"{url}?{own}", certificate)
-    fails(f"{url}?ssl_ca_certs={certificate}")
-    fails(f"{url}?{own}")
+def test_client_certificate_is_presented(tmp_path: Path) -> None:
+    certificate, key = self_signed(tmp_path)
+    with RedisServer(certificate=(certificate, key)) as server:
+        url = f"rediss://localhost:{server.port}"
+        own = f"ssl_certfile={certificate}&ssl_keyfile={key}"
+        works(f"{url}?{own}&ssl_ca_certs={certificate}")
+        # SSL_CERT_FILE is the default.
+        works(f"{url}?{own}", certificate)
+        fails(f"{url}?ssl_ca_certs={certificate}")
+        fails(f"{url}?{own}")
 
 
 @pytest.mark.usefixtures("_long_timeouts")
 def test_name_in_the_certificate_is_checked(tmp_path: Path) -> None:
-    certificate, key = self_signed(tmp_path, host="redis.example.com", address="192.0.2.1")
-    server = RedisServer()
-    server.options |= {
-        "port": "0",
-        "tls-port": str(server.port),
-        "tls-cert-file": str(certificate),
-        "tls-key-file": str(key),
-        "tls-auth-clients": "no",
-    }
-    with server:
-        url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={certificate}"
+    pair = self_signed(tmp_path, host="redis.example.com", address="192.0.2.1")
+    with RedisServer(certificate=pair, tls_auth_clients="no") as server:
+        url = f"rediss://127.0.0.1:{server.port}?ssl_ca_certs={pair[0]}"
         fails(url)
         works(f"{url}&ssl_check_hostname=false")
 
 
 @pytest.mark.usefixtures("_long_timeouts")
-def test_cluster_works() -> None:
-    with RedisCluster(password=PASSWORD) as cluster:
+@pytest.mark.parametrize("is_tls", [False, True])
+def test_cluster_works(tmp_path: Path, is_tls: bool) -> None:
+    certificate = self_signed(tmp_path) if is_tls else None
+    with RedisCluster(password=PASSWORD, certificate=certificate) as cluster:
         works(cluster.url)
         keys = cluster.keys()
         # Every node has keys of some avatars, and all keys of an avatar are on one node.
@@ -253,7 +222,8 @@ def test_sentinel_failover_continues_in_memory_and_with_the_new_master() -> None
             assert (await policy.issue(FIRST)).access_token == "access-1"
             assert reported == []
 
-    with WatchedRedis(password=PASSWORD) as watched, capture_logs() as lines:
+    only_redis = WatchedRedis(password=PASSWORD, guards_sentinels=False)
+    with only_redis as watched, capture_logs() as lines:
         in_a_loop(visit(watched))
     assert [line["event"] for line in lines] == ["redis_unavailable", "redis_available"]
     assert PASSWORD not in str(lines)
