@@ -114,9 +114,14 @@ class RedisCounters:
 
     async def close(self) -> None:
         """Stop counting. Requests that wait are not counted here."""
-        if self._sender is not None:
-            self._sender.cancel()
-            await asyncio.gather(self._sender, return_exceptions=True)
+        sender, self._sender = self._sender, None
+        if sender is not None:
+            sender.cancel()
+            await asyncio.gather(sender, return_exceptions=True)
+        # A task that is cancelled before its first step does nothing.
+        for one in self._waiting:
+            _fail(one)
+        self._waiting.clear()
 
     async def _send_all(self, loop: asyncio.AbstractEventLoop, waiting: deque[_Waiting]) -> None:
         batch: list[_Waiting] = []

@@ -70,13 +70,13 @@ class SharedRedis:
         ca_file: Path | None = None,
         on_fallback: Callable[[bool], None] = lambda _: None,
     ) -> None:
-        # One more, so that a probe never waits for others.
         address = redis_address(url)
+        # One more, so that a probe never waits for others.
         self._connect = partial(connect, address, MAX_CONNECTIONS + 1, ca_file)
         self.is_cluster = address.kind == "cluster"
         self._on_fallback = on_fallback
         self._log = structlog.get_logger("service")
-        self._in_loop = _InLoop(self._connect())
+        self._loops: dict[asyncio.AbstractEventLoop, _InLoop] = {}
         self._retry_at: float | None = None
         # The part of a cluster that failed is the one to probe.
         self._failed_near = ""
@@ -126,20 +126,20 @@ class SharedRedis:
 
     async def close(self) -> None:
         """Stop probing, and close the connections. A later use opens new ones."""
-        old, self._in_loop = self._in_loop, _InLoop(self._connect())
-        await old.close()
+        here = self._loops.pop(asyncio.get_running_loop(), None)
+        if here is not None:
+            await here.close()
 
     async def _here(self) -> _InLoop:
         """What belongs to the running event loop."""
         loop = asyncio.get_running_loop()
-        if self._in_loop.loop is None:
-            await self._in_loop.begin(loop)
-        elif self._in_loop.loop is not loop:
+        here = self._loops.get(loop)
+        if here is None:
             # Some serverless platforms have a new event loop for each request.
-            self._in_loop.abandon()
-            self._in_loop = _InLoop(self._connect())
-            await self._in_loop.begin(loop)
-        return self._in_loop
+            self._loops = {old: its for old, its in self._loops.items() if not old.is_closed()}
+            here = self._loops[loop] = _InLoop(self._connect(), loop)
+            await here.begin()
+        return here
 
     async def _probe(self, here: _InLoop) -> bool:
         """Whether Redis is available again."""
@@ -172,24 +172,24 @@ class SharedRedis:
 
         Until then this is only a timer: it keeps no platform waiting that waits for tasks.
         """
-        if here is not self._in_loop or here.loop is None or self._retry_at is None:
+        if self._loops.get(here.loop) is not here or self._retry_at is None:
             return
 
-        def start(loop: asyncio.AbstractEventLoop) -> None:
+        def start() -> None:
             if self._retry_at is not None:
-                here.probe = loop.create_task(self._probe(here))
+                here.probe = here.loop.create_task(self._probe(here))
 
         if here.timer is not None:
             here.timer.cancel()
         delay = max(0.0, self._retry_at - time.monotonic())
-        here.timer = here.loop.call_later(delay, start, here.loop)
+        here.timer = here.loop.call_later(delay, start)
 
 
 class _InLoop:
     """What belongs to one event loop.
 
     Attributes:
-        loop: the event loop; `None` before the first use.
+        loop: the event loop.
         connections: to Redis.
         slots: bounds the concurrent exchanges. A blocking pool would not notice when Redis becomes
             unavailable while a request waits.
@@ -197,27 +197,22 @@ class _InLoop:
         probe: the last probe in the background.
     """
 
-    def __init__(self, connections: Connections) -> None:
+    def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
         self.connections = connections
-        self.loop: asyncio.AbstractEventLoop | None = None
+        self.loop = loop
         self.slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self.timer: asyncio.TimerHandle | None = None
         self.probe: asyncio.Task[bool] | None = None
         self._end = self._until_end()
 
-    async def begin(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Belong to the running event loop from now on."""
-        self.loop = loop
+    async def begin(self) -> None:
+        """Close the connections with the event loop, which must be the running one."""
         await anext(self._end)
-
-    def abandon(self) -> None:
-        """Stop the timer; the connections are closed with their event loop."""
-        if self.timer is not None:
-            self.timer.cancel()
 
     async def close(self) -> None:
         """Stop probing, and close the connections."""
-        self.abandon()
+        if self.timer is not None:
+            self.timer.cancel()
         if self.probe is not None:
             self.probe.cancel()
             await asyncio.gather(self.probe, return_exceptions=True)

@@ -464,6 +464,20 @@ def test_close_leaves_no_task_or_connection(redis: RedisServer) -> None:
 
 
 @pytest.mark.usefixtures("long_timeouts")
+def test_close_counts_waiting_requests_in_memory(redis: RedisServer) -> None:
+    async def ask() -> None:
+        limits = limiter("5/minute", redis.url, clock=Clock())
+        waiting = [asyncio.create_task(allowed(limits)) for _ in range(3)]
+        # They wait now, and nothing was sent yet.
+        await asyncio.sleep(0)
+        await limits.close()
+        assert await asyncio.gather(*waiting) == [True] * 3
+        assert counters(limits) == 1
+
+    in_a_loop(ask())
+
+
+@pytest.mark.usefixtures("long_timeouts")
 def test_connection_closed_by_redis_is_no_outage(redis: RedisServer) -> None:
     async def ask() -> None:
         limits = limiter("50/minute", redis.url, clock=Clock())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -383,6 +384,23 @@ def test_new_event_loop_for_each_request_uses_redis(redis: RedisServer) -> None:
     assert reported == []
 
 
+def test_two_event_loops_keep_their_connections(redis: RedisServer) -> None:
+    one = SharedRedis(redis.url)
+
+    def count_connections(pool: ThreadPoolExecutor, loops: list[asyncio.Runner]) -> int:
+        for _ in range(3):
+            for loop in loops:
+                assert pool.submit(loop.run, answers(one)).result(20)
+        with redis.client() as client:
+            return len(client.client_list()) - 1
+
+    with ThreadPoolExecutor(1) as pool:
+        with asyncio.Runner() as here, asyncio.Runner() as there:
+            assert count_connections(pool, [here, there]) == 2
+        with redis.client() as client:
+            assert len(client.client_list()) == 1
+
+
 def test_one_request_probes_where_nothing_runs_in_between(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -426,9 +444,10 @@ def test_cancelled_probe_does_not_stop_probing(
             assert await answers(one)
             redis.pause()
             assert not await answers(one)
-            assert one._in_loop.timer is not None
             # As if nothing ran between requests.
-            one._in_loop.timer.cancel()
+            timer = one._loops[asyncio.get_running_loop()].timer
+            assert timer is not None
+            timer.cancel()
             await asyncio.sleep(0.1)
             with pytest.raises(TimeoutError):
                 await asyncio.wait_for(answers(one), 0.05)
