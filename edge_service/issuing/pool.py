@@ -7,8 +7,8 @@ import math
 import random
 import time
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 
 import structlog
 
@@ -21,6 +21,9 @@ __all__ = ["Pool"]
 
 FRESH_SHARE = 0.8
 REFILL_SECONDS = 0.1
+QUIET_SECONDS = 0.1
+MAX_DEFERRAL_SECONDS = 0.5
+IDLE_SECONDS = 1.0
 MAX_BACKOFF_SECONDS = 60.0
 MAX_LOADING_SECONDS = 30.0
 
@@ -31,6 +34,10 @@ class Pool:
     Each grant is issued at most once, because all code runs in the event loop's thread. A grant is
     dropped when less than four fifths of its lifetime are left; one without avatar parameters also
     after a minute, and only issued if there is no other.
+
+    Filling waits until no visitor has come for a moment, so that its logins do not delay the
+    answers of a burst. Visitors who keep coming delay it by half a second at most, and not again
+    before a second without any.
 
     Args:
         upstream: where grants come from.
@@ -65,6 +72,8 @@ class Pool:
         self._logins: set[asyncio.Task[None]] = set()
         self._backoff = 0.0
         self._rest_until = -math.inf
+        self._visitors = 0
+        self._busy_since = self._last_visit = -math.inf
         self._log = structlog.get_logger("service")
 
     @property
@@ -104,15 +113,34 @@ class Pool:
         Raises:
             UpstreamError: the pool is empty, and the login failed.
         """
-        now = self._clock()
         # A mounted application gets no lifespan events, so the pool may not be started yet.
         self.start()
         self._wanted.set()
-        if (held := self._take(now)) is not None:
-            self._on_issue(True)
-            return held.at(now)
-        self._on_issue(False)
-        return await self._upstream.login()
+        with self._visit() as now:
+            if (held := self._take(now)) is not None:
+                self._on_issue(True)
+                return held.at(now)
+            self._on_issue(False)
+            return await self._upstream.login()
+
+    @contextmanager
+    def _visit(self) -> Iterator[float]:
+        """Note when visitors are served; yields the time."""
+        now = self._clock()
+        if not self._visitors and now >= self._last_visit + IDLE_SECONDS:
+            self._busy_since = now
+        self._visitors += 1
+        try:
+            yield now
+        finally:
+            self._visitors -= 1
+            self._last_visit = self._clock()
+
+    def _deferral(self) -> float:
+        """Seconds until the next login may begin without delaying visitors."""
+        now = self._clock()
+        quiet_at = QUIET_SECONDS + (now if self._visitors else self._last_visit)
+        return min(quiet_at, self._busy_since + MAX_DEFERRAL_SECONDS) - now
 
     def _take(self, now: float) -> HeldGrant | None:
         while self._grants and not _is_fresh(self._grants[0], now):
@@ -143,8 +171,8 @@ class Pool:
                 continue
             # Before the login, so that requests during the pause cannot shorten it.
             await asyncio.sleep(self._pause())
-            if self._clock() < self._rest_until:
-                # Another login has failed in the meantime.
+            if self._clock() < self._rest_until or self._deferral() > 0:
+                # In the meantime, another login has failed, or visitors have come.
                 continue
             login = asyncio.create_task(self._log_in())
             self._logins.add(login)

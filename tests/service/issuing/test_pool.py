@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Coroutine
 from email.utils import formatdate
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -153,11 +155,93 @@ def test_refill_rate_is_limited_and_jittered() -> None:
                     await pool.issue(FIRST)
         gaps = upstream.gaps()
         assert min(gaps) >= 0.05 - 1e-6
+        # The first visitors delay it by half a second at most.
+        assert sum(gaps[:12]) <= 12 * 0.15 + 0.5
+        gaps = gaps[12:]
         assert max(gaps) <= 0.15 + 1e-6
         assert max(gaps) - min(gaps) > 0.05
         assert 80 <= upstream.logins <= 125
 
     in_virtual_time(visit())
+
+
+def test_refill_begins_after_the_last_visitor_of_a_burst_is_served() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.05, expires_in=3600)
+        pool = pool_of(upstream, 20)
+
+        async def visitor(number: int) -> None:
+            await asyncio.sleep(0.01 * number)
+            await pool.issue(FIRST)
+
+        async with started(pool, upstream):
+            await asyncio.sleep(10)
+            refills = watch(pool)
+            for _ in range(3):
+                # The last four find the pool empty, and log in for themselves.
+                await asyncio.gather(*(visitor(number) for number in range(24)))
+                assert refills == []
+                await asyncio.sleep(4)
+                assert (len(refills), pool.level) == (20, 20)
+                refills.clear()
+
+    in_virtual_time(visit())
+
+
+def test_visitor_who_waits_for_a_login_delays_the_refill() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(seconds=0.3, expires_in=3600)
+        pool = pool_of(upstream, 2)
+        async with started(pool, upstream):
+            await asyncio.sleep(10)
+            await asyncio.gather(*(pool.issue(FIRST) for _ in range(3)))
+            assert upstream.logins == 2 + 1
+            await asyncio.sleep(10)
+            assert upstream.logins == 2 + 1 + 2
+
+    in_virtual_time(visit())
+
+
+@pytest.mark.parametrize("seconds", [0.0, 30.0])
+def test_visitors_who_keep_coming_cannot_starve_the_refill(seconds: float) -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream(expires_in=3600)
+        pool = pool_of(upstream, 10)
+
+        async def visitors() -> None:
+            while True:
+                await pool.issue(FIRST)
+                await asyncio.sleep(0.01)
+
+        async with started(pool, upstream):
+            await asyncio.sleep(10)
+            began = now()
+            # With thirty seconds, there is always one who waits for a login.
+            upstream.seconds = seconds
+            crowd = [asyncio.create_task(visitors()) for _ in range(11)]
+            refills = watch(pool)
+            await asyncio.sleep(20)
+            # Deferred once, and then as fast as without visitors, four logins at a time.
+            assert 0.5 <= refills[0] - began <= 0.7
+            assert len(refills) >= (4 if seconds else 150)
+            for one in crowd:
+                one.cancel()
+            await asyncio.gather(*crowd, return_exceptions=True)
+
+    in_virtual_time(visit())
+
+
+def watch(pool: Pool) -> list[float]:
+    """The times of the logins that fill the pool, from now on."""
+    begun: list[float] = []
+    log_in = pool._log_in
+
+    def noted() -> Coroutine[Any, Any, None]:
+        begun.append(now())
+        return log_in()
+
+    pool._log_in = noted  # type: ignore[method-assign]
+    return begun
 
 
 def test_number_of_parallel_logins_is_limited() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,9 @@ from edge_service.issuing.shared import Shared
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.sealing import new_key
-from edge_service.upstream.grant import Grant
+from edge_service.upstream.grant import Grant, HeldGrant
 from tests.support.clocks import in_virtual_time, now
-from tests.support.grants import FIRST, FakeUpstream, refresh, rejected, started
+from tests.support.grants import FIRST, FakeUpstream, grant, refresh, rejected, started
 from tests.support.service import StartService, access_token, assert_error, claims_of, crowd_of, jwt
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
@@ -410,6 +410,42 @@ def test_refresh_gets_an_incomplete_grant_rather_than_the_one_it_replaces() -> N
             renewed = await shared.issue(refresh(first))
             assert renewed.is_complete
             assert (await shared.issue(FIRST)).access_token == renewed.access_token
+
+    in_virtual_time(visit())
+
+
+class Store:
+    """A store that other processes have filled."""
+
+    stored: HeldGrant | None = None
+
+    async def renew(
+        self, wanted: Callable[[HeldGrant], bool], log_in: Callable[[], Awaitable[HeldGrant]]
+    ) -> HeldGrant:
+        if self.stored is not None and wanted(self.stored):
+            return self.stored
+        self.stored = await log_in()
+        return self.stored
+
+
+def test_old_incomplete_grant_is_not_handed_out_again() -> None:
+    async def visit() -> None:
+        upstream, store = FakeUpstream(), Store()
+        shared = Shared(upstream, store, clock=now)
+        async with started(shared, upstream):
+            first = await shared.issue(FIRST)
+            await asyncio.sleep(5)
+            upstream.is_complete = False
+            assert (await shared.issue(refresh(first))).access_token == "access-2"
+            # Other processes get the complete one from the store.
+            assert store.stored is not None
+            assert store.stored.grant.access_token == "access-1"
+
+            await asyncio.sleep(200)
+            upstream.is_complete = True
+            store.stored = HeldGrant.fresh(grant(99), now())
+            renewed = await shared.issue(refresh(store.stored.grant))
+            assert renewed.access_token == "access-3"
 
     in_virtual_time(visit())
 
