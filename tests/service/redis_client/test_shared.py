@@ -401,6 +401,28 @@ def test_two_event_loops_keep_their_connections(redis: RedisServer) -> None:
             assert len(client.client_list()) == 1
 
 
+@pytest.mark.usefixtures("long_timeouts")
+def test_event_loop_that_stops_early_blocks_no_later_one(redis: RedisServer) -> None:
+    limits = RateLimiter(parse_rate_limits("5/day"), SharedRedis(redis.url))
+
+    def visit() -> None:
+        with asyncio.Runner() as early:
+            redis.pause()
+            early.run(start())
+            redis.resume()
+            with asyncio.Runner() as later:
+                later.run(asyncio.wait_for(limits.count("203.0.113.7", ""), 20))
+
+    async def start() -> None:
+        waiting.append(asyncio.create_task(limits.count("203.0.113.7", "")))
+        # It is under way, and never gets further.
+        await asyncio.sleep(0.1)
+
+    waiting: list[asyncio.Task[None]] = []
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(visit).result(60)
+
+
 def test_one_request_probes_where_nothing_runs_in_between(
     redis: RedisServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
