@@ -18,8 +18,8 @@ __all__ = ["main", "parser"]
 # In the order of the help.
 _COMMANDS = (serve, doctor, keygen, sandbox, preview, demo)
 _EXTRA = (
-    *("starlette", "uvicorn", "requests", "structlog", "joserfc", "websockets"),
-    *("limits", "cryptography", "prometheus_client"),
+    *("starlette", "uvicorn", "aiohttp", "certifi", "structlog", "joserfc"),
+    *("websockets", "limits", "cryptography", "prometheus_client"),
 )
 
 
