@@ -24,7 +24,7 @@ __all__ = ["RedisGrants"]
 POLL_SECONDS = 0.05
 REPLICA_CLOCK_SKEW_SECONDS = 5.0
 # Increase it with every change of the stored format; grants in another format are ignored.
-FORMAT = 2
+FORMAT = 3
 # Both at once: in between, a grant could expire or be replaced.
 _LOAD = Script("return {redis.call('get', KEYS[1]), redis.call('pttl', KEYS[1])}")
 _UNLOCK = Script(
@@ -165,6 +165,7 @@ def _pack(held: HeldGrant) -> str:
             "parameters": grant.avatar_parameters,
             "token_type": grant.token_type,
             "expires_in": grant.expires_in,
+            "is_complete": grant.is_complete,
             "life": held.life,
             "expires": time.time() + held.left(time.monotonic()),
         }
@@ -195,6 +196,7 @@ def _unpack(text: str, left: float) -> HeldGrant:
         avatar_parameters=_checked(content["parameters"], dict),
         token_type=_checked(content["token_type"], str, type(None)),
         expires_in=_checked(content["expires_in"], int, float, type(None)),
+        is_complete=_checked(content["is_complete"], bool),
     )
     return HeldGrant(grant, time.monotonic() + min(left, life, rest) - life, life)
 

@@ -29,7 +29,7 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
 from edge_service.upstream.grant import HeldGrant
 from tests.support.clocks import in_a_loop
-from tests.support.grants import FIRST, FakeUpstream, refresh
+from tests.support.grants import FIRST, FakeUpstream, grant, refresh
 from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
@@ -236,6 +236,13 @@ def test_grant_sealed_with_an_unknown_key_is_ignored(redis: RedisServer) -> None
     in_a_loop(visit())
 
 
+@pytest.mark.parametrize("is_complete", [True, False])
+def test_stored_grant_is_the_same_as_before(is_complete: bool) -> None:
+    held = HeldGrant.fresh(replace(grant(1), is_complete=is_complete), time.monotonic())
+
+    assert redis_store._unpack(redis_store._pack(held), held.life).grant == held.grant
+
+
 GOOD: dict[str, Any] = {
     "format": redis_store.FORMAT,
     "access_token": "stored",
@@ -243,6 +250,7 @@ GOOD: dict[str, Any] = {
     "parameters": {},
     "token_type": None,
     "expires_in": 100,
+    "is_complete": True,
     "life": 100,
     "expires": time.time() + 10_000,
 }
@@ -276,6 +284,7 @@ def _like(**changes: object) -> bytes:
         (_like(parameters="x"), "access-1"),
         (_like(token_type=7), "access-1"),
         (_like(expires_in="100"), "access-1"),
+        (_like(is_complete=None), "access-1"),
         # The format of another release.
         (_like(format=redis_store.FORMAT + 1), "access-1"),
         (json.dumps({k: v for k, v in GOOD.items() if k != "format"}).encode(), "access-1"),
@@ -287,7 +296,7 @@ def _like(**changes: object) -> bytes:
         (_like(expires=0), "access-1"),
         (_like(expires=-(10**300)), "access-1"),
     ],
-    ids=range(28),
+    ids=range(29),
 )
 def test_invalid_value_in_redis_is_ignored(redis: RedisServer, stored: bytes, token: str) -> None:
     async def visit() -> None:
