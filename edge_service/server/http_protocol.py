@@ -35,7 +35,7 @@ MAX_DISCARDED_BODY_BYTES = 64 * 1024
 MAX_PIPELINED = 32
 HEAD_SECONDS = 10.0
 STALL_SECONDS = 10.0
-LINGER_SECONDS = 0.25
+LINGER_SECONDS = 1.0
 
 
 # The methods overridden below. Most are private: if uvicorn renames one, ours is never called.

@@ -32,7 +32,6 @@ ACCESS = "request"
 CLIENT_CLOSED_REQUEST = 499
 _encode = json.JSONEncoder(default=repr).encode
 _escaped = json.encoder.encode_basestring_ascii
-_access_log = structlog.get_logger("access")
 # Where `log_access` writes JSON lines; `None` until `configure_logging` has chosen them.
 _access_output: LogOutput | None = None
 
@@ -82,7 +81,7 @@ def log_access(
 ) -> None:
     """Log a request; `code` is the error code, if it has one."""
     if _access_output is None:
-        _access_log.info(
+        structlog.get_logger("access").info(
             ACCESS,
             method=method,
             path=path,

@@ -74,6 +74,8 @@ class CrossOrigin:
             and not state.get(REFUSED)
         )
         if is_preflight:
+            # Metrics count preflights apart from requests for tokens.
+            state.pop("route", None)
             answer = self._preflight if allowed else OriginNotAllowed().answer()
             await answer(scope, receive, send)
         else:

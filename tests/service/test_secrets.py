@@ -18,7 +18,7 @@ from edge_service.errors import UpstreamError
 from edge_service.issuing.policy import GrantRequest
 from edge_service.sandbox.app import Sandbox
 from edge_service.sealing import Sealer, new_key
-from edge_service.telemetry import configure_logging
+from edge_service.telemetry import configure_logging, logs
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import AvatarLogin
 from tests.support.processes import Command
@@ -52,7 +52,9 @@ ANSWERS = [
 
 
 @pytest.fixture
-def logging_restored() -> Iterator[None]:
+def logging_restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # Restored at the end.
+    monkeypatch.setattr(logs, "_access_output", None)
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield

@@ -402,7 +402,7 @@ def test_missing_extra_is_reported(bare_python: str, command: str) -> None:
 
     assert status == 2
     assert len(lines) == 1
-    assert lines[0].startswith("sentifyd-edge: needs starlette, uvicorn, requests")
+    assert lines[0].startswith("sentifyd-edge: needs starlette, uvicorn, aiohttp")
     assert lines[0].endswith("run pip install 'mkdocs-sentifyd[service]'")
 
 
