@@ -16,7 +16,7 @@ from tests.support.settings import KEY, ORIGIN
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """On a busy machine, redis-py forgets a connection if opening it times out."""
+    """Tests with a cluster sometimes leave a connection open; it is not known where."""
     ignored = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
     for item in items:
         if isinstance(item, pytest.Function) and _uses_redis(item):
