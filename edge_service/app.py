@@ -34,7 +34,7 @@ from edge_service.web.access_log import AccessLog
 from edge_service.web.cors import CrossOrigin
 from edge_service.web.endpoint import TokenEndpoint
 from edge_service.web.error_responses import ErrorResponses
-from edge_service.web.upgrades import BodyGuard, LastRequest
+from edge_service.web.upgrades import LastRequest
 
 if TYPE_CHECKING:
     from edge_service.telemetry.tracing import Tracing
@@ -129,7 +129,6 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
                 credentials=authenticator is not None and authenticator.by_cookie,
             ),
             Middleware(ErrorResponses),
-            Middleware(BodyGuard),
             Middleware(
                 TokenEndpoint,
                 limit=VisitorLimit(limiter, addresses, metrics),
@@ -145,7 +144,8 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
     app.router.redirect_slashes = False
     app.state.avatars = avatars
     app.state.metrics = metrics
-    # Tells `BoundedProtocol` that `BodyGuard` refuses upgrades, with CORS headers and a log line.
+    # Tells `BoundedProtocol` that `TokenEndpoint` refuses upgrades, with CORS headers and a log
+    # line.
     app.state.refuses_upgrades = True
     return app
 

@@ -44,17 +44,17 @@ class WindowCounters:
             self._start = int(now // self._seconds) * self._seconds
             self._end = self._start + self._seconds
             self._counters = {}
-        counters = self._counters
-        if key not in counters and len(counters) >= MAX_COUNTERS:
-            key %= SHARED_COUNTERS
-        count = counters[key] = counters.get(key, 0) + 1
+        slot = self._slot(key)
+        count = self._counters[slot] = self._counters.get(slot, 0) + 1
         return count <= self._amount
 
     def is_exhausted(self, key: int, now: float) -> bool:
         """Whether one more request would be over the limit; the arguments are those of `hit`."""
         if not self._start <= now < self._end:
             return False
-        counters = self._counters
-        if key not in counters and len(counters) >= MAX_COUNTERS:
-            key %= SHARED_COUNTERS
-        return counters.get(key, 0) >= self._amount
+        return self._counters.get(self._slot(key), 0) >= self._amount
+
+    def _slot(self, key: int) -> int:
+        if key in self._counters or len(self._counters) < MAX_COUNTERS:
+            return key
+        return key % SHARED_COUNTERS

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import sys
+import time
 import traceback
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -125,7 +127,13 @@ def _timestamp(_: object, __: str, event: EventDict) -> EventDict:
 
 
 def _now() -> str:
-    return f"{datetime.now(UTC).isoformat()[:-6]}Z"
+    second, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
+    return f"{_up_to_second(second)}.{nanoseconds // 1000:06d}Z"
+
+
+@lru_cache(1)
+def _up_to_second(second: int) -> str:
+    return datetime.fromtimestamp(second, UTC).isoformat()[: -len("+00:00")]
 
 
 def _without_messages_of_exceptions(_: object, __: str, event: EventDict) -> EventDict:

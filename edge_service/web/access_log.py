@@ -39,7 +39,8 @@ class AccessLog:
         request_id = _request_id(scope)
         state = scope.setdefault("state", {})
         headers = [(b"x-request-id", request_id.encode("ascii"))]
-        state.update(request_id=request_id, status=None, headers=headers, error_headers=())
+        state["request_id"], state["status"] = request_id, None
+        state["headers"], state["error_headers"] = headers, ()
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

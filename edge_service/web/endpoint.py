@@ -29,6 +29,7 @@ from edge_service.errors import (
     OriginNotAllowed,
     ServiceError,
     Unauthenticated,
+    UpgradeWithBody,
     json_response,
 )
 from edge_service.issuing.avatars import Avatar
@@ -39,6 +40,7 @@ from edge_service.upstream.grant import Grant
 from edge_service.upstream.sentifyd import tokens_body
 from edge_service.web.cors import METHODS
 from edge_service.web.request_body import read_grant_request
+from edge_service.web.upgrades import REFUSED
 
 __all__ = ["TokenEndpoint"]
 
@@ -78,8 +80,11 @@ class TokenEndpoint:
         """Answer with a grant, if the path is that of a token route.
 
         Raises:
+            UpgradeWithBody: the request, on any route, is an upgrade with a body.
             ServiceError: the request is refused or fails; the subclass says why.
         """
+        if scope["type"] == "http" and scope["state"].get(REFUSED):
+            raise UpgradeWithBody
         if scope["type"] != "http" or "route" not in scope["state"]:
             await self._app(scope, receive, send)
             return

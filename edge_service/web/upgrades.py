@@ -11,9 +11,7 @@ from collections.abc import Iterable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from edge_service.errors import UpgradeWithBody
-
-__all__ = ["REFUSED", "BodyGuard", "LastRequest", "has_body", "offers_upgrade"]
+__all__ = ["REFUSED", "LastRequest", "has_body", "offers_upgrade"]
 
 # A key in the request state, which a host application may use too.
 REFUSED = "sentifyd_upgrade_with_body"
@@ -66,7 +64,8 @@ class LastRequest:
     """Closes the connection after a request that offers an upgrade.
 
     It must be the outermost middleware. `Connection: close` makes the server stop reading, so that
-    a hidden request is never parsed.
+    a hidden request is never parsed. `TokenEndpoint` refuses a request that has a body too, and is
+    within the other middleware, so that the error gets its headers, log line and metrics.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -85,26 +84,6 @@ class LastRequest:
             await send(message)
 
         await self._app(scope, receive, send_and_close)
-
-
-class BodyGuard:
-    """Refuses requests that `LastRequest` has marked: upgrades with a body.
-
-    It is within the others, so that the error gets its headers, log line and metrics.
-    """
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on.
-
-        Raises:
-            UpgradeWithBody: the request is an upgrade with a body.
-        """
-        if scope["type"] == "http" and scope["state"].get(REFUSED):
-            raise UpgradeWithBody
-        await self._app(scope, receive, send)
 
 
 def _names_upgrade(value: bytes) -> bool:
