@@ -18,7 +18,6 @@ from benchmarks.servers import ORIGIN
 __all__ = ["Visit", "allow_files", "crowd"]
 
 PATIENCE = 30
-REQUEST = f"GET /request_tokens HTTP/1.1\r\nHost: localhost\r\nOrigin: {ORIGIN}\r\n\r\n".encode()
 _HEAD = re.compile(
     rb"HTTP/1\.1 (\d{3}).*?\r\ncontent-length: (\d+)(?=\r\n).*?\r\n\r\n", re.S | re.I
 )
@@ -50,8 +49,9 @@ class Visit:
         return bool(self.status) or not data
 
 
-def crowd(port: int, size: int) -> list[Visit]:
+def crowd(port: int, size: int, path: str = "/request_tokens") -> list[Visit]:
     """Send the requests of `size` visitors at once, and return their visits."""
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nOrigin: {ORIGIN}\r\n\r\n".encode()
     visits = [Visit() for _ in range(size)]
     with ExitStack() as stack:
         selector = stack.enter_context(selectors.DefaultSelector())
@@ -65,7 +65,7 @@ def crowd(port: int, size: int) -> list[Visit]:
         time.sleep(0.2)
         for sock, visit in zip(sockets, visits, strict=True):
             visit.asked = time.perf_counter()
-            sock.sendall(REQUEST)
+            sock.sendall(request)
         waiting = size
         while waiting and (events := selector.select(PATIENCE)):
             for key, _ in events:
