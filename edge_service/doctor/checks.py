@@ -29,7 +29,8 @@ from edge_service.doctor.diagnosis import (
 from edge_service.doctor.response_head import ResponseHead
 from edge_service.errors import UpstreamError, UpstreamRejected
 from edge_service.settings import AvatarSettings, JwtRules, Settings
-from edge_service.upstream.client import Client, trusted
+from edge_service.upstream.client import Client
+from edge_service.upstream.connections import trusted
 from edge_service.upstream.logins import AvatarLogin
 
 __all__ = ["examine", "refuse"]

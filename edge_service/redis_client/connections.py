@@ -10,7 +10,7 @@ from edge_service.settings.redis_url import RedisAddress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redis.asyncio import ConnectionPool, Redis, RedisCluster
+    from redis.asyncio import Redis, RedisCluster
 
 __all__ = ["AnyRedis", "Connections", "connect"]
 
@@ -25,11 +25,8 @@ class Connections(Protocol):
     async def open(self) -> AnyRedis:
         """The library's client. It, and this, raises `RedisError` or `OSError`."""
 
-    async def drop_idle(self) -> None:
-        """Close the connections that are not in use."""
-
     async def close(self) -> None:
-        """Close all connections."""
+        """Close all connections. None may be in use, and none is opened afterwards."""
 
 
 def connect(address: RedisAddress, most: int, ca_file: Path | None = None) -> Connections:
@@ -67,12 +64,6 @@ class _PooledConnections:
     async def open(self) -> Redis:
         return self._client
 
-    async def drop_idle(self) -> None:
-        for client in self._clients:
-            pool: ConnectionPool = client.connection_pool
-            with suppress(Exception):
-                await pool.disconnect(inuse_connections=False)
-
     async def close(self) -> None:
         for client in self._clients:
             with suppress(Exception):
@@ -105,12 +96,6 @@ class _ClusterConnections:
             # Before it knows the nodes, the library sends scripts to any of them.
             await self._client.initialize()
         return self._client
-
-    async def drop_idle(self) -> None:
-        if self._client is not None:
-            for node in self._client.get_nodes():
-                with suppress(Exception):
-                    await node.disconnect_free_connections()
 
     async def close(self) -> None:
         if self._client is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,9 @@ from typing import TypeVar
 
 import structlog
 
-from edge_service.redis_client.connections import AnyRedis, Connections, connect
+from edge_service.event_loop import at_end_of_loop
+from edge_service.redis_client.connections import AnyRedis, connect
+from edge_service.redis_client.replaceable import ReplaceableConnections
 from edge_service.redis_client.script import Script
 from edge_service.settings.redis_url import redis_address
 
@@ -111,15 +113,12 @@ class SharedRedis:
         try:
             if self._retry_at is not None:
                 raise RedisUnavailable
-            async with asyncio.timeout(EXCHANGE_SECONDS):
-                return await query(await here.connections.open())
+            return await here.connections.query(query, EXCHANGE_SECONDS)
         except RedisUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - the visitor gets an answer after any error
             if changes == self._changes:
                 self._became_unavailable(here, near, error)
-            # Other idle connections may be broken too, or lead to a server that is read-only now.
-            await here.connections.drop_idle()
             raise RedisUnavailable from None
         finally:
             here.slots.release()
@@ -137,7 +136,7 @@ class SharedRedis:
         if here is None:
             # Some serverless platforms have a new event loop for each request.
             self._loops = {old: its for old, its in self._loops.items() if not old.is_closed()}
-            here = self._loops[loop] = _InLoop(self._connect(), loop)
+            here = self._loops[loop] = _InLoop(ReplaceableConnections(self._connect), loop)
             await here.begin()
         return here
 
@@ -146,10 +145,9 @@ class SharedRedis:
         # Others must not wait for a Redis that may still hang.
         self._retry_at = time.monotonic() + RETRY_SECONDS
         try:
-            async with asyncio.timeout(EXCHANGE_SECONDS):
-                await probe(await here.connections.open(), self._failed_near)
+            ask = partial(probe, near=self._failed_near)
+            await here.connections.query(ask, EXCHANGE_SECONDS)
         except Exception:  # noqa: BLE001 - reported when it began
-            await here.connections.drop_idle()
             self._probe_later(here)
             return False
         if self._retry_at is not None:
@@ -197,34 +195,31 @@ class _InLoop:
         probe: the last probe in the background.
     """
 
-    def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, connections: ReplaceableConnections, loop: asyncio.AbstractEventLoop
+    ) -> None:
         self.connections = connections
         self.loop = loop
         self.slots = asyncio.Semaphore(MAX_CONNECTIONS)
         self.timer: asyncio.TimerHandle | None = None
         self.probe: asyncio.Task[bool] | None = None
-        self._end = self._until_end()
+        self._stop_early: Callable[[], Awaitable[None]] = self._stop
 
     async def begin(self) -> None:
-        """Close the connections with the event loop, which must be the running one."""
-        await anext(self._end)
+        """Stop with the event loop, which must be the running one."""
+        self._stop_early = await at_end_of_loop(self._stop)
 
     async def close(self) -> None:
         """Stop probing, and close the connections."""
+        await self._stop_early()
+
+    async def _stop(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
         if self.probe is not None:
             self.probe.cancel()
             await asyncio.gather(self.probe, return_exceptions=True)
-        await self._end.aclose()
-
-    async def _until_end(self) -> AsyncGenerator[None, None]:
-        # `asyncio.run` closes asynchronous generators before it closes the event loop. Nothing
-        # else reports its end to an application that is mounted, or that gets no lifespan events.
-        try:
-            yield
-        finally:
-            await self.connections.close()
+        await self.connections.close()
 
 
 async def probe(client: AnyRedis, near: str = "") -> None:

@@ -8,25 +8,19 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-import certifi
 from aiohttp import (
     ClientConnectionError,
     ClientError,
     ClientPayloadError,
     ClientResponse,
     ClientResponseError,
-    ClientSession,
     ClientSSLError,
-    ClientTimeout,
-    DummyCookieJar,
-    TCPConnector,
 )
 
 from edge_service.errors import (
@@ -37,15 +31,13 @@ from edge_service.errors import (
     UpstreamUnreachable,
 )
 from edge_service.strict_json import JSON
-from edge_service.upstream.resolver import Resolver
+from edge_service.upstream.connections import Connections, trusted
 
-__all__ = ["Client", "Connections", "Request", "get", "post", "read_body", "root_cause", "trusted"]
+__all__ = ["Client", "Request", "get", "post", "read_body", "root_cause"]
 
 T = TypeVar("T")
 
 SLOT_WAIT_SECONDS = 1.0
-# A connection that is idle for longer is closed. A reused one saves the TLS handshake.
-KEEP_ALIVE_SECONDS = 60.0
 _HEADERS = {
     "Accept": "application/json",
     # A compressed answer could expand without limit; one that comes all the same is not JSON.
@@ -68,60 +60,6 @@ def post(url: str, content: JSON) -> Request:
     """A request that posts JSON."""
     headers = {**_HEADERS, "Content-Type": "application/json"}
     return Request("POST", url, headers, json.dumps(content).encode("ascii"))
-
-
-@cache
-def trusted(ca_file: Path | None) -> ssl.SSLContext:
-    """The certificate authorities to trust: those of the file, or else Mozilla's (certifi)."""
-    return ssl.create_default_context(cafile=ca_file or certifi.where())
-
-
-class Connections:
-    """Connections to one server that only one caller uses.
-
-    Args:
-        tls: checks the server's certificate.
-    """
-
-    def __init__(self, tls: ssl.SSLContext) -> None:
-        self._tls = tls
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._sessions: dict[bool, ClientSession] = {}
-        self._closing = _closed_with_its_loop(self._sessions)
-
-    async def session(self, *, reuse: bool) -> ClientSession:
-        """A session of the running event loop.
-
-        Args:
-            reuse: whether a request may use a connection that an earlier one left open.
-        """
-        loop = asyncio.get_running_loop()
-        if self._loop is not loop:
-            # Some serverless platforms have a new event loop for each request, and a connection
-            # belongs to one loop.
-            before, self._loop, self._sessions = self._closing, loop, {}
-            self._closing = _closed_with_its_loop(self._sessions)
-            await anext(self._closing)
-            await before.aclose()
-        session = self._sessions.get(reuse)
-        if session is None:
-            session = self._sessions[reuse] = self._new_session(reuse=reuse)
-        return session
-
-    async def close(self) -> None:
-        """Close all connections; later requests open new ones."""
-        self._loop = None
-        await self._closing.aclose()
-
-    def _new_session(self, *, reuse: bool) -> ClientSession:
-        lifetime = {"keepalive_timeout": KEEP_ALIVE_SECONDS} if reuse else {"force_close": True}
-        return ClientSession(
-            connector=TCPConnector(limit=0, ssl=self._tls, resolver=Resolver(), **lifetime),
-            cookie_jar=DummyCookieJar(),
-            auto_decompress=False,
-            # `Client` has one deadline for the whole exchange.
-            timeout=ClientTimeout(),
-        )
 
 
 class Client:
@@ -269,18 +207,6 @@ async def read_body(response: ClientResponse, most: int) -> bytes:
         if len(body) > most:
             raise UpstreamMalformed("the answer is too large")
     return bytes(body)
-
-
-async def _closed_with_its_loop(sessions: dict[bool, ClientSession]) -> AsyncGenerator[None, None]:
-    """Close sessions as soon as the generator is closed; event loops do that when they end.
-
-    A mounted application gets no lifespan events, so there may be no other sign of the end.
-    """
-    try:
-        yield
-    finally:
-        for session in sessions.values():
-            await session.close()
 
 
 def _failure(error: Exception) -> UpstreamError:

@@ -100,7 +100,8 @@ class LoginServer:
     async def login_of(self, avatar: AvatarSettings, permit: Callable[[], None]) -> AvatarLogin:
         """The login of an avatar at this URL; `permit` as for `AvatarLogin`."""
         await asyncio.to_thread(prepare, self._settings.ca_file)
-        from edge_service.upstream.client import Client, trusted
+        from edge_service.upstream.client import Client
+        from edge_service.upstream.connections import trusted
 
         if self._client is None:
             self._client = Client(
@@ -118,7 +119,7 @@ class LoginServer:
 
 def prepare(ca_file: Path | None) -> None:
     """Import the HTTP client and load the certificates. Call it in a thread: both are slow."""
-    from edge_service.upstream.client import trusted
+    from edge_service.upstream.connections import trusted
 
     trusted(ca_file)
 

@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import gc
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
 
@@ -13,28 +11,6 @@ from edge_service.settings import Settings
 from tests.support.servers import serving
 from tests.support.service import Service, StartService
 from tests.support.settings import KEY, ORIGIN
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests with a cluster sometimes leave a connection open; it is not known where."""
-    ignored = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
-    for item in items:
-        if isinstance(item, pytest.Function) and _uses_redis(item):
-            item.add_marker(ignored)
-
-
-@pytest.fixture(autouse=True)
-def _forgotten_connections(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Collect such connections at once, so that they do not fail a later test."""
-    yield
-    if _uses_redis(request.node):
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)
-            gc.collect()
-
-
-def _uses_redis(item: pytest.Function) -> bool:
-    return any(name in vars(item.module) for name in ("RedisServer", "RedisCluster"))
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from edge_service.settings import AvatarSettings, Settings
-from edge_service.upstream.client import Client, trusted
+from edge_service.upstream.client import Client
+from edge_service.upstream.connections import trusted
 from edge_service.upstream.logins import AvatarLogin
 
 KEY = "canary-key-7f3a91"

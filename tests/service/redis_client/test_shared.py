@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
+from random import Random
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ from edge_service.upstream.grant import HeldGrant
 from tests.support.clocks import in_a_loop
 from tests.support.grants import FakeUpstream
 from tests.support.redis import RedisServer
+from tests.support.redis_groups import RedisCluster
 from tests.support.settings import avatar_settings
 from tests.support.waiting import until_async
 
@@ -363,6 +365,62 @@ def test_dead_connections_count_as_one_outage(
 
     with capture_logs():
         in_a_loop(ask())
+
+
+@pytest.mark.usefixtures("long_timeouts")
+@pytest.mark.parametrize("kind", [RedisServer, RedisCluster])
+def test_no_connection_stays_open_whatever_happens_at_once(
+    kind: type[RedisServer | RedisCluster], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Queries begin, fail, lose their connections and end while others do, and while we close."""
+    monkeypatch.setattr(shared, "RETRY_SECONDS", 0.001)
+
+    async def fail(client: AnyRedis) -> None:
+        await client.get("{a}")
+        raise ValueError
+
+    async def rush(one: SharedRedis, servers: Sequence[RedisServer], choose: Random) -> None:
+        async def visit(query: Callable[[AnyRedis], Awaitable[Any]]) -> None:
+            for _ in range(choose.randrange(30)):
+                await asyncio.sleep(0)
+            with suppress(RedisUnavailable):
+                await one.run(query, "a")
+
+        queries = [lambda client: client.get("{a}")] * 10 + [fail] * choose.randrange(3)
+        visits = [asyncio.create_task(visit(query)) for query in queries]
+        if choose.random() < 0.5:
+            await asyncio.to_thread(kill_connections, servers)
+        elif choose.random() < 0.5:
+            for _ in range(choose.randrange(20)):
+                await asyncio.sleep(0)
+            await one.close()
+        await asyncio.gather(*visits)
+
+    def kill_connections(servers: Sequence[RedisServer]) -> None:
+        for server in servers:
+            with server.client() as client:
+                client.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+
+    def count_connections(servers: Sequence[RedisServer]) -> int:
+        count = 0
+        for server in servers:
+            with server.client() as client:
+                count += len(client.client_list(_type="normal")) - 1
+        return count
+
+    async def use(one: SharedRedis, servers: Sequence[RedisServer], seed: int) -> None:
+        choose = Random(seed)
+        for _ in range(15):
+            await rush(one, servers, choose)
+            # Until the next probe.
+            await asyncio.sleep(0.002)
+        await one.close()
+        await until_async(lambda: count_connections(servers) == 0)
+
+    with kind() as started, capture_logs():
+        servers = [started] if isinstance(started, RedisServer) else started.servers
+        for seed in range(3):
+            in_a_loop(use(SharedRedis(started.url), servers, seed))
 
 
 def test_new_event_loop_for_each_request_uses_redis(redis: RedisServer) -> None:

@@ -15,7 +15,8 @@ import pytest
 import requests
 
 from edge_service.errors import UpstreamError, UpstreamTooSlow, UpstreamUnreachable
-from edge_service.upstream.client import Client, trusted
+from edge_service.upstream.client import Client
+from edge_service.upstream.connections import trusted
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import AvatarLogin
 from tests.support.certificates import self_signed
