@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 __all__ = ["create_app", "fetch_key_set", "metrics_app"]
 
 MAX_KEY_SET_BYTES = 256 * 1024
+# Read by machines every few seconds.
+HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
 
 def create_app(settings: Settings, *, authenticator: Authenticator | None = None) -> Starlette:
@@ -120,7 +122,7 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
             # Outermost, so that every response to an upgrade request closes the connection.
             Middleware(LastRequest),
             # Outside CORS, so that refused preflights are logged too.
-            Middleware(AccessLog, metrics=metrics),
+            Middleware(AccessLog, metrics=metrics, quiet=() if settings.log_health else HEALTH),
             *_spans(tracing),
             # Outside everything that can fail, so that pages can read error responses.
             Middleware(

@@ -68,6 +68,7 @@ class Settings:
         metrics_port: TCP port for `/metrics`; `None` serves it on the public port.
         log_level: `debug`, `info`, `warning`, `error` or `critical`.
         log_format: `json`, or `console` for people.
+        log_health: log successful requests of health and metrics routes too.
         tracing: send OpenTelemetry traces; the standard variables `OTEL_*` configure where.
         ca_file: certificate authorities to trust in place of the defaults.
 
@@ -92,6 +93,7 @@ class Settings:
     metrics_port: int | None = _from(Variables.METRICS_PORT)
     log_level: str = _from(Variables.LOG_LEVEL)
     log_format: str = _from(Variables.LOG_FORMAT)
+    log_health: bool = _from(Variables.LOG_HEALTH)
     tracing: bool = False
     ca_file: Path | None = _from(Variables.SSL_CERT_FILE)
 

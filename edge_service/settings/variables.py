@@ -192,6 +192,10 @@ class Variables:
     """`json`, or `console` for people. The default of `sentifyd-edge serve` is `console` when
     standard output is a terminal."""
 
+    LOG_HEALTH: Variable[bool] = Variable(parsers.boolean, default=False)
+    """`true` logs every request of `/livez`, `/readyz` and `/metrics`. By default, only those
+    that [fail](../guide/monitoring.md#logs) have a line."""
+
     SSL_CERT_FILE: Variable[Path | None] = Variable(parsers.certificates, default=None)
     """PEM file of certificate authorities to trust for Sentifyd, `JWT_JWKS_URL` and Redis with TLS.
     Default: those of the package `certifi`, and for Redis the system's."""

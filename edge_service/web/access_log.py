@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import re
 import time
+from collections.abc import Collection
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -20,15 +21,26 @@ _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 class AccessLog:
     """Logs one line for each request: method, path without query, status, duration, request ID.
 
+    Routes in `quiet` have a line only if they fail: probes and scrapes come every few seconds, and
+    an operator looks for those that failed.
+
     The request ID is a valid `X-Request-ID` of the request, or a new one. The response repeats it.
 
     For other middleware, it adds the headers in `state["headers"]` to the response, and those in
     `state["error_headers"]` to errors. One wrapper of `send` for all of them saves time.
+
+    Args:
+        app: the wrapped application.
+        metrics: gets the duration of each request.
+        quiet: patterns of routes whose answers below 400 are not logged.
     """
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, metrics: Metrics, quiet: Collection[str] = frozenset()
+    ) -> None:
         self._app = app
         self._metrics = metrics
+        self._quiet = frozenset(quiet)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Measure the request, and log it."""
@@ -55,15 +67,17 @@ class AccessLog:
             seconds = time.perf_counter() - began
             status = state["status"] or CLIENT_CLOSED_REQUEST
             code = state.get("code")
-            self._metrics.observe_request(state.get("route", "other"), status, code or "", seconds)
-            log_access(
-                method=scope["method"],
-                path=_path(scope),
-                status=status,
-                duration_ms=round(seconds * 1000, 1),
-                request_id=request_id,
-                code=code,
-            )
+            route = state.get("route", "other")
+            self._metrics.observe_request(route, status, code or "", seconds)
+            if status >= 400 or route not in self._quiet:
+                log_access(
+                    method=scope["method"],
+                    path=_path(scope),
+                    status=status,
+                    duration_ms=round(seconds * 1000, 1),
+                    request_id=request_id,
+                    code=code,
+                )
 
 
 def _request_id(scope: Scope) -> str:

@@ -143,7 +143,7 @@ def test_startup_prints_endpoint_notes_and_options() -> None:
         text = shown.read_until("token_endpoint: .*\n\n")
         assert SERVES in text
         [endpoint] = set(re.findall(r"http://127\.0\.0\.1:\d+/request_tokens", text))
-        assert requests.get(endpoint.replace("request_tokens", "livez"), timeout=5).ok
+        assert requests.get(endpoint.replace("request_tokens", "openapi.json"), timeout=5).ok
         assert shown.stop() == 0
 
     assert "for pages of https://docs.example.com" in text
@@ -156,7 +156,7 @@ def test_startup_prints_endpoint_notes_and_options() -> None:
     assert "canary" not in shown.text
     # The log continues as text, and does not repeat that the service listens.
     assert "listening" not in shown.text
-    assert re.search(r"request .*path=/livez", re.sub(r"\x1b\[[0-9;]*m", "", shown.text))
+    assert re.search(r"request .*path=/openapi\.json", re.sub(r"\x1b\[[0-9;]*m", "", shown.text))
     assert pasted(text) == [{"avatar_id": "avtr_...", "token_endpoint": endpoint}]
     assert "# your avatar's ID" in text
 

@@ -29,14 +29,14 @@ def test_service_starts_serves_logs_and_stops(number: signal.Signals) -> None:
     with Command(*SERVE, **variables) as command:
         port = command.port()
         paths = [f"/{number}" for number in range(50)]
-        for path in ("/livez", *paths):
+        for path in ("/openapi.json", *paths):
             answer = requests.get(f"http://127.0.0.1:{port}{path}", timeout=20)
-            assert answer.status_code == (200 if path == "/livez" else 404)
+            assert answer.status_code == (200 if path == "/openapi.json" else 404)
         assert command.stop(number) == 0
 
     first, *lines = [json.loads(line) for line in command.output.splitlines()]
     assert first["event"] == "listening"
-    assert [line["path"] for line in lines] == ["/livez", *paths]
+    assert [line["path"] for line in lines] == ["/openapi.json", *paths]
 
 
 @pytest.mark.parametrize("keeps", ["", "SIGHUP"], ids=["no signal", "no handler in the loop"])

@@ -16,6 +16,7 @@ import requests
 
 from tests.support.processes import BARE_PLATFORM, SCRIPTS, Command
 from tests.support.service import Running
+from tests.support.waiting import TIMEOUT
 
 GOOD = {
     "AVATAR_API_KEY": "canary-key-7f3a91",
@@ -55,7 +56,7 @@ def test_first_log_line_contains_the_settings(running: Logging) -> None:
 
 
 def test_each_request_has_one_log_line(running: Logging) -> None:
-    sent = requests.get(f"{running.base}/livez?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
+    sent = requests.get(f"{running.base}/openapi.json?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
     requests.get(f"{running.base}/x%0A%22{'y' * 500}", timeout=5)
 
     assert sent.headers["X-Request-ID"] == "r-1"
@@ -65,12 +66,51 @@ def test_each_request_has_one_log_line(running: Logging) -> None:
         *("event", "level", "timestamp", "method", "path", "status", "duration_ms", "request_id")
     }
     assert first["event"] == "request"
-    assert (first["method"], first["path"], first["status"]) == ("GET", "/livez", 200)
+    assert (first["method"], first["path"], first["status"]) == ("GET", "/openapi.json", 200)
     assert first["request_id"] == "r-1"
     assert 0 < first["duration_ms"] < 5000
     assert second["path"].startswith("/x%0A%22y")
     assert len(second["path"]) == 200
     assert second["status"] == 404
+
+
+HEALTH = ("livez", "readyz", "metrics")
+
+
+def asked_for_health(**variables: str) -> list[tuple[str, int]]:
+    """Path and status of the lines after a request for each route of health and metrics."""
+    command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, **variables)
+    with command:
+        running = Logging(command)
+        for path in (*HEALTH, "openapi.json"):
+            assert requests.get(f"{running.base}/{path}", timeout=TIMEOUT).status_code == 200
+        for path in HEALTH:
+            assert requests.post(f"{running.base}/{path}", timeout=TIMEOUT).status_code == 405
+        return [(line["path"], line["status"]) for line in running.lines()]
+
+
+def test_probes_and_scrapes_are_logged_only_if_they_fail() -> None:
+    assert asked_for_health() == [
+        ("/openapi.json", 200),
+        *((f"/{path}", 405) for path in HEALTH),
+    ]
+
+
+def test_log_health_logs_every_probe_and_scrape() -> None:
+    assert asked_for_health(LOG_HEALTH="true") == [
+        *((f"/{path}", 200) for path in (*HEALTH, "openapi.json")),
+        *((f"/{path}", 405) for path in HEALTH),
+    ]
+
+
+def test_probe_of_a_service_that_is_not_ready_is_logged() -> None:
+    """No login succeeds, so the pool cannot be filled."""
+    command = Command("sentifyd-edge", "serve", "--port", "0", **GOOD, TOKEN_POLICY="pool")
+    with command:
+        running = Logging(command)
+        assert requests.get(f"{running.base}/readyz", timeout=TIMEOUT).status_code == 503
+        lines = [line for line in running.lines() if line["event"] == "request"]
+    assert [(line["path"], line["status"]) for line in lines] == [("/readyz", 503)]
 
 
 def test_preflights_and_refused_pages_are_logged(running: Logging) -> None:
@@ -133,7 +173,7 @@ def test_stalled_log_reader_fails_no_request(platform: dict[str, str]) -> None:
     request = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-Request-ID: %s\r\n\r\n" % (b"r" * 64)
     with subprocess.Popen(
         [SCRIPTS / "sentifyd-edge", "serve", "--port", "0"],
-        env={**os.environ, **GOOD, **platform},
+        env={**os.environ, **GOOD, **platform, "LOG_HEALTH": "true"},
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as process:
