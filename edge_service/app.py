@@ -56,8 +56,9 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
 
     Returns:
         An ASGI application to serve or mount. It does not configure logging. Call
-        `state.avatars.replace` to change the avatars at run time; `state.metrics` is the `Metrics`
-        of this application.
+        `state.avatars.replace` to change the avatars at run time, and `state.avatars.drain` before
+        it stops: `/readyz` is 503 from then on. `state.metrics` is the `Metrics` of this
+        application.
 
     Raises:
         SettingsError: the authenticator conflicts with the settings.
@@ -78,6 +79,8 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         return json_response({"status": "alive"})
 
     async def ready(_: Request) -> Response:
+        if avatars.draining:
+            return json_response({"status": "draining"}, status=503)
         if avatars.ready and (authenticator is None or authenticator.ready):
             return json_response({"status": "ready"})
         return json_response({"status": "starting"}, status=503, headers={"Retry-After": "1"})

@@ -92,6 +92,9 @@ class Avatars:
         sealer: encrypts grants in Redis; `None` stores them unencrypted.
         tracing: creates a span for each login; `None` creates none.
         redis: where replicas share grants; `None` keeps them in this process. The caller closes it.
+
+    Attributes:
+        draining: the process is about to stop, so no pool is filled.
     """
 
     def __init__(
@@ -112,6 +115,7 @@ class Avatars:
         self._avatars: dict[str, Avatar] = {}
         self._retiring: dict[asyncio.Task[None], IssuingContext] = {}
         self._was_ready = False
+        self.draining = False
         self.everywhere = OriginPolicy(frozenset())
         self._take(settings.avatars)
 
@@ -146,6 +150,13 @@ class Avatars:
             task = asyncio.create_task(self._retire(context))
             self._retiring[task] = context
             task.add_done_callback(self._retiring.pop)
+
+    def drain(self) -> None:
+        """Fill no pool from now on, because the process is about to stop; visitors are served."""
+        self.draining = True
+        for context in (*self._contexts.values(), *self._retiring.values()):
+            if isinstance(context.policy, Pool):
+                context.policy.stop_filling()
 
     async def close(self) -> None:
         """Stop all background work, and close all connections."""
@@ -203,7 +214,10 @@ class Avatars:
         on_issue = self._counter(settings)
         if settings.policy == "pool":
             parallel = min(MAX_PARALLEL_REFILLS, max(1, self._settings.upstream_concurrency // 2))
-            return Pool(login, self._settings.pool_size, parallel, on_issue, name)
+            pool = Pool(login, self._settings.pool_size, parallel, on_issue, name)
+            if self.draining:
+                pool.stop_filling()
+            return pool
         if settings.policy == "shared":
             return Shared(login, self._store(settings), on_issue, name)
         if settings.policy == "direct":

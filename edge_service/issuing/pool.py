@@ -68,6 +68,7 @@ class Pool:
         self._clock = clock
         self._grants: deque[HeldGrant] = deque()
         self._wanted = asyncio.Event()
+        self._may_fill = True
         self._filler: asyncio.Task[None] | None = None
         self._logins: set[asyncio.Task[None]] = set()
         self._backoff = 0.0
@@ -97,9 +98,15 @@ class Pool:
 
     def start(self) -> None:
         """Start to fill the pool."""
-        if self._filler is None:
+        if self._filler is None and self._may_fill:
             self._began = self._clock()
             self._filler = asyncio.create_task(self._fill())
+
+    def stop_filling(self) -> None:
+        """Begin no further login ahead of time; visitors still get the grants that are ready."""
+        self._may_fill = False
+        if self._filler is not None:
+            self._filler.cancel()
 
     def check(self) -> None:
         """Refuse a request while the pool is empty and no login may be made."""

@@ -76,6 +76,8 @@ def serve(
     on_hangup: Callable[[], None] | None = None,
     grace: float = 5.0,
     *,
+    drain_seconds: float = 0.0,
+    on_drain: Callable[[], None] = lambda: None,
     websockets: bool = False,
 ) -> None:
     """Serve every application on its socket in one event loop; return after a stop signal.
@@ -86,30 +88,32 @@ def serve(
         apps: applications and the sockets that they listen on.
         on_start: called once all of them accept requests.
         stop_signals: the first signal starts a graceful shutdown, a second one ends it.
+            With `drain_seconds`, there is one more step before, if the first one is SIGTERM.
         on_hangup: called at each SIGHUP; `None` does not handle it. If the platform has no SIGHUP,
             as on Windows, a log line reports that.
         grace: seconds that current requests get to finish.
+        drain_seconds: seconds to serve on all sockets after SIGTERM, before the shutdown. A second
+            signal ends them.
+        on_drain: called when they begin, to make load balancers send no more requests.
         websockets: whether any application uses WebSockets.
     """
     most = most_connections(raise_file_limit())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         servers = [_Server(_config(app, grace, websockets=websockets), most) for app, _ in apps]
         sockets = [sock for _, sock in apps]
-        runner.run(_serve(servers, sockets, on_start, stop_signals, on_hangup))
+        stop = _Stop(servers, drain_seconds, on_drain)
+        runner.run(_serve(servers, sockets, on_start, stop, stop_signals, on_hangup))
 
 
 async def _serve(
     servers: Sequence[_Server],
     sockets: Sequence[socket.socket],
     on_start: Callable[[], None],
+    stop: _Stop,
     stop_signals: Sequence[signal.Signals],
     on_hangup: Callable[[], None] | None,
 ) -> None:
-    def stop(*_: object) -> None:
-        for server in servers:
-            server.force_exit = server.should_exit
-            server.should_exit = True
-
+    stop.loop = asyncio.get_running_loop()
     for number in stop_signals:
         signal.signal(number, stop)
     if on_hangup is not None and not _handle_hangup(on_hangup):
@@ -131,6 +135,54 @@ def _handle_hangup(on_hangup: Callable[[], None]) -> bool:
     except NotImplementedError:
         return False
     return True
+
+
+class _Stop:
+    """Handles the stop signals: drain, shut down gracefully, exit at once.
+
+    Args:
+        servers: the servers to stop.
+        drain_seconds: how long SIGTERM drains; 0 skips this step, as every other signal does.
+        on_drain: called when it begins.
+    """
+
+    loop: asyncio.AbstractEventLoop
+
+    def __init__(
+        self, servers: Sequence[_Server], drain_seconds: float, on_drain: Callable[[], None]
+    ) -> None:
+        self._servers = servers
+        self._drain_seconds = drain_seconds
+        self._on_drain = on_drain
+        self._may_drain = drain_seconds > 0
+        self._is_over = False
+
+    def __call__(self, number: int, _: object) -> None:
+        """Take the next step; Python calls it between any two operations of the event loop."""
+        if self._may_drain and number == signal.SIGTERM:
+            self._may_drain = False
+            self.loop.call_soon_threadsafe(self._drain)
+        else:
+            self._shut_down()
+
+    def _drain(self) -> None:
+        if self._is_over:
+            return
+        structlog.get_logger("service").info("draining", seconds=self._drain_seconds)
+        self._on_drain()
+        self.loop.call_later(self._drain_seconds, self._end_drain)
+
+    def _end_drain(self) -> None:
+        # Unless a signal has ended it before: a second shutdown would not wait for requests.
+        if not self._is_over:
+            self._shut_down()
+
+    def _shut_down(self) -> None:
+        self._may_drain = False
+        self._is_over = True
+        for server in self._servers:
+            server.force_exit = server.should_exit
+            server.should_exit = True
 
 
 class _Server(uvicorn.Server):

@@ -91,6 +91,8 @@ def run(
         on_hangup=reload if settings.avatars_file is not None else None,
         # A request may wait for its body, the key set, a login slot and a login.
         grace=8 + 2 * settings.upstream_timeout,
+        drain_seconds=settings.drain_seconds,
+        on_drain=app.state.avatars.drain,
     )
 
 

@@ -66,6 +66,7 @@ class Settings:
         host: address to listen on.
         port: TCP port to listen on.
         metrics_port: TCP port for `/metrics`; `None` serves it on the public port.
+        drain_seconds: seconds to serve after SIGTERM, with 503 at `/readyz`, before the shutdown.
         log_level: `debug`, `info`, `warning`, `error` or `critical`.
         log_format: `json`, or `console` for people.
         log_health: log successful requests of health and metrics routes too.
@@ -91,6 +92,7 @@ class Settings:
     host: str = _from(Variables.HOST)
     port: int = _from(Variables.PORT)
     metrics_port: int | None = _from(Variables.METRICS_PORT)
+    drain_seconds: float = _from(Variables.DRAIN_SECONDS)
     log_level: str = _from(Variables.LOG_LEVEL)
     log_format: str = _from(Variables.LOG_FORMAT)
     log_health: bool = _from(Variables.LOG_HEALTH)

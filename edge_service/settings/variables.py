@@ -183,6 +183,11 @@ class Variables:
     PORT: Variable[int] = Variable(parsers.integer(0, 65535), default=8080)
     """Port to listen on; `0` takes any free one."""
 
+    DRAIN_SECONDS: Variable[float] = Variable(parsers.number(0, 3600), default=0.0)
+    """Seconds that the service keeps serving after SIGTERM, with 503 at `/readyz`, before it
+    [stops](../guide/operations.md#draining); 0 to 3600. For load balancers that probe `/readyz`.
+    Only `sentifyd-edge serve` supports it."""
+
     LOG_LEVEL: Variable[str] = Variable(
         parsers.choice("debug", "info", "warning", "error", "critical"), default="info"
     )

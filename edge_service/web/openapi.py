@@ -94,11 +94,15 @@ def openapi_document(settings: Settings) -> JSON:
         avatar = {"name": "avatar", "in": "path", "required": True, "schema": _NOT_EMPTY}
         named = _token_route(settings, (NotFound,))
         paths[ROUTE + "/{avatar}"] = {"parameters": [avatar], **named}
-    status = {name: _object(status={"const": name}) for name in ("alive", "ready", "starting")}
+    status = {name: _object(status={"const": name}) for name in ("alive", "ready")}
     paths["/livez"] = _plain_route("The process answers.", _answer("alive", status["alive"]))
-    starting = _answer("starting", status["starting"], headers=("Retry-After",))
+    unready = _answer(
+        "starting, or draining",
+        _object(status={"enum": ["starting", "draining"]}),
+        headers=("Retry-After",),
+    )
     paths["/readyz"] = _plain_route(
-        "Visitors can be served.", _answer("ready", status["ready"]), {"503": starting}
+        "Visitors can be served.", _answer("ready", status["ready"]), {"503": unready}
     )
     if settings.metrics_port is None:
         page = _answer("Metrics for Prometheus.", _TEXT, "text/plain")

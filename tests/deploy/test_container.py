@@ -16,7 +16,6 @@ import redis
 
 from edge_service.settings import Settings, SettingsError
 from edge_service.settings.variables import Variables, declared
-from edge_service.telemetry.tracing import EXPORT_SECONDS
 from tests.deploy.conftest import Serve
 from tests.support.container import FOLDER, compose, example_variables, stages
 from tests.support.ports import free_port
@@ -161,10 +160,6 @@ def test_secrets_are_files_ignored_by_git() -> None:
     mounts = {f"/run/secrets/{name}" for name in secrets}
     written = (FOLDER / "nginx.conf").read_text() + json.dumps(SERVICES["edge"]["environment"])
     assert [mount for mount in mounts if mount not in written] == []
-
-
-def test_stop_grace_period_covers_shutdown() -> None:
-    assert seconds(SERVICES["edge"]["stop_grace_period"]) >= MOST_SECONDS + EXPORT_SECONDS
 
 
 def test_proxy_timeout_exceeds_longest_request() -> None:

@@ -537,6 +537,36 @@ def test_pool_is_ready_if_short_grants_cannot_fill_it() -> None:
     in_virtual_time(visit())
 
 
+def test_draining_pool_hands_out_what_is_ready_and_logs_in_only_for_visitors() -> None:
+    async def visit() -> None:
+        upstream, hits = FakeUpstream(expires_in=1000.0), list[bool]()
+        pool = pool_of(upstream, 3, hits)
+        async with started(pool, upstream):
+            await asyncio.sleep(10)
+            assert (upstream.logins, pool.level) == (3, 3)
+            pool.stop_filling()
+            for _ in range(5):
+                await pool.issue(FIRST)
+                await asyncio.sleep(10)
+            assert hits == [True] * 3 + [False] * 2
+            assert (upstream.logins, pool.level) == (5, 0)
+
+    in_virtual_time(visit())
+
+
+def test_pool_that_drains_before_it_starts_is_never_filled() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 3)
+        pool.stop_filling()
+        async with started(pool, upstream):
+            await pool.issue(FIRST)
+            await asyncio.sleep(100)
+            assert (upstream.logins, pool.level) == (1, 0)
+
+    in_virtual_time(visit())
+
+
 def test_close_cancels_logins_and_drops_grants() -> None:
     async def visit() -> None:
         upstream = FakeUpstream(seconds=5)

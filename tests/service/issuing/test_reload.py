@@ -381,6 +381,21 @@ def test_removed_pool_in_use_is_closed_with_the_service() -> None:
         pool.submit(asyncio.run, work()).result()
 
 
+def test_pool_that_a_reload_adds_to_a_draining_service_is_not_filled() -> None:
+    async def work() -> None:
+        avatars = Avatars(Settings(avatars={"": avatar_settings()}), Metrics(), None)
+        avatars.start()
+        avatars.drain()
+        avatars.replace({"": avatar_settings(policy="pool")})
+        assert avatars.draining
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        assert [task for task in tasks if "_fill" in repr(task.get_coro())] == []
+        await avatars.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(asyncio.run, work()).result()
+
+
 def test_sighup_without_a_file_stops_the_process() -> None:
     with Command(*SERVE, AVATAR_API_KEY=KEY, ALLOWED_ORIGINS=ORIGIN) as command:
         command.port()

@@ -56,7 +56,8 @@ def test_first_log_line_contains_the_settings(running: Logging) -> None:
 
 
 def test_each_request_has_one_log_line(running: Logging) -> None:
-    sent = requests.get(f"{running.base}/openapi.json?a=b", headers={"X-Request-ID": "r-1"}, timeout=5)
+    url = f"{running.base}/openapi.json?a=b"
+    sent = requests.get(url, headers={"X-Request-ID": "r-1"}, timeout=5)
     requests.get(f"{running.base}/x%0A%22{'y' * 500}", timeout=5)
 
     assert sent.headers["X-Request-ID"] == "r-1"
