@@ -120,7 +120,10 @@ class OriginNotAllowed(ClientError):
     status = 403
     code = "origin_not_allowed"
     error = "This origin may not request tokens"
-    fix = "Add the page's origin, exactly as browsers send it, to ALLOWED_ORIGINS."
+    fix = (
+        "Add the page's origin, exactly as browsers send it, to ALLOWED_ORIGINS. For previews, add "
+        "a pattern."
+    )
 
 
 class NotFound(ClientError):

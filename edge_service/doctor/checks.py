@@ -29,6 +29,7 @@ from edge_service.doctor.diagnosis import (
 from edge_service.doctor.response_head import ResponseHead
 from edge_service.errors import UpstreamError, UpstreamRejected
 from edge_service.settings import AvatarSettings, JwtRules, Settings
+from edge_service.settings.origin_patterns import is_pattern
 from edge_service.upstream.client import Client
 from edge_service.upstream.connections import trusted
 from edge_service.upstream.logins import AvatarLogin
@@ -94,6 +95,10 @@ def _line(verdict: Verdict) -> str:
 async def _verdicts(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Verdict]:
     if settings.ca_file is not None:
         yield _certificates(settings.ca_file)
+    every = {origin for avatar in settings.avatars.values() for origin in avatar.allowed_origins}
+    if patterns := [origin for origin in every if is_pattern(origin)]:
+        what = f"{count(patterns, 'pattern')} for previews, those of forks included"
+        yield Verdict("origins", "ok", what)
     ahead: list[float] = []
     for avatars in _by_login_url(settings):
         async for verdict in _logins(avatars, settings, environ, ahead):

@@ -186,10 +186,7 @@ class Avatars:
                 OriginPolicy.of(settings, required=self._settings.require_origin),
                 self._contexts[key],
             )
-        self.everywhere = OriginPolicy(
-            frozenset().union(*(avatar.origins.allowed for avatar in self._avatars.values())),
-            any(avatar.origins.any_origin for avatar in self._avatars.values()),
-        )
+        self.everywhere = OriginPolicy.union(avatar.origins for avatar in self._avatars.values())
         self._export_states()
         return list(before.values())
 

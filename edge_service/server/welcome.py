@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from urllib.parse import urlsplit
 
 from edge_service.settings import AvatarSettings, Settings
+from edge_service.settings.origin_patterns import is_pattern
 from edge_service.settings.policies import POLICIES
 from edge_service.settings.urls import is_loopback
 
@@ -53,6 +54,11 @@ def _notes(settings: Settings) -> Iterator[str]:
     avatars = settings.avatars.values()
     if any(avatar.allow_any_origin for avatar in avatars):
         yield "Every site may use an avatar, because of ALLOW_ANY_ORIGIN: list your own origins."
+    if any(is_pattern(origin) for avatar in avatars for origin in avatar.allowed_origins):
+        yield (
+            "A pattern in ALLOWED_ORIGINS lets previews use an avatar. The preview of a fork runs "
+            "code of strangers: give previews an avatar of their own."
+        )
     if any(_sandbox(avatar) for avatar in avatars):
         yield (
             "Logins go to this machine: their tokens work with the sandbox's component, not with "

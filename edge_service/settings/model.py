@@ -6,11 +6,13 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar
 
 from edge_service.settings.environment import Environment
 from edge_service.settings.networks import EVERYONE, Network, trust_everyone
+from edge_service.settings.origin_patterns import is_pattern
 from edge_service.settings.policies import POLICIES
 from edge_service.settings.reader import read_avatars, read_visitor_auth
 from edge_service.settings.rules import AvatarSettings, ForwardedRules, JwtRules
@@ -202,6 +204,12 @@ class Settings:
                 Variables.VISITOR_AUTH.name,
                 "ALLOW_ANY_ORIGIN would let every site request tokens as a visitor who is signed "
                 "in: list your own origins",
+            )
+        if by_cookie and any(map(is_pattern, chain(*(a.allowed_origins for a in avatars)))):
+            yield (
+                Variables.VISITOR_AUTH.name,
+                "ALLOWED_ORIGINS contains a pattern, which would let every preview request tokens "
+                "as a visitor who is signed in: list origins without *",
             )
 
 

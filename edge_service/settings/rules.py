@@ -52,7 +52,8 @@ class AvatarSettings:
 
     Attributes:
         api_key: the avatar's secret key. Never part of the repr.
-        allowed_origins: origins that may request tokens, as browsers send them.
+        allowed_origins: origins that may request tokens, as browsers send them, and patterns for
+            them such as `https://*.preview.example.com`.
         name: its path segment after `/request_tokens/`; empty for the default avatar.
         allow_any_origin: every origin except `null` may request tokens.
         avatar_id: sent to Sentifyd with the key; `None` sends none.

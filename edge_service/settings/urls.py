@@ -10,6 +10,8 @@ import ipaddress
 import re
 from urllib.parse import SplitResult, urlsplit
 
+from edge_service.settings.origin_patterns import OriginPattern, is_pattern
+
 _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]*[a-z0-9])?\.)*[a-z0-9](?:[a-z0-9-]*[a-z0-9])?")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -51,7 +53,7 @@ def collector_url(value: str) -> bool:
 
 
 def origins(value: str, *, allow_any: bool = False) -> frozenset[str]:
-    """Origins in the form that browsers send them, or `*`."""
+    """Origins in the form that browsers send them, patterns for some of them, or `*`."""
     listed = [origin.strip() for origin in value.split(",") if origin.strip()]
     if not listed:
         raise ValueError("lists no origin: add one such as https://docs.example.com")
@@ -62,8 +64,10 @@ def origins(value: str, *, allow_any: bool = False) -> frozenset[str]:
                     "contains *, which lets every site use your avatar: list your own origins, "
                     "or set ALLOW_ANY_ORIGIN=true as well"
                 )
-            continue
-        _check_origin(origin)
+        elif is_pattern(origin):
+            OriginPattern.parse(origin)
+        else:
+            _check_origin(origin)
     return frozenset(listed)
 
 
@@ -72,8 +76,6 @@ def _check_origin(origin: str) -> None:
     advice = "write each as scheme://host or scheme://host:port, such as https://docs.example.com"
     if origin == "null":
         raise ValueError(f"contains null, which any sandboxed page can send: {advice}")
-    if "*" in origin:
-        raise ValueError(f"contains a pattern, but origins are compared exactly: {advice}")
     url = _split(origin)
     if url.scheme not in _DEFAULT_PORTS or not url.hostname:
         raise ValueError(f"contains something that is not an origin: {advice}")

@@ -72,7 +72,9 @@ class Variables:
     )
     """Origins of your sites, separated by commas; compared exactly. Required, unless every avatar
     in `AVATARS_FILE` has its own. An origin is `scheme://host` or `scheme://host:port`, as browsers
-    send it: lower case, no path, no final slash, no default port."""
+    send it: lower case, no path, no final slash, no default port. A
+    [pattern](../guide/previews.md) such as `https://*.preview.example.com` stands for the origins
+    of previews."""
 
     AVATARS_FILE: Variable[Path | None] = Variable(
         parsers.path,

@@ -178,6 +178,17 @@ def test_startup_warns_if_any_origin_is_allowed() -> None:
     ]
 
 
+def test_startup_warns_about_previews_that_a_pattern_allows() -> None:
+    variables = {**GOOD, "ALLOWED_ORIGINS": "https://*--docs.netlify.app"}
+    with terminal("serve", "--port", "0", **variables) as shown:
+        text = shown.read_until("token_endpoint: .*\n\n")
+        shown.stop()
+
+    assert "for pages of https://*--docs.netlify.app" in text
+    assert "A pattern in ALLOWED_ORIGINS lets previews use an avatar" in text
+    assert "The preview of a fork runs" in text
+
+
 @pytest.mark.parametrize("count", [2, 30])
 def test_startup_lists_several_avatars(tmp_path: Path, count: int) -> None:
     entries = [

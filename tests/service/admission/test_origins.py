@@ -87,6 +87,36 @@ def test_any_origin_except_null_is_allowed(start_service: StartService, sandbox_
     assert service.get(origin="null").status_code == 403
 
 
+def test_previews_that_a_pattern_stands_for_get_tokens(
+    start_service: StartService, sandbox: Sandbox, sandbox_url: str
+) -> None:
+    service = start_service(
+        sandbox_url, ALLOWED_ORIGINS=f"{ORIGIN},https://*--docs.netlify.app,https://*.p.pages.dev"
+    )
+    allowed = [ORIGIN, "https://deploy-preview-42--docs.netlify.app", "https://1a2b.p.pages.dev"]
+    for origin in allowed:
+        for answer in (service.get(origin=origin), preflight(service, origin)):
+            assert answer.ok
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert answer.headers["Vary"] == "Origin"
+        # Routes without an avatar allow the origins of all.
+        unknown = service.call("GET", "/nobody", origin=origin)
+        assert (unknown.status_code, unknown.headers["Access-Control-Allow-Origin"]) == (
+            404,
+            origin,
+        )
+    logins = sandbox.logins
+    for origin in (
+        "https://*--docs.netlify.app",
+        "https://docs.netlify.app",
+        "https://p.pages.dev",
+    ):
+        for answer in (service.get(origin=origin), preflight(service, origin)):
+            assert answer.status_code == 403
+            assert "Access-Control-Allow-Origin" not in answer.headers
+    assert (logins, sandbox.logins) == (3, 3)
+
+
 def preflight(service: Service, origin: str) -> requests.Response:
     return service.call(
         "OPTIONS",

@@ -91,6 +91,14 @@ def test_working_service_passes(sandbox_url: str, sandbox: Sandbox) -> None:
     assert sandbox.logins == 1
 
 
+def test_patterns_are_named_before_the_logins(sandbox_url: str) -> None:
+    origins = "https://docs.example.com,https://*.preview.example.com"
+    verdicts = found(sandbox_url, ALLOWED_ORIGINS=origins)
+
+    assert list(verdicts) == ["origins", "/request_tokens", "clock"]
+    assert verdicts["origins"]["what"] == "1 pattern for previews, those of forks included"
+
+
 def test_text_output_has_one_line_for_each_verdict(sandbox_url: str) -> None:
     status, text = examined(sandbox_url, LOG_FORMAT="console", SENTIFYD_LOGIN_PATH="/nowhere")
 

@@ -327,6 +327,15 @@ def test_settings_rules_apply_to_the_file(tmp_path: Path) -> None:
     (reported,) = problems(any_origin, ALLOW_ANY_ORIGIN="true", **proxies)
     assert reported.startswith("ALLOW_ANY_ORIGIN would let every site request")
 
+    pattern = ["https://*.preview.example.com"]
+    previews = write_avatars(tmp_path, FINE + avatar("preview", SHOP, allowed_origins=pattern))
+    (reported,) = problems(previews, **proxies)
+    assert reported.startswith("ALLOWED_ORIGINS contains a pattern, which would let every preview")
+
+    anyone = write_avatars(tmp_path, avatar("docs", DOCS, allowed_origins=["https://*.pages.dev"]))
+    (reported,) = problems(anyone)
+    assert reported.startswith("AVATARS_FILE: avatar 1: allowed_origins contains a pattern with *")
+
 
 def test_all_mistakes_are_reported_together_and_stop_the_start(tmp_path: Path) -> None:
     path = write_avatars(

@@ -18,6 +18,12 @@ JWT = JwtRules(jwks_url="https://login.example.com/keys", issuer="i", audience="
 PROXIES = (ip_network("10.0.0.0/8"),)
 SHARED: dict[str, Any] = {"avatars": {"": avatar_settings(policy="shared")}}
 ANYWHERE: dict[str, Any] = {"avatars": {"": avatar_settings(allow_any_origin=True)}}
+PREVIEWS: dict[str, Any] = {
+    "avatars": {
+        "": avatar_settings(),
+        "preview": avatar_settings(allowed_origins=frozenset({"https://*.preview.example.com"})),
+    }
+}
 
 
 class Known(Authenticator):
@@ -41,6 +47,11 @@ class KnownByCookie(Known):
         (
             {**ANYWHERE, "visitor_auth": ForwardedRules(), "trusted_proxies": PROXIES},
             "ALLOW_ANY_ORIGIN",
+        ),
+        ({**PREVIEWS, "visitor_auth": replace(JWT, cookie="session")}, "ALLOWED_ORIGINS"),
+        (
+            {**PREVIEWS, "visitor_auth": ForwardedRules(), "trusted_proxies": PROXIES},
+            "ALLOWED_ORIGINS",
         ),
         ({"visitor_auth": ForwardedRules()}, "TRUSTED_PROXIES"),
         ({"metrics_port": 8080}, "METRICS_PORT"),
@@ -68,6 +79,7 @@ def test_all_contradictions_are_reported_together() -> None:
     [
         (SHARED, Known(), "TOKEN_POLICY"),
         (ANYWHERE, KnownByCookie(), "ALLOW_ANY_ORIGIN"),
+        (PREVIEWS, KnownByCookie(), "ALLOWED_ORIGINS"),
         ({"visitor_auth": JWT}, Known(), "VISITOR_AUTH"),
     ],
 )
@@ -85,6 +97,13 @@ def test_authenticator_that_contradicts_the_settings_is_rejected(
 
 def test_authenticator_without_cookies_allows_any_origin() -> None:
     create_app(settings_for(**ANYWHERE), authenticator=Known())
+    create_app(settings_for(**PREVIEWS), authenticator=Known())
+
+
+def test_pattern_in_settings_from_code_is_checked_too() -> None:
+    anyone = avatar_settings(allowed_origins=frozenset({"https://*.netlify.app"}))
+    with pytest.raises(ValueError, match="other customers"):
+        create_app(settings_for(avatars={"": anyone}))
 
 
 def test_default_for_an_invalid_value_is_no_contradiction() -> None:
