@@ -121,8 +121,8 @@ class OriginNotAllowed(ClientError):
     code = "origin_not_allowed"
     error = "This origin may not request tokens"
     fix = (
-        "Add the page's origin, exactly as browsers send it, to ALLOWED_ORIGINS. For previews, add "
-        "a pattern."
+        "Add the page's origin, exactly as browsers send it, or a pattern for previews, to "
+        "ALLOWED_ORIGINS."
     )
 
 

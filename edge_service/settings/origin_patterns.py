@@ -47,10 +47,10 @@ _READ_THE_DOCS = _Host(
 )
 # Only hosts whose naming rule leaves no other customer a name that a pattern could match:
 # - Netlify: `deploy-preview-42--SITE`, `BRANCH--SITE`, `DEPLOY_ID--SITE`
-#   (https://docs.netlify.com/manage/domains/domains-fundamentals/understand-domains/); names of
+#   (https://docs.netlify.com/domains/domains-fundamentals/understand-domains); names of
 #   sites are unique, and only deploys of SITE contain `--SITE`
 #   (https://community.netlify.com/t/netlify-dns-deploy-preview-and-branch-deploys/2168).
-# - Read the Docs: `PROJECT--NUMBER` (https://docs.readthedocs.com/platform/stable/pull-requests.html,
+# - Read the Docs: `PROJECT--NUMBER` (https://docs.readthedocs.io/en/stable/pull-requests.html,
 #   and `readthedocs/core/unresolver.py`, which takes what follows the last `--` as the number).
 #   These suffixes are not on the list of public suffixes.
 _HOSTS: Mapping[str, _Host] = {

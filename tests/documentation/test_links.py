@@ -23,10 +23,17 @@ SITE = "http://127.0.0.1:8000/"
 LOADER = "http://127.0.0.1:8090/"
 # Hosts that pages may link to; each was reviewed when it came in.
 REVIEWED = {
+    "community.netlify.com",
+    "developers.cloudflare.com",
+    "docs.gitlab.com",
+    "docs.netlify.com",
+    "docs.readthedocs.io",
     "keepachangelog.com",
+    "publicsuffix.org",
     "semver.org",
     "sentifyd.io",
     "squidfunk.github.io",
+    "vercel.com",
     "www.rfc-editor.org",
 }
 FETCHED = ("script[src]", "link[href]", "img[src]", "source", "iframe", "object", "embed", "video")
