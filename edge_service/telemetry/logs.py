@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor
 
 from edge_service.settings import Settings
 from edge_service.telemetry.log_writer import LogOutput, log_output
+from edge_service.telemetry.version import installed_version
 
 __all__ = [
     "CLIENT_CLOSED_REQUEST",
@@ -161,8 +162,10 @@ def log_near_misses(meant: Mapping[str, str]) -> None:
 
 
 def log_listening(settings: Settings, port: int) -> None:
-    """Log that the service listens, and the rules of each avatar."""
-    listening = structlog.get_logger("service").bind(host=settings.host, port=port)
+    """Log that the service listens, its version, and the rules of each avatar."""
+    listening = structlog.get_logger("service").bind(
+        version=installed_version(), host=settings.host, port=port
+    )
     for name, avatar in settings.avatars.items():
         listening.info(
             "listening",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import platform
 import sys
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,6 +15,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Info,
     ProcessCollector,
     generate_latest,
 )
@@ -22,6 +24,7 @@ from prometheus_client.registry import Collector
 from starlette.responses import Response
 
 from edge_service.errors import HandleMalformed, HandleRefused
+from edge_service.telemetry.version import installed_version
 
 __all__ = ["BreakerState", "Metrics", "PoolState"]
 
@@ -60,11 +63,27 @@ class BreakerState(Protocol):
 
 
 class Metrics:
-    """The metrics of one application, in a separate registry."""
+    """The metrics of one application, in a separate registry.
+
+    Attributes:
+        in_flight: requests that have arrived and are not answered yet. A plain number, because
+            each request changes it twice, always in the event loop.
+    """
 
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
+        Info(
+            "sentifyd_edge_build",
+            "1 for the versions of the service and of Python that run",
+            registry=registry,
+        ).info({"version": installed_version(), "python": platform.python_version()})
+        self.in_flight = 0
+        Gauge(
+            "sentifyd_edge_requests_in_flight",
+            "Requests that have arrived and are not answered yet",
+            registry=registry,
+        ).set_function(lambda: self.in_flight)
         self._requests = Histogram(
             "sentifyd_edge_request_duration_seconds",
             "Duration of requests by route, status and error code, in seconds",

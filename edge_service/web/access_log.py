@@ -61,9 +61,11 @@ class AccessLog:
                 message["headers"] = [*message["headers"], *headers, *more]
             await send(message)
 
+        self._metrics.in_flight += 1
         try:
             await self._app(scope, receive, send_with_headers)
         finally:
+            self._metrics.in_flight -= 1
             seconds = time.perf_counter() - began
             status = state["status"] or CLIENT_CLOSED_REQUEST
             code = state.get("code")

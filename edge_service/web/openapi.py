@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections.abc import Iterable, Sequence
 
 from edge_service.errors import (
@@ -30,6 +29,7 @@ from edge_service.errors import (
 )
 from edge_service.settings import ForwardedRules, JwtRules, Settings
 from edge_service.strict_json import JSON
+from edge_service.telemetry.version import installed_version
 from edge_service.upstream.sentifyd import REFRESH_PARAMETER, TOKENS_SCHEMA
 from edge_service.web.cors import ROUTE
 
@@ -122,7 +122,7 @@ def openapi_document(settings: Settings) -> JSON:
             "title": "mkdocs-sentifyd token service",
             "description": "Exchanges an avatar's secret API key for tokens that a visitor's "
             "browser may have. Other methods get 405, or 403 if the origin is not allowed.",
-            "version": importlib.metadata.version("mkdocs-sentifyd"),
+            "version": installed_version(),
             "license": {"name": "MIT", "identifier": "MIT"},
         },
         # Relative to this document, so that it is right below any mount point.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import json
 import os
 import signal
@@ -46,6 +47,7 @@ def test_first_log_line_contains_the_settings(running: Logging) -> None:
         first.items()
         >= {
             "event": "listening",
+            "version": importlib.metadata.version("mkdocs-sentifyd"),
             "host": "127.0.0.1",
             "port": running.port,
             "policy": "direct",

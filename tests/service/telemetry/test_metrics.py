@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import json
+import platform
 import socket
 import statistics
 import sys
@@ -107,6 +109,48 @@ def test_requests_are_counted_by_route_and_status(
     )
     assert page.value("rate_limited_total", avatar="(default)") == 1
     assert page.value("rate_limited_total", avatar="docs") == 0
+
+
+def test_build_info_has_the_versions(service: Service) -> None:
+    version = importlib.metadata.version("mkdocs-sentifyd")
+    page = Page(service.base)
+
+    assert page.value("build_info", version=version, python=platform.python_version()) == 1
+
+
+def test_service_without_metadata_of_its_distribution_reports_an_unknown_version(
+    start_service: StartService, sandbox_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(name: str) -> str:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", missing)
+    service = start_service(sandbox_url)
+
+    assert service.get().status_code == 200
+    labels = {"version": "unknown", "python": platform.python_version()}
+    assert Page(service.base).value("build_info", **labels) == 1
+    described = requests.get(f"{service.base}/openapi.json", timeout=TIMEOUT)
+    assert described.json()["info"]["version"] == "unknown"
+
+
+def test_requests_in_flight_are_counted_until_their_answer(start_service: StartService) -> None:
+    def in_flight() -> float:
+        # Without the request for the metrics itself.
+        return Page(service.base).value("requests_in_flight") - 1
+
+    upstream = Upstream()
+    with serving(upstream.app()) as upstream.url:
+        service = start_service(upstream.url)
+        assert in_flight() == 0
+        with ThreadPoolExecutor(2) as visitors, upstream.holding(KEY):
+            waiting = [visitors.submit(service.get) for _ in range(2)]
+            until(lambda: upstream.held == 2)
+            assert in_flight() == 2
+            assert service.get(origin="https://evil.example").status_code == 403
+            until(lambda: in_flight() == 2)
+        assert [answer.result().status_code for answer in waiting] == [200, 200]
+        until(lambda: in_flight() == 0)
 
 
 def test_untrusted_input_creates_no_series(service: Service) -> None:
@@ -364,7 +408,7 @@ def test_metrics_contain_no_visitor_data_and_no_secret(
         if name.startswith(PREFIX):
             assert {label for label, _ in labels} <= {
                 *("route", "status", "avatar", "outcome", "policy", "result", "le"),
-                *("upstream", "state", "code", "part"),
+                *("upstream", "state", "code", "part", "version", "python"),
             }
 
 
