@@ -45,6 +45,7 @@ test: $(INSTALLED)
 	@scripts/need chromium
 	@scripts/need redis
 	@scripts/need nginx
+	@scripts/need prometheus
 	$(BIN)/pytest $(WORKERS) $(ARGS)
 
 test-lowest: $(LOWEST)/.installed

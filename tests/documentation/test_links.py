@@ -34,6 +34,7 @@ REVIEWED = {
     "sentifyd.io",
     "squidfunk.github.io",
     "vercel.com",
+    "sre.google",
     "www.rfc-editor.org",
 }
 FETCHED = ("script[src]", "link[href]", "img[src]", "source", "iframe", "object", "embed", "video")
