@@ -31,7 +31,7 @@ from tests.support.prometheus import Prometheus, executable
 from tests.support.redis import RedisServer
 from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN
-from tests.support.waiting import until
+from tests.support.waiting import TIMEOUT, until
 
 FOLDER = Path(__file__).parents[2] / "deploy" / "monitoring"
 COMPONENT = FOLDER.parent / "kubernetes" / "components" / "monitoring"
@@ -40,6 +40,8 @@ ALL_RULES = [rule for group in RULES["groups"] for rule in group["rules"]]
 RECORDS = [rule["record"] for rule in ALL_RULES if "record" in rule]
 ALERTS = [rule for rule in ALL_RULES if "alert" in rule]
 DUBLIN_CORE = "http://purl.org/dc/elements/1.1/"
+# Seconds; each condition needs several scrapes, and many requests between them.
+PATIENCE = 3 * TIMEOUT
 # The only errors with LOGIN_BUDGET; the first is not a failure.
 BUDGET = {"budget_spent", "budget_unavailable"}
 
@@ -76,7 +78,7 @@ def test_every_alert_is_tested() -> None:
     }
     silent = {check["alertname"] for check in checks if not check["exp_alerts"]}
     assert fires == {(alert["alert"], alert["labels"]["severity"]) for alert in ALERTS}
-    assert silent >= {name for name, _ in fires} - {"SentifydEdgePoolEmpty"}
+    assert silent == {name for name, _ in fires}
 
 
 def test_only_errors_of_service_and_sentifyd_count_as_failures() -> None:
@@ -141,16 +143,20 @@ def test_dashboard_can_be_imported() -> None:
     assert max(x for x, _ in cells) == 23
 
 
-@pytest.mark.parametrize("name", PICTURES)
-def test_picture_shows_the_queries_of_the_dashboard(name: str, tmp_path: Path) -> None:
-    file, fix = PICTURES[name], "run python -m scripts.dashboard to draw it again"
-    text = ElementTree.parse(file).findtext(f".//{{{DUBLIN_CORE}}}description")
+def test_picture_shows_the_queries_of_the_dashboard(tmp_path: Path) -> None:
+    fix = "run python -m scripts.dashboard to draw it again"
+    texts = {
+        ElementTree.parse(file).findtext(f".//{{{DUBLIN_CORE}}}description")
+        for file in PICTURES.values()
+    }
+    # Both palettes have the same numbers.
+    [text] = texts
     assert text
     shown = json.loads(text)
     assert shown["queries"] == [query.expression for query in drawn_queries()], fix
     assert all(len(series) > 1 for series in shown["numbers"].values())
-    again = tmp_path / file.name
-    draw(shown["numbers"], PALETTES[name], again)
+    file, again = PICTURES["light"], tmp_path / "again.svg"
+    draw(shown["numbers"], PALETTES["light"], again)
     # Another version may draw the same numbers differently.
     if f"Matplotlib v{mpl.__version__}," in file.read_text(encoding="utf-8"):
         assert strokes(again) == strokes(file), fix
@@ -270,10 +276,11 @@ def test_every_query_finds_data_and_alerts_fire_only_for_a_reason(watched: Watch
         return not waiting
 
     try:
-        until(all_have_data)
+        until(all_have_data, PATIENCE)
     except AssertionError:
         pytest.fail(f"no data for {waiting}")
-    assert watched.firing() == {"KeySetStale"}
+    # A scrape that takes too long on a busy machine makes an instance look down for a moment.
+    until(lambda: watched.firing() == {"KeySetStale"}, PATIENCE)
     labels = prometheus.query("sentifyd_edge_build_info")
     assert {sample["metric"]["job"] for sample in labels} == {"sentifyd-edge"}
 
@@ -294,7 +301,7 @@ def test_every_query_finds_data_and_alerts_fire_only_for_a_reason(watched: Watch
     watched.redis.stop()
     watched.avatars_file.write_text("no TOML")
     watched.service.command.send(signal.SIGHUP)
-    until(some_fail)
+    until(some_fail, PATIENCE)
 
     def all_fail() -> bool:
         watched.ask(count=10, at_once=5)
@@ -302,12 +309,11 @@ def test_every_query_finds_data_and_alerts_fire_only_for_a_reason(watched: Watch
         return watched.fire("CircuitOpen", "PoolEmpty", "Availability")
 
     sandbox.fault = Fault("status", status=503)
-    until(all_fail)
+    until(all_fail, PATIENCE)
     assert watched.service.get().status_code == 503
 
     watched.second.command.stop()
-    until(lambda: watched.fire("InstanceDown"))
-    assert not watched.fire("Down")
+    until(lambda: watched.fire("InstanceDown") and not watched.fire("Down"))
     watched.service.command.stop()
     until(lambda: watched.fire("Down"))
     assert [rule for rule in prometheus.rules() if rule["health"] != "ok"] == []
