@@ -46,6 +46,8 @@ test: $(INSTALLED)
 	@scripts/need redis
 	@scripts/need nginx
 	@scripts/need prometheus
+	@scripts/need caddy
+	@scripts/need haproxy
 	$(BIN)/pytest $(WORKERS) $(ARGS)
 
 test-lowest: $(LOWEST)/.installed

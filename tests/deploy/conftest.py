@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import socket
+import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,9 +19,11 @@ from tests.support.certificates import self_signed
 from tests.support.nginx import Nginx, visitor_from
 from tests.support.ports import free_port
 from tests.support.processes import Command
+from tests.support.proxies import Caddy, HAProxy, Proxy
 from tests.support.servers import serving
 from tests.support.service import Running
 from tests.support.settings import KEY
+from tests.support.waiting import TIMEOUT
 
 Serve = Callable[..., Running]
 NOTHING: Mapping[str, str] = MappingProxyType({})
@@ -64,16 +68,20 @@ def echo() -> Iterator[int]:
     async def respond(request: Request) -> JSONResponse:
         return JSONResponse(dict(request.headers))
 
-    route = Route("/request_tokens", respond, methods=["GET", "POST", "OPTIONS"])
-    with serving(Starlette(routes=[route])) as url:
+    routes = [
+        Route("/request_tokens", respond, methods=["GET", "POST", "OPTIONS"]),
+        # Proxies probe it.
+        Route("/readyz", respond),
+    ]
+    with serving(Starlette(routes=routes)) as url:
         yield int(url.rpartition(":")[2])
 
 
 class Hosted:
-    """A site behind nginx; each request comes from a new visitor with its own address."""
+    """A site behind a proxy; each request comes from a new visitor with its own address."""
 
-    def __init__(self, nginx: Nginx, ports: dict[str, int], certificate: Path) -> None:
-        self.nginx = nginx
+    def __init__(self, proxy: Proxy, ports: dict[str, int], certificate: Path) -> None:
+        self.proxy = proxy
         self.origin = f"https://localhost:{ports['https']}"
         self.plain = f"http://localhost:{ports['http']}"
         self.certificate = certificate
@@ -81,6 +89,14 @@ class Hosted:
 
     def visitor(self) -> requests.Session:
         return visitor_from(next(self._addresses), self.certificate)
+
+    def connect(self) -> ssl.SSLSocket:
+        """A connection for requests that no library sends, over HTTP/1.1."""
+        port = int(self.origin.rpartition(":")[2])
+        sock = socket.create_connection(("127.0.0.1", port), TIMEOUT, (next(self._addresses), 0))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        context = ssl.create_default_context(cafile=str(self.certificate))
+        return context.wrap_socket(sock, server_hostname="localhost")
 
     def ask(
         self, path: str = "/request_tokens", method: str = "GET", **kwargs: object
@@ -101,7 +117,7 @@ Host = Callable[..., Hosted]
 def host(
     root: Path, certificate: tuple[Path, Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Host]:
-    """Run nginx with a recipe's site on `ports`, in front of the service on port `service`."""
+    """Run a proxy with a recipe's site on `ports`, in front of the service on port `service`."""
     with ExitStack() as stack:
 
         def start(
@@ -111,32 +127,89 @@ def host(
             more: Mapping[str, str] = NOTHING,
             second: int | None = None,
         ) -> Hosted:
-            folder = tmp_path_factory.mktemp("nginx")
+            folder = tmp_path_factory.mktemp("proxy")
+            file = root / "deploy" / site
+            prepare = {"Caddyfile": _caddy, "haproxy.cfg": _haproxy}.get(file.name, _nginx)
             changes = {
-                "listen 80;": f"listen 127.0.0.1:{ports['http']};",
-                "listen 443 ssl http2;": f"listen 127.0.0.1:{ports['https']} ssl http2;",
-                # Not every machine has IPv6.
-                "listen [::]:80;": "",
-                "listen [::]:443 ssl http2;": "",
-                "/etc/nginx/snippets": str(folder),
-                "/var/log/nginx": str(folder / "log"),
-                "/var/www/docs.example.com": str(folder / "site"),
-                "/etc/ssl/docs.example.com/fullchain.pem": str(certificate[0]),
-                "/etc/ssl/docs.example.com/privkey.pem": str(certificate[1]),
                 "127.0.0.1:8080": f"127.0.0.1:{service}",
                 "127.0.0.1:8081": f"127.0.0.1:{second or service}",
-                **more,
             }
-            files = installed(root / "deploy" / site)
-            # A second site on the same machine.
-            copy = folder / "copy.conf"
-            text = files[f"conf.d/{Path(site).name}"].read_text(encoding="utf-8")
-            copy.write_text(text.replace("server_name docs.", "server_name wiki."))
-            files["conf.d/wiki.example.com.conf"] = copy
-            nginx = stack.enter_context(Nginx(folder, files, changes))
-            return Hosted(nginx, ports, certificate[0])
+            proxy = prepare(folder, file, ports, certificate, {**changes, **more})
+            return Hosted(stack.enter_context(proxy), ports, certificate[0])
 
         yield start
+
+
+def _nginx(
+    folder: Path,
+    site: Path,
+    ports: dict[str, int],
+    certificate: tuple[Path, Path],
+    more: dict[str, str],
+) -> Proxy:
+    changes = {
+        "listen 80;": f"listen 127.0.0.1:{ports['http']};",
+        "listen 443 ssl http2;": f"listen 127.0.0.1:{ports['https']} ssl http2;",
+        # Not every machine has IPv6.
+        "listen [::]:80;": "",
+        "listen [::]:443 ssl http2;": "",
+        "/etc/nginx/snippets": str(folder),
+        "/var/log/nginx": str(folder / "log"),
+        "/var/www/docs.example.com": str(folder / "site"),
+        "/etc/ssl/docs.example.com/fullchain.pem": str(certificate[0]),
+        "/etc/ssl/docs.example.com/privkey.pem": str(certificate[1]),
+        **more,
+    }
+    files = installed(site)
+    # A second site on the same machine.
+    copy = folder / "copy.conf"
+    text = site.read_text(encoding="utf-8")
+    copy.write_text(text.replace("server_name docs.", "server_name wiki."))
+    files["conf.d/wiki.example.com.conf"] = copy
+    return Nginx(folder, files, changes)
+
+
+def _caddy(
+    folder: Path,
+    site: Path,
+    ports: dict[str, int],
+    certificate: tuple[Path, Path],
+    more: dict[str, str],
+) -> Proxy:
+    # Without a certificate authority, and on this machine only.
+    options = (
+        "admin off\n\tdefault_bind 127.0.0.1\n\t"
+        f"http_port {ports['http']}\n\thttps_port {ports['https']}\n\tservers {{"
+    )
+    name = f"https://localhost:{ports['https']} {{\n\ttls {certificate[0]} {certificate[1]}"
+    changes = {
+        "servers {": options,
+        "docs.example.com {": name,
+        "/var/www/docs.example.com": str(folder / "site"),
+        **more,
+    }
+    return Caddy(folder, {"Caddyfile": site}, changes)
+
+
+def _haproxy(
+    folder: Path,
+    site: Path,
+    ports: dict[str, int],
+    certificate: tuple[Path, Path],
+    more: dict[str, str],
+) -> Proxy:
+    both = folder / "haproxy.pem"
+    both.write_text("".join(path.read_text() for path in certificate))
+    changes = {
+        "bind :80\n": f"bind 127.0.0.1:{ports['http']}\n",
+        "bind :443 ": f"bind 127.0.0.1:{ports['https']} ",
+        "/etc/ssl/tokens.example.com/haproxy.pem": str(both),
+        "log /dev/log local0": "log stdout format raw local0",
+        # The user of the tests reads the certificate, and cannot become another one.
+        "    user haproxy\n    group haproxy\n": "",
+        **more,
+    }
+    return HAProxy(folder, {"haproxy.cfg": site}, changes)
 
 
 def installed(site: Path) -> dict[str, Path]:

@@ -99,9 +99,9 @@ def service(root: Path, serve: Serve, ports: dict[str, int]) -> Running:
 def hosted(host: Host, service: Running, ports: dict[str, int], sign_in_url: str) -> Hosted:
     more = {"127.0.0.1:4180": sign_in_url.removeprefix("http://")}
     hosted = host("identity-proxy/docs.example.com.conf", service.port, ports, more)
-    (hosted.nginx.folder / "site").mkdir()
-    (hosted.nginx.folder / "site" / "index.html").write_text("for members")
-    (hosted.nginx.folder / "site" / "404.html").write_text("nothing here")
+    (hosted.proxy.folder / "site").mkdir()
+    (hosted.proxy.folder / "site" / "index.html").write_text("for members")
+    (hosted.proxy.folder / "site" / "404.html").write_text("nothing here")
     return hosted
 
 
@@ -244,7 +244,7 @@ def test_refresh_tokens_reach_neither_sign_in_service_nor_logs(
     assert hosted.ask(f"/request_tokens/?refreshToken={CANARY}").status_code == 404
 
     assert CANARY not in "\n".join(sign_in.received)
-    assert CANARY not in hosted.nginx.everything_written()
+    assert CANARY not in hosted.proxy.everything_written()
 
 
 def test_unavailable_sign_in_service_gives_502(host: Host, service: Running) -> None:
@@ -257,7 +257,7 @@ def test_unavailable_sign_in_service_gives_502(host: Host, service: Running) -> 
     assert answer.json()["code"] == "sign_in_unreachable"
     assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Cache-Control"] == "no-store"
-    assert CANARY not in hosted.nginx.everything_written()
+    assert CANARY not in hosted.proxy.everything_written()
 
 
 def test_oauth2_proxy_config_matches_nginx_config(root: Path) -> None:

