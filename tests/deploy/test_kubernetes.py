@@ -52,11 +52,16 @@ POD: Manifest = DEPLOYMENT["spec"]["template"]["spec"]
 PORTS = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
 
 
-def literals() -> dict[str, str]:
+# Not in the example.
+SIGN_IN = "components/sign-in/kustomization.yaml"
+GATEWAYS = ("traefik", "ingress-nginx", "gateway")
+
+
+def literals(*without: str) -> dict[str, str]:
     """The variables of every ConfigMap, wherever they are added."""
     found: dict[str, str] = {}
     for name in names():
-        if Path(name).name == "kustomization.yaml":
+        if Path(name).name == "kustomization.yaml" and name not in without:
             for generator in read(name).get("configMapGenerator", []):
                 found.update(text.split("=", 1) for text in generator["literals"])
     return found
@@ -79,6 +84,16 @@ def check(manifest: Manifest) -> None:
         assert manifest["apiVersion"] == "monitoring.coreos.com/v1"
         assert manifest["spec"].keys() == {"selector", "endpoints"}
         assert [e.keys() for e in manifest["spec"]["endpoints"]] == [{"port", "path", "interval"}]
+        return
+    if manifest["kind"] == "Middleware":
+        assert manifest["apiVersion"] == "traefik.io/v1alpha1"
+        assert manifest["spec"]["forwardAuth"].keys() == {
+            *("address", "authResponseHeaders", "authRequestHeaders"),
+        }
+        return
+    if manifest["kind"] == "HTTPRoute":
+        assert manifest["apiVersion"] == "gateway.networking.k8s.io/v1"
+        assert manifest["spec"].keys() == {"parentRefs", "hostnames", "rules"}
         return
     kubernetes_validate.validate(manifest, kubernetes_validate.latest_version(), strict=True)
 
@@ -129,7 +144,7 @@ if KUBECTL := shutil.which("kubectl"):
         mounts = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
         assert mounts == {volume["name"] for volume in pod["volumes"]} == {"avatar", "redis"}
         config = built["ConfigMap", "sentifyd-edge"]
-        assert config["data"] == literals()
+        assert config["data"] == literals(SIGN_IN)
         [source] = pod["containers"][0]["envFrom"]
         assert source["configMapRef"]["name"] == config["metadata"]["name"]
         allowed = built["NetworkPolicy", "sentifyd-edge"]["spec"]["ingress"][0]["from"]
@@ -141,6 +156,51 @@ if KUBECTL := shutil.which("kubectl"):
                 }
             }
         ]
+
+    @pytest.mark.parametrize("gateway", GATEWAYS)
+    def test_kubectl_builds_the_example_with_sign_in(gateway: str, tmp_path: Path) -> None:
+        folder = tmp_path / "kubernetes"
+        shutil.copytree(FOLDER, folder)
+        file = folder / "overlays" / "example" / "kustomization.yaml"
+        names = "".join(
+            f"  - ../../components/{name}\n" for name in ("sign-in", f"sign-in-{gateway}")
+        )
+        file.write_text(file.read_text().replace("images:\n", f"{names}images:\n"))
+        command = [str(KUBECTL), "kustomize", str(file.parent)]
+        text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        built = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
+        for manifest in built.values():
+            check(manifest)
+        assert built["ConfigMap"]["data"] == literals()
+        if gateway == "gateway":
+            assert "Ingress" not in built
+            assert built["HTTPRoute"]["metadata"]["namespace"] == "docs-avatar"
+            return
+        ingress = built["Ingress"]
+        [rule] = ingress["spec"]["rules"]
+        assert rule["host"] == ingress["spec"]["tls"][0]["hosts"][0] == "docs.example.com"
+        annotations = ingress["metadata"]["annotations"]
+        if gateway == "traefik":
+            own = built["Middleware"]["metadata"]
+            assert list(annotations.values()) == [f"{own['namespace']}-{own['name']}@kubernetescrd"]
+
+
+def test_gateways_replace_the_header_that_the_service_trusts() -> None:
+    """Otherwise a visitor could send it."""
+    trusted = literals()["FORWARDED_USER_HEADER"]
+    middleware = read("components/sign-in-traefik/middleware.yaml")["spec"]["forwardAuth"]
+    assert middleware["authResponseHeaders"] == [trusted]
+    [rule] = read("components/sign-in-gateway/httproute.yaml")["spec"]["rules"]
+    [filtered] = rule["filters"]
+    assert filtered["type"] == "ExternalAuth"
+    assert filtered["externalAuth"]["http"]["allowedResponseHeaders"] == [trusted]
+    [backend] = rule["backendRefs"]
+    assert backend["name"] == read("base/service.yaml")["metadata"]["name"]
+    patch = read("components/sign-in-ingress-nginx/kustomization.yaml")["patches"][0]["patch"]
+    annotations = yaml.safe_load(patch)[1]["value"]
+    prefix = "nginx.ingress.kubernetes.io/auth-"
+    assert annotations[f"{prefix}response-headers"] == trusted
+    assert annotations[f"{prefix}url"] == middleware["address"]
 
 
 def test_config_maps_give_valid_settings(tmp_path: Path) -> None:
