@@ -36,6 +36,12 @@ REVIEWED = {
     "vercel.com",
     "sre.google",
     "www.rfc-editor.org",
+    "doc.traefik.io",
+    "docs.nginx.com",
+    "gateway-api.sigs.k8s.io",
+    "gateway.envoyproxy.io",
+    "github.com",
+    "kubernetes.io",
 }
 FETCHED = ("script[src]", "link[href]", "img[src]", "source", "iframe", "object", "embed", "video")
 
