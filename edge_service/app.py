@@ -62,7 +62,8 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
 
     Raises:
         SettingsError: the authenticator conflicts with the settings.
-        ValueError: `rate_limit`, `redis_url` or a pattern in `allowed_origins` is invalid.
+        ValueError: `rate_limit`, `redis_url`, the `login_budget` of an avatar or a pattern in its
+            `allowed_origins` is invalid.
     """
     if authenticator is not None:
         settings.check_authenticator(by_cookie=authenticator.by_cookie)

@@ -15,6 +15,8 @@ from edge_service.strict_json import JSON
 
 __all__ = [
     "BadRequest",
+    "BudgetSpent",
+    "BudgetUnavailable",
     "CircuitOpen",
     "ClientError",
     "ContentTooLarge",
@@ -388,6 +390,42 @@ class CircuitOpen(UpstreamError):
 
     def __init__(self, seconds: float) -> None:
         super().__init__(headers={"Retry-After": str(max(1, math.ceil(seconds)))})
+
+
+class BudgetSpent(UpstreamError):
+    """The avatar has made all logins that `LOGIN_BUDGET` allows.
+
+    Args:
+        seconds: time until a new window of the budget begins.
+    """
+
+    status = 503
+    code = "budget_spent"
+    error = "No more logins are allowed at the moment"
+    fix = (
+        "Wait for Retry-After; if visitors alone spend the budget, raise LOGIN_BUDGET, or choose "
+        "TOKEN_POLICY=shared."
+    )
+    # The budget has already been logged, and waiting visitors must not fill the disk.
+    log_level = None
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(headers={"Retry-After": str(max(1, math.ceil(seconds)))})
+
+
+class BudgetUnavailable(UpstreamError):
+    """Redis counts the logins of all replicas, and is unavailable."""
+
+    status = 503
+    code = "budget_unavailable"
+    error = "Logins cannot be counted at the moment"
+    fix = "Check REDIS_URL from the machine of the service; the log has redis_unavailable."
+    # Redis has already been logged.
+    log_level = None
+
+    def __init__(self) -> None:
+        seconds = random.randint(1, 5)  # noqa: S311 - so that not all clients retry at once
+        super().__init__(headers={"Retry-After": str(seconds)})
 
 
 def json_response(

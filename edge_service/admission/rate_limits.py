@@ -14,6 +14,7 @@ from edge_service.admission.redis_counters import RedisCounters
 from edge_service.admission.window_counters import WindowCounters
 from edge_service.errors import RateLimited
 from edge_service.redis_client import RedisUnavailable, SharedRedis
+from edge_service.settings.parsers import window_name
 
 __all__ = ["RateLimiter"]
 
@@ -104,9 +105,7 @@ class _Limit:
 
     @classmethod
     def of(cls, item: RateLimitItem) -> _Limit:
-        unit = item.GRANULARITY.name
-        name = unit if item.multiples == 1 else f"{item.multiples}-{unit}s"
-        return cls(item.amount, item.get_expiry(), name)
+        return cls(item.amount, item.get_expiry(), window_name(item))
 
     def policy(self) -> str:
         """The limit as an item of `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers)."""

@@ -20,6 +20,7 @@ from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings, Settings
 from edge_service.settings.policies import POLICIES
 from edge_service.telemetry.metrics import Metrics
+from edge_service.upstream.budget import LoginBudgets
 from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
 from edge_service.upstream.logins import LoginServer, MeteredLogin, prepare
 
@@ -91,9 +92,14 @@ class Avatars:
         metrics: counts logins and grants, and reports circuit breakers and pools.
         sealer: encrypts grants in Redis; `None` stores them unencrypted.
         tracing: creates a span for each login; `None` creates none.
-        redis: where replicas share grants; `None` keeps them in this process. The caller closes it.
+        redis: where replicas share grants and login budgets; `None` keeps them in this process. The
+            caller closes it.
+
+    Raises:
+        ValueError: a login budget is invalid.
 
     Attributes:
+        budgets: the login budgets; those of unchanged avatars go on after a reload.
         draining: the process is about to stop, so no pool is filled.
     """
 
@@ -110,6 +116,7 @@ class Avatars:
         self._metrics = metrics
         self._sealer = sealer
         self._redis = redis
+        self.budgets = LoginBudgets(redis)
         self._servers: dict[str, LoginServer] = {}
         self._contexts: dict[AvatarSettings, IssuingContext] = {}
         self._avatars: dict[str, Avatar] = {}
@@ -175,9 +182,13 @@ class Avatars:
         """Create new contexts, keep unchanged ones, and return those that are no longer used."""
         before, self._contexts = self._contexts, {}
         self._avatars = {}
+        budgets = {}
         for name, settings in avatars.items():
-            # A change of origins keeps the context, so that its pool stays filled.
-            key = replace(settings, allowed_origins=frozenset(), allow_any_origin=False)
+            # A change of origins or budget keeps the context, so that its pool stays filled.
+            key = replace(
+                settings, allowed_origins=frozenset(), allow_any_origin=False, login_budget=None
+            )
+            budgets[settings.name] = self.budgets.of(settings)
             if key not in self._contexts:
                 self._contexts[key] = before.pop(key) if key in before else self._context(settings)
             self._avatars[name] = Avatar(
@@ -187,6 +198,7 @@ class Avatars:
                 self._contexts[key],
             )
         self.everywhere = OriginPolicy.union(avatar.origins for avatar in self._avatars.values())
+        self._metrics.states.budgets = budgets
         self._export_states()
         return list(before.values())
 
@@ -203,7 +215,8 @@ class Avatars:
         server = self._servers.get(settings.login_url)
         if server is None:
             server = self._servers[settings.login_url] = self._server(settings.login_url)
-        login = MeteredLogin(settings, server, self._metrics, self._span)
+        budget = self.budgets.of(settings)
+        login = MeteredLogin(settings, server, budget, self._metrics, self._span)
         return IssuingContext(self._policy(settings, login), login, server)
 
     def _policy(self, settings: AvatarSettings, login: MeteredLogin) -> Policy:

@@ -31,6 +31,9 @@ class Upstream(Protocol):
             UpstreamError: not now; the subclass says why.
         """
 
+    async def may_log_in_ahead(self) -> bool:
+        """Whether a login may be made that no visitor waits for."""
+
     async def login(self) -> Grant:
         """Log in once.
 

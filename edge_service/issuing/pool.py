@@ -35,6 +35,9 @@ class Pool:
     dropped when less than four fifths of its lifetime are left; one without avatar parameters also
     after a minute, and only issued if there is no other.
 
+    When less than a fifth of the login budget is left, nothing is filled: each further login is for
+    a visitor who waits for it.
+
     Filling waits until no visitor has come for a moment, so that its logins do not delay the
     answers of a burst. Visitors who keep coming delay it by half a second at most, and not again
     before a second without any.
@@ -180,6 +183,11 @@ class Pool:
             await asyncio.sleep(self._pause())
             if self._clock() < self._rest_until or self._deferral() > 0:
                 # In the meantime, another login has failed, or visitors have come.
+                continue
+            if not await self._upstream.may_log_in_ahead():
+                # Until the budget is renewed, the pool will not get fuller.
+                self._loaded = True
+                await self._wait_until_wanted()
                 continue
             login = asyncio.create_task(self._log_in())
             self._logins.add(login)

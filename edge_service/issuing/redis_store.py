@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import random
 import secrets
@@ -210,11 +209,6 @@ def _checked(value: Any, *types: type) -> Any:  # noqa: ANN401 - any JSON value
 def _key(avatar: AvatarSettings) -> str:
     """The Redis key of an avatar's grant.
 
-    It depends on everything that the grant depends on, and reveals nothing about the API key. It
-    contains the format, so that different releases can share a Redis during an update.
+    It contains the format, so that different releases can share a Redis during an update.
     """
-    parts = json.dumps([avatar.login_url, avatar.avatar_id, avatar.name]).encode("ascii")
-    secret = hashlib.blake2b(avatar.api_key.encode("ascii")).digest()
-    return (
-        f"sentifyd:grant:{FORMAT}:{hashlib.blake2b(parts, key=secret, digest_size=16).hexdigest()}"
-    )
+    return f"sentifyd:grant:{FORMAT}:{avatar.digest}"

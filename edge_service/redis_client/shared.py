@@ -30,6 +30,7 @@ _PROBE_KEY = "sentifyd:probe"
 # Every command that the service needs, because a user may be allowed only some of them.
 _PROBE = Script(
     """
+redis.call('time')
 redis.call('set', KEYS[1], 0, 'NX', 'PX', 1000)
 redis.call('incr', KEYS[1])
 redis.call('expire', KEYS[1], 1)

@@ -19,7 +19,7 @@ T = TypeVar("T")
 MAX_AVATARS = 1000
 _ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._~-]{0,127}")
 _FIELDS = ("id", "key", "key_file", "avatar_id", "backend", "login_path", "allowed_origins",
-           "policy")  # fmt: skip
+           "policy", "login_budget")  # fmt: skip
 
 Entry = dict[str, Any]
 
@@ -113,6 +113,7 @@ class _Table:
             "login_path": self._text("login_path", parsers.login_path),
             "allowed_origins": self._origins(allow_any=allow_any),
             "policy": self._text("policy", parse_policy),
+            "login_budget": self._text("login_budget", parsers.checked(parsers.parse_login_budget)),
         }
         return {name: value for name, value in found.items() if value is not None}
 

@@ -179,15 +179,34 @@ def parse_rate_limits(text: str) -> tuple[RateLimitItem, ...]:
     Raises:
         ValueError: the limits are invalid. The message does not quote them.
     """
+    return _limits(text, "limits such as 30/minute or 10/second;500/hour", "requests")
+
+
+def parse_login_budget(text: str) -> tuple[RateLimitItem, ...]:
+    """Parse a budget such as `2000/hour;20000/day`; it is written like rate limits.
+
+    Returns:
+        Its limits, the one with the shortest window first.
+
+    Raises:
+        ValueError: the budget is invalid. The message does not quote it.
+    """
+    return _limits(text, "a budget such as 20000/day or 2000/hour;20000/day", "logins")
+
+
+def window_name(limit: RateLimitItem) -> str:
+    """The window of a limit in a few characters, such as `day` or `15-minutes`."""
+    unit = limit.GRANULARITY.name
+    return unit if limit.multiples == 1 else f"{limit.multiples}-{unit}s"
+
+
+def _limits(text: str, what: str, things: str) -> tuple[RateLimitItem, ...]:
     # Imported here, so that the command line starts without the extra `service` and reports it.
     from limits import parse_many
 
     # The library accepts zeros, months and any number of digits, and its errors quote the value.
     if not _LIMITS.fullmatch(text):
-        raise ValueError(
-            "must be limits such as 30/minute or 10/second;500/hour: at most 4, "
-            "each of 1 to 999999 requests"
-        )
+        raise ValueError(f"must be {what}: at most 4 limits, each of 1 to 999999 {things}")
     limits = sorted(parse_many(text), key=lambda limit: limit.get_expiry())
     windows = [limit.get_expiry() for limit in limits]
     if windows[-1] > _DAY or len(set(windows)) < len(windows):

@@ -57,6 +57,7 @@ def read_avatars(env: Environment, path: Path | None) -> dict[str, AvatarSetting
         "backend": env.read(Variables.SENTIFYD_BACKEND),
         "login_path": env.read(Variables.SENTIFYD_LOGIN_PATH),
         "policy": env.read(Variables.TOKEN_POLICY),
+        "login_budget": env.read(Variables.LOGIN_BUDGET),
     }
     # A missing key is already reported; the other fields are read to find further problems.
     avatars = {
@@ -78,6 +79,7 @@ def _avatar(name: str, entry: Entry) -> AvatarSettings:
         allow_any_origin="*" in entry["allowed_origins"],
         login_url=f"{entry['backend']}{entry['login_path']}",
         policy=entry["policy"],
+        login_budget=entry["login_budget"],
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -59,6 +61,8 @@ class AvatarSettings:
         avatar_id: sent to Sentifyd with the key; `None` sends none.
         login_url: absolute URL of Sentifyd's login call.
         policy: how a visitor's request becomes a grant.
+        login_budget: logins that may be made at Sentifyd, in the notation of `LOGIN_BUDGET`; `None`
+            for any number.
     """
 
     api_key: str = field(repr=False)
@@ -68,3 +72,14 @@ class AvatarSettings:
     avatar_id: str | None = None
     login_url: str = Variables.SENTIFYD_BACKEND.default + Variables.SENTIFYD_LOGIN_PATH.default
     policy: PolicyName = Variables.TOKEN_POLICY.default
+    login_budget: str | None = None
+
+    @property
+    def digest(self) -> str:
+        """Identifies the avatar in Redis, and reveals nothing about the API key.
+
+        It depends on everything that a grant depends on: login URL, ID, name and key.
+        """
+        parts = json.dumps([self.login_url, self.avatar_id, self.name]).encode("ascii")
+        secret = hashlib.blake2b(self.api_key.encode("ascii")).digest()
+        return hashlib.blake2b(parts, key=secret, digest_size=16).hexdigest()

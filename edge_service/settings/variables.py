@@ -109,6 +109,12 @@ class Variables:
     TOKEN_POOL_SIZE: Variable[int] = Variable(parsers.integer(1, 1000), default=20)
     """Target number of ready grants for each avatar with the policy `pool`, 1 to 1000."""
 
+    LOGIN_BUDGET: Variable[str | None] = Variable(
+        parsers.checked(parsers.parse_login_budget), default=None
+    )
+    """[Logins](../guide/budget.md) that the service may make at Sentifyd for one avatar: up to four
+    limits, separated by semicolons, such as `2000/hour;20000/day`. Default: any number."""
+
     RATE_LIMIT: Variable[str] = Variable(
         parsers.checked(parsers.parse_rate_limits), default="30/minute"
     )

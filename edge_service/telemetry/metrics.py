@@ -26,7 +26,7 @@ from starlette.responses import Response
 from edge_service.errors import HandleMalformed, HandleRefused
 from edge_service.telemetry.version import installed_version
 
-__all__ = ["BreakerState", "Metrics", "PoolState"]
+__all__ = ["BreakerState", "BudgetState", "Metrics", "PoolState", "WindowState"]
 
 SWITCH_SECONDS = 0.0002
 # The interval belongs to the process, which may have several applications.
@@ -60,6 +60,25 @@ class BreakerState(Protocol):
     @property
     def state(self) -> str:
         """The current state."""
+
+
+class WindowState(Protocol):
+    """What a window of a login budget reports."""
+
+    @property
+    def name(self) -> str:
+        """Such as `day`."""
+
+    @property
+    def amount(self) -> int:
+        """Logins that it allows."""
+
+
+class BudgetState(Protocol):
+    """What a login budget reports."""
+
+    def left(self) -> Iterable[tuple[WindowState, int]]:
+        """Each window, and the logins that are left in it."""
 
 
 class Metrics:
@@ -214,14 +233,16 @@ class Metrics:
 
 
 class _States(Collector):
-    """The states of pools and circuit breakers, read for each request of the metrics.
+    """The states of pools, circuit breakers and budgets, read for each request of the metrics.
 
     Attributes:
+        budgets: login budgets by name of the avatar.
         pools: pools by name of the avatar.
         breakers: circuit breakers by login URL.
     """
 
     def __init__(self) -> None:
+        self.budgets: Mapping[str, BudgetState] = {}
         self.pools: Mapping[str, PoolState] = {}
         self.breakers: Mapping[str, BreakerState] = {}
         self._families: list[GaugeMetricFamily] = []
@@ -253,7 +274,23 @@ class _States(Collector):
         for upstream, breaker in self.breakers.items():
             for state in breaker.states:
                 circuits.add_metric((upstream, state), breaker.state == state)
-        self._families = [size, level, age, circuits]
+        self._families = [size, level, age, circuits, *self._read_budgets()]
+
+    def _read_budgets(self) -> Iterable[GaugeMetricFamily]:
+        labels = ("avatar", "window")
+        size = GaugeMetricFamily(
+            "sentifyd_edge_login_budget_size", "Logins that a window allows", labels=labels
+        )
+        left = GaugeMetricFamily(
+            "sentifyd_edge_login_budget_left",
+            "Logins left in a window when this process last asked",
+            labels=labels,
+        )
+        for name, budget in self.budgets.items():
+            for window, units in budget.left():
+                size.add_metric((_label(name), window.name), window.amount)
+                left.add_metric((_label(name), window.name), units)
+        return (size, left)
 
 
 def _render(registry: CollectorRegistry) -> bytes:

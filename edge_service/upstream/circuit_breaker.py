@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 from typing import ClassVar, Literal, TypeVar, get_args
 
 from edge_service.errors import (
+    BudgetSpent,
+    BudgetUnavailable,
     CircuitOpen,
     UpstreamBusy,
     UpstreamError,
@@ -24,6 +26,8 @@ CircuitState = Literal["closed", "half-open", "open"]
 FAILURES = 5
 OPEN_SECONDS = 5.0
 PROBE_SECONDS = 1.0
+# They say nothing about Sentifyd.
+_NOT_SENT = (BudgetSpent, BudgetUnavailable, CircuitOpen, UpstreamBusy, UpstreamPaused)
 
 
 class CircuitBreaker:
@@ -134,5 +138,4 @@ def _is_failure(error: UpstreamError) -> bool | None:
         return error.status >= 500
     if isinstance(error, (UpstreamUnreachable, UpstreamTooSlow)):
         return True
-    # Problems of this service say nothing about Sentifyd.
-    return None if isinstance(error, (UpstreamBusy, UpstreamPaused, CircuitOpen)) else False
+    return None if isinstance(error, _NOT_SENT) else False

@@ -95,7 +95,7 @@ class Client:
         connections: Connections,
         request: Request,
         read: Callable[[ClientResponse], Awaitable[T]],
-        permit: Callable[[], None] = lambda: None,
+        permit: Callable[[], Awaitable[None]] | None = None,
     ) -> T:
         """One exchange.
 
@@ -104,19 +104,21 @@ class Client:
             request: sent once more, on a new connection, when the connection fails before any
                 answer. This happens when a server closes an idle connection just as it is used.
             read: makes a result of the response; may raise `UpstreamError`.
-            permit: called after the wait for a slot; may raise `UpstreamError`, so that nothing is
-                sent.
+            permit: awaited before each attempt, after the wait for a slot; may raise
+                `UpstreamError`, so that nothing is sent.
 
         Raises:
             UpstreamError: no result within the time allowed; its subclass says why.
         """
         await self._take_slot()
         deadline = asyncio.timeout(self._timeout)
-        self._deadlines.add(deadline)
         try:
-            permit()
+            if permit is not None:
+                # Not within the deadline, which is for Sentifyd alone.
+                await permit()
             async with deadline:
-                return await _exchange(connections, request, read)
+                self._deadlines.add(deadline)
+                return await _exchange(connections, request, read, permit)
         except TimeoutError:
             raise UpstreamUnreachable if self._closed else UpstreamTooSlow from None
         finally:
@@ -144,10 +146,15 @@ class Client:
 
 
 async def _exchange(
-    connections: Connections, request: Request, read: Callable[[ClientResponse], Awaitable[T]]
+    connections: Connections,
+    request: Request,
+    read: Callable[[ClientResponse], Awaitable[T]],
+    permit: Callable[[], Awaitable[None]] | None,
 ) -> T:
     failure: UpstreamError = UpstreamUnreachable()
     for reuse in (True, False):
+        if not reuse and permit is not None:
+            await permit()
         is_answered = False
         session = await connections.session(reuse=reuse)
         try:

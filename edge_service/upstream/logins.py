@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from edge_service.errors import ServiceError, UpstreamMalformed, UpstreamRejecte
 from edge_service.settings import AvatarSettings, Settings
 from edge_service.telemetry.metrics import Metrics
 from edge_service.upstream import sentifyd
+from edge_service.upstream.budget import LoginBudget
 from edge_service.upstream.circuit_breaker import CircuitBreaker
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.pause import LoginPause
@@ -34,11 +35,15 @@ class AvatarLogin:
     Args:
         avatar: has the key and the login URL.
         client: sends the requests.
-        permit: called just before a request is sent; may raise `UpstreamError` to stop it.
+        permit: awaited before each attempt to send the request; may raise `UpstreamError` to stop
+            it. `None` permits all.
     """
 
     def __init__(
-        self, avatar: AvatarSettings, client: Client, permit: Callable[[], None] = lambda: None
+        self,
+        avatar: AvatarSettings,
+        client: Client,
+        permit: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         from edge_service.upstream.client import post
 
@@ -97,7 +102,9 @@ class LoginServer:
         self._settings = settings
         self._client: Client | None = None
 
-    async def login_of(self, avatar: AvatarSettings, permit: Callable[[], None]) -> AvatarLogin:
+    async def login_of(
+        self, avatar: AvatarSettings, permit: Callable[[], Awaitable[None]]
+    ) -> AvatarLogin:
         """The login of an avatar at this URL; `permit` as for `AvatarLogin`."""
         await asyncio.to_thread(prepare, self._settings.ca_file)
         from edge_service.upstream.client import Client
@@ -125,11 +132,12 @@ def prepare(ca_file: Path | None) -> None:
 
 
 class MeteredLogin:
-    """An avatar's login, with its pauses, its server's circuit breaker, metrics and a span.
+    """An avatar's login, with budget, pauses, its server's circuit breaker, metrics and a span.
 
     Args:
         settings: the avatar.
         server: the login URL.
+        budget: how many logins may be made.
         metrics: counts logins by outcome.
         span: creates the tracing span of a login.
         clock: monotonic clock of the pauses, in seconds.
@@ -139,12 +147,14 @@ class MeteredLogin:
         self,
         settings: AvatarSettings,
         server: LoginServer,
+        budget: LoginBudget,
         metrics: Metrics,
         span: Callable[[], AbstractContextManager[object]],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._settings = settings
         self._server = server
+        self._budget = budget
         self._span = span
         self._metrics = metrics
         self._login: AvatarLogin | None = None
@@ -155,14 +165,20 @@ class MeteredLogin:
         """Check whether a login may begin.
 
         Raises:
-            UpstreamError: not now: Sentifyd has asked to wait, or the circuit is open.
+            UpstreamError: not now: Sentifyd has asked to wait, the circuit is open, or the budget
+                is spent or unavailable.
         """
         try:
             self._pause.check()
             self._server.breaker.check()
+            self._budget.check()
         except ServiceError as error:
             self._metrics.observe_login(self._settings.name, error.code, 0)
             raise
+
+    async def may_log_in_ahead(self) -> bool:
+        """Whether the budget has enough left for logins that no visitor waits for."""
+        return await self._budget.is_ample()
 
     async def login(self) -> Grant:
         """Log in once.
@@ -193,14 +209,21 @@ class MeteredLogin:
             self._metrics.observe_login(self._settings.name, outcome, time.perf_counter() - began)
 
     async def close(self) -> None:
-        """Close its connections."""
+        """Close its connections, and give the unused part of the budget back."""
         if self._login is not None:
             await self._login.close()
+        await self._budget.give_back()
 
     async def _attempt(self) -> Grant:
         if self._login is None:
-            self._login = await self._server.login_of(self._settings, self._pause.check_again)
+            self._login = await self._server.login_of(self._settings, self._permit)
         return await self._login.login()
+
+    async def _permit(self) -> None:
+        self._pause.check_again()
+        await self._budget.take()
+        # The budget may have asked Redis, and meanwhile another login may have been refused.
+        self._pause.check_again()
 
     def _note_incomplete(self) -> None:
         self._metrics.incomplete_login(self._settings.name)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 
 from edge_service.errors import (
     BadRequest,
+    BudgetSpent,
+    BudgetUnavailable,
     CircuitOpen,
     ContentTooLarge,
     HandleMalformed,
@@ -55,6 +57,8 @@ _UPSTREAM = (
 )
 _BODY = (RequestTimeout, ContentTooLarge, UnsupportedMediaType)
 _HEADERS_OF: dict[type[ServiceError], tuple[str, ...]] = {
+    BudgetSpent: ("Retry-After",),
+    BudgetUnavailable: ("Retry-After",),
     CircuitOpen: ("Retry-After",),
     HandleRefused: ("WWW-Authenticate",),
     IdentityUnavailable: ("Retry-After",),
@@ -136,6 +140,13 @@ def _token_route(settings: Settings, gone: Errors) -> JSON:
     rules = settings.visitor_auth
     errors: list[type[ServiceError]] = [OriginNotAllowed, *gone]
     asked = [*errors, RateLimited, *_UPSTREAM]
+    # A reload of the file may add a budget.
+    if settings.avatars_file is not None or any(
+        avatar.login_budget is not None for avatar in settings.avatars.values()
+    ):
+        asked.append(BudgetSpent)
+        if settings.redis_url is not None:
+            asked.append(BudgetUnavailable)
     if rules is not None:
         asked.append(Unauthenticated)
     if isinstance(rules, JwtRules):

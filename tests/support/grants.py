@@ -27,6 +27,7 @@ class FakeUpstream:
         self.seconds = seconds
         self.expires_in = expires_in
         self.is_complete = True
+        self.is_ample = True
         self.failure: Exception | None = None
         self.begun: list[float] = []
         self.born: dict[str, float] = {}
@@ -43,6 +44,9 @@ class FakeUpstream:
 
     def check(self) -> None:
         self._pause.check()
+
+    async def may_log_in_ahead(self) -> bool:
+        return self.is_ample
 
     async def login(self) -> Grant:
         return await self._pause.run(self._login)

@@ -32,6 +32,44 @@ def pool_of(upstream: FakeUpstream, size: int, hits: list[bool] | None = None) -
     return Pool(upstream, size, 4, note.append, clock=now)
 
 
+def test_pool_with_little_budget_left_logs_in_only_for_visitors_who_wait() -> None:
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        pool = pool_of(upstream, 3)
+        async with started(pool, upstream):
+            await asyncio.sleep(10)
+            upstream.is_ample = False
+            for _ in range(3):
+                await pool.issue(FIRST)
+            await asyncio.sleep(1000)
+            assert (upstream.logins, pool.level) == (3, 0)
+            await pool.issue(FIRST)
+            await asyncio.sleep(1000)
+            assert (upstream.logins, pool.level) == (4, 0)
+            # The budget is renewed.
+            upstream.is_ample = True
+            await pool.issue(FIRST)
+            await asyncio.sleep(10)
+            assert (upstream.logins, pool.level) == (8, 3)
+
+    in_virtual_time(visit())
+
+
+def test_pool_without_budget_is_ready() -> None:
+    """A balancer that takes every replica out would hide the answer."""
+
+    async def visit() -> None:
+        upstream = FakeUpstream()
+        upstream.is_ample = False
+        pool = pool_of(upstream, 3)
+        async with started(pool, upstream):
+            await asyncio.sleep(1)
+            assert pool.ready
+            assert upstream.logins == 0
+
+    in_virtual_time(visit())
+
+
 def test_visitors_get_grants_that_were_made_in_advance() -> None:
     async def visit() -> None:
         upstream, hits = FakeUpstream(seconds=0.5), list[bool]()

@@ -99,6 +99,26 @@ def test_repr_does_not_contain_the_key() -> None:
     assert "canary" not in str(settings)
 
 
+def test_login_budget_is_that_of_the_avatar_or_else_of_the_variable(tmp_path: Path) -> None:
+    file = tmp_path / "avatars.toml"
+    table = '[[avatars]]\nid = "{0}"\nkey = "canary-key-of-{0}"\n'
+    file.write_text(
+        table.format("docs") + table.format("shop") + 'login_budget = "2000/hour;9/minute"\n'
+    )
+    environ = {"AVATARS_FILE": str(file), "ALLOWED_ORIGINS": "https://docs.example.com"}
+    for variables, common in (({}, None), ({"LOGIN_BUDGET": "20000/day"}, "20000/day")):
+        avatars = Settings.from_env({**environ, **variables}).avatars
+        assert avatars["docs"].login_budget == common
+        assert avatars["shop"].login_budget == "2000/hour;9/minute"
+
+    file.write_text(table.format("docs") + 'login_budget = "canary-budget"\n')
+    with pytest.raises(SettingsError) as caught:
+        Settings.from_env(environ)
+    (problem,) = caught.value.problems
+    assert problem.startswith("AVATARS_FILE: avatar 1: login_budget must be a budget such as")
+    assert "canary" not in problem
+
+
 def test_all_mistakes_are_reported_together() -> None:
     reported = problems(AVATAR_API_KEY=None, ALLOWED_ORIGINS=None, PORT="http", RATE_LIMIT="1/s")
 
@@ -362,6 +382,11 @@ def test_invalid_argument_is_reported_by_its_option_name() -> None:
         ),
         ({"RATE_LIMIT": "30/fortnight"}, "RATE_LIMIT", "30/minute"),
         ({"RATE_LIMIT": "0/hour"}, "RATE_LIMIT", "30/minute"),
+        *(
+            ({"LOGIN_BUDGET": value}, "LOGIN_BUDGET", "20000/day")
+            for value in ("kanarie", "20000", "0/day", "1000000/day", "5/week", "1/day;1/hour;")
+        ),
+        ({"LOGIN_BUDGET": "5/day;9/day"}, "LOGIN_BUDGET", "windows differ"),
         ({"TOKEN_POOL_SIZE": "0"}, "TOKEN_POOL_SIZE", "from 1 to 1000"),
         ({"METRICS_PORT": "8080"}, "METRICS_PORT", "choose another"),
         ({"METRICS_PORT": "0"}, "METRICS_PORT", "from 1 to 65535"),

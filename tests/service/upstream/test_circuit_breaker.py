@@ -10,6 +10,8 @@ import requests
 from structlog.testing import capture_logs
 
 from edge_service.errors import (
+    BudgetSpent,
+    BudgetUnavailable,
     CircuitOpen,
     UpstreamBusy,
     UpstreamError,
@@ -109,7 +111,9 @@ def test_error_response_of_upstream_is_no_failure(error: UpstreamError) -> None:
     in_virtual_time(visit())
 
 
-@pytest.mark.parametrize("error", [UpstreamBusy(), RuntimeError()], ids=repr)
+@pytest.mark.parametrize(
+    "error", [UpstreamBusy(), BudgetSpent(5), BudgetUnavailable(), RuntimeError()], ids=repr
+)
 def test_other_errors_neither_open_nor_close_the_circuit(error: Exception) -> None:
     async def visit() -> None:
         client = Client()

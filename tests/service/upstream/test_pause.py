@@ -39,8 +39,10 @@ from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
 from edge_service.settings.parsers import parse_rate_limits
 from edge_service.telemetry.metrics import Metrics
+from edge_service.upstream.budget import LoginBudget
 from edge_service.upstream.circuit_breaker import CircuitBreaker
 from edge_service.upstream.grant import Grant
+from edge_service.upstream.ledgers import MemoryLedger
 from edge_service.upstream.logins import LoginServer, MeteredLogin
 from edge_service.upstream.pause import LoginPause
 from edge_service.web.cors import ROUTE
@@ -350,7 +352,9 @@ class Office:
         self.breaker = CircuitBreaker(clock=now)
         metrics, settings = Metrics(), avatar_settings()
         server = cast("LoginServer", self)
-        login = MeteredLogin(settings, server, metrics, nullcontext, now)
+        login = MeteredLogin(
+            settings, server, LoginBudget(MemoryLedger()), metrics, nullcontext, now
+        )
         origins = OriginPolicy.of(settings, required=False)
         context = IssuingContext(Direct(login), login, server)
         self._avatar = Avatar("", False, origins, context)

@@ -68,8 +68,8 @@ UNDOCUMENTED = {
     "transfer-encoding",
 }
 EVERYTHING = replace(
-    settings_for(seal_keys=(new_key(),), visitor_auth=RULES),
-    avatars={"": avatar_settings(), "docs": avatar_settings(name="docs")},
+    settings_for(seal_keys=(new_key(),), visitor_auth=RULES, redis_url="redis://127.0.0.1:1"),
+    avatars={"": avatar_settings(login_budget="9/day"), "docs": avatar_settings(name="docs")},
 )
 
 
@@ -430,6 +430,10 @@ def test_description_contains_only_what_the_settings_allow() -> None:
     assert "401" not in Description(openapi_document(plain)).answers(ROUTE, "get")
     assert described(replace(plain, seal_keys=(new_key(),)))[1] - codes == handles
     assert described(replace(plain, visitor_auth=RULES))[1] - codes == auth
+    limited = settings_for(avatars={"": avatar_settings(login_budget="9/day")})
+    assert described(limited)[1] - codes == {"budget_spent"}
+    counted = replace(limited, redis_url="redis://127.0.0.1:1")
+    assert described(counted)[1] - codes == {"budget_spent", "budget_unavailable"}
     assert described(replace(plain, visitor_auth=ForwardedRules(), trusted_proxies=PROXIES))[
         1
     ] - codes == {"unauthenticated"}
