@@ -122,10 +122,10 @@ class Variables:
     to four limits, separated by semicolons, such as `10/second;300/hour`."""
 
     REDIS_URL: Variable[str | None] = Variable(redis_url, default=None, secret=True)
-    """[Redis](../guide/redis.md) in which replicas share rate limits, login budgets and grants, such as
-    `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Sentinel, clusters, Unix
-    sockets and client certificates have [their own forms](../guide/redis.md#forms-of-the-url).
-    Needs the extra `redis`.
+    """[Redis](../guide/redis.md) in which replicas share rate limits, login budgets and grants,
+    such as `redis://:password@redis.example.com:6379/0`, or `rediss://` for TLS. Sentinel,
+    clusters, Unix sockets and client certificates have
+    [their own forms](../guide/redis.md#forms-of-the-url). Needs the extra `redis`.
     When unset, each process keeps its own counters."""
 
     TRUSTED_PROXIES: Variable[tuple[Network, ...]] = Variable(parse_networks, default=())
