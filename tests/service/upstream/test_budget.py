@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -425,6 +426,35 @@ def test_budget_lives_longer_than_an_event_loop(redis: RedisServer) -> None:
     for _ in range(3):
         in_a_loop(visit())
     assert counts(redis) == {DAY: 3}
+
+
+def test_event_loop_that_stops_early_blocks_no_later_one() -> None:
+    class Slow(MemoryLedger):
+        hangs = True
+
+        async def exchange(
+            self, windows: Sequence[Window], wanted: int, returned: Lease = NOTHING
+        ) -> Statement:
+            if self.hangs:
+                await asyncio.Event().wait()
+            return await super().exchange(windows, wanted, returned)
+
+    ledger = Slow()
+    budget = LoginBudget(ledger)
+    budget.limit_to(windows("3/day"))
+
+    def stop_early() -> None:
+        loop = asyncio.new_event_loop()
+        abandoned = loop.create_task(budget.take())
+        loop.call_later(0.05, loop.stop)
+        loop.run_forever()
+        assert not abandoned.done()
+        loop.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(stop_early).result()
+    ledger.hangs = False
+    in_a_loop(budget.take(), seconds=5)
 
 
 def test_change_of_the_budget_keeps_what_was_counted(redis: RedisServer) -> None:
