@@ -13,7 +13,7 @@ DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 WORKERS := -n 4 --dist worksteal
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist audit
+.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist pins audit
 help:
 	@echo "make demo         run a documentation site with an avatar on this machine"
 	@echo "make test         run all tests, including those in a browser"
@@ -22,6 +22,7 @@ help:
 	@echo "make docs         build the documentation in example_docs/site, in strict mode"
 	@echo "make bench        measure the cost of plugin, service and avatar"
 	@echo "make dist         build sdist and wheel in dist"
+	@echo "make pins         write the lists of packages in deploy from pyproject.toml and constraints.txt"
 	@echo "make audit        check the packages in constraints.txt for known vulnerabilities"
 	@echo "make install      create the virtual environment in $(VENV)"
 
@@ -99,6 +100,9 @@ dist: $(INSTALLED)
 	rm -rf dist
 	$(BIN)/python -m build --installer uv --outdir dist
 	$(BIN)/twine check --strict dist/*
+
+pins: $(INSTALLED)
+	$(BIN)/python -m scripts.pins
 
 audit: $(INSTALLED)
 	$(BIN)/uv tool run pip-audit --strict --no-deps --disable-pip --requirement constraints.txt

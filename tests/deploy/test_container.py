@@ -13,11 +13,15 @@ from pathlib import Path
 
 import pytest
 import redis
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from edge_service.settings import Settings, SettingsError
 from edge_service.settings.variables import Variables, declared
+from scripts.pins import IMAGE, SERVERLESS, wanted
 from tests.deploy.conftest import Serve
 from tests.support.container import FOLDER, compose, example_variables, stages
+from tests.support.pins import closure, pins, read_pins
 from tests.support.ports import free_port
 from tests.support.processes import SCRIPTS, Command
 from tests.support.servers import RawUpstream
@@ -56,7 +60,7 @@ def test_compose_file_matches_its_schema() -> None:
 
 def test_image_contains_no_package_installer() -> None:
     build, image = stages()
-    assert "--without-pip" in build.the("RUN")
+    assert "--without-pip" in build.all("RUN")[0]
     removal = image.the("RUN")
     assert "pip uninstall --yes" in removal
     assert "ensurepip" in removal
@@ -86,6 +90,58 @@ def test_build_context_contains_only_copied_files(root: Path) -> None:
     assert first == "*"
     assert {rule[1:] for rule in rest if rule.startswith("!")} == set(copied)
     assert [name for name in copied if not (root / name).exists()] == []
+
+
+def test_image_installs_only_pinned_packages_with_hashes() -> None:
+    packages, project = stages()[0].all("RUN")
+    assert "--require-hashes" in packages
+    assert "--no-deps ." in project
+
+
+def constraints(root: Path) -> dict[str, set[str]]:
+    """The versions in constraints.txt; a package may have one for older Pythons."""
+    found: dict[str, set[str]] = {}
+    for line in (root / "constraints.txt").read_text().splitlines():
+        if not line.startswith("#"):
+            name, version = line.partition(";")[0].strip().split("==")
+            found.setdefault(canonicalize_name(name), set()).add(version)
+    return found
+
+
+@pytest.mark.parametrize("extras", [IMAGE[:1], IMAGE[:2], IMAGE], ids=",".join)
+def test_lists_are_what_the_extras_need(root: Path, extras: tuple[str, ...]) -> None:
+    """Nothing is missing or left over, and every version is the tested one."""
+    lists = [pins(extra) for extra in extras]
+    listed = {name: pin for one in lists for name, pin in one.items()}
+    assert len(listed) == sum(map(len, lists)), "a package is in two lists"
+    fix = "run make pins"
+    needed = closure(wanted(*extras))
+    assert {name for name, pin in listed.items() if pin.applies} == needed, fix
+    tested = constraints(root)
+    assert {n: p.version for n, p in listed.items() if p.version not in tested[n]} == {}, fix
+    for requirement in map(Requirement, wanted(*extras)):
+        pin = listed[canonicalize_name(requirement.name)]
+        assert requirement.specifier.contains(pin.version), fix
+        # The wheel, and the source that it was built from.
+        assert pin.hashes >= 2 or not pin.applies
+    assert not listed.keys() & {"mkdocs", "jinja2", "markdown"}
+
+
+@pytest.mark.parametrize("folder", SERVERLESS)
+def test_serverless_lists_are_those_of_the_image(root: Path, folder: str) -> None:
+    found = read_pins(root / "deploy" / folder / "requirements.txt")
+    more = closure([*SERVERLESS[folder]])
+    image = {**pins("service"), **pins("redis")}
+    assert {
+        name: pin.version for name, pin in found.items() if name not in more - image.keys()
+    } == {name: pin.version for name, pin in image.items()}
+    assert more <= found.keys()
+
+
+def test_no_list_names_an_index(root: Path) -> None:
+    for file in root.glob("deploy/**/requirements*/*.txt"):
+        assert "://" not in file.read_text()
+        assert "index" not in file.read_text()
 
 
 def health(port: str) -> tuple[int, str]:

@@ -11,16 +11,26 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
 import redis
 import requests
+from packaging.utils import canonicalize_name
 
 from tests.support import nginx
-from tests.support.container import FOLDER, Stage, compose, example_variables, stages
+from tests.support.container import (
+    FOLDER,
+    Stage,
+    compose,
+    copies,
+    example_variables,
+    stages,
+)
 from tests.support.load import is_refused
 from tests.support.nginx import visitor_from
+from tests.support.pins import pins
 from tests.support.ports import free_port
 from tests.support.processes import SCRIPTS, Command
 from tests.support.settings import KEY, ORIGIN
@@ -46,20 +56,24 @@ def installed(root: Path, machine: Path) -> Path:
     build: Stage = stages()[0]
     source, target = machine / "src", machine / "venv"
     source.mkdir()
-    for name in build.copied:
-        copy = shutil.copytree if (root / name).is_dir() else shutil.copyfile
-        copy(root / name, source / name)
-    command = re.sub(r"--mount=\S+", "", build.the("RUN")).replace("/opt/venv", str(target))
     extras = dict(text.split("=") for text in build.all("ARG"))
-    done = subprocess.run(
-        ["sh", "-ec", command],
-        cwd=source,
-        env={**os.environ, **extras, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    environ = {**os.environ, **extras, "PATH": f"{SCRIPTS}:{os.environ['PATH']}"}
+    for keyword, text in build.steps:
+        if keyword == "COPY":
+            for name, place in copies(text):
+                copy = shutil.copytree if (root / name).is_dir() else shutil.copyfile
+                copy(root / name, source / place)
+        elif keyword == "RUN":
+            command = re.sub(r"--mount=\S+", "", text).replace("/opt/venv", str(target))
+            done = subprocess.run(
+                ["sh", "-ec", command],
+                cwd=source,
+                env=environ,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
     return target
 
 
@@ -218,6 +232,33 @@ def test_installation_contains_no_package_installer(installed: Path) -> None:
     assert stages()[-1].words("ENTRYPOINT")[0] in programs
     assert [name for name in programs if name.startswith(("pip", "easy_install"))] == []
     assert list(installed.glob("lib/*/site-packages/pip*")) == []
+
+
+def test_installation_contains_only_the_listed_packages(installed: Path) -> None:
+    [packages] = installed.glob("lib/*/site-packages")
+    found = {
+        canonicalize_name(distribution.metadata["Name"])
+        for distribution in distributions(path=[str(packages)])
+    }
+    extras = stages()[0].the("ARG").partition("=")[2].split(",")
+    listed = {name for extra in extras for name, pin in pins(extra).items() if pin.applies}
+    assert found == listed | {"mkdocs-sentifyd"}
+    assert not found & {"mkdocs", "jinja2", "markdown", "tinycss2"}
+
+
+def test_commands_in_the_container_need_no_mkdocs(installed: Path, tmp_path: Path) -> None:
+    commands = {file.name for file in (installed / "bin").iterdir()}
+    assert "sentifyd-edge" in commands
+    assert "mkdocs-sentifyd" not in commands
+    edge = str(installed / "bin" / "sentifyd-edge")
+    with Command(edge, "preview") as preview:
+        preview.wait_for("token_endpoint")
+        assert preview.stop() == 0
+    site = tmp_path / "mkdocs.yml"
+    site.touch()
+    with Command(edge, "demo", "--config-file", str(site)) as demo:
+        assert demo.wait() == 2
+    assert demo.output == "sentifyd-edge: cannot build the site: run pip install mkdocs\n"
 
 
 def test_visitor_gets_tokens_through_the_proxy(stack: Running) -> None:

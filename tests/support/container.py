@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,15 @@ class Stage:
     @property
     def copied(self) -> list[str]:
         """The paths that it copies from the repository."""
-        words = [shlex.split(text) for text in self.all("COPY") if "--from=" not in text]
-        return [word for line in words for word in line[:-1] if not word.startswith("--")]
+        return [name for text in self.all("COPY") for name, _ in copies(text)]
+
+
+def copies(text: str) -> Iterator[tuple[str, str]]:
+    """What a COPY copies from the repository: each path, and its target in the image."""
+    if "--from=" not in text:
+        *sources, target = (word for word in shlex.split(text) if not word.startswith("--"))
+        for source in sources:
+            yield source, f"{target}{Path(source).name}" if target.endswith("/") else target
 
 
 def stages() -> list[Stage]:
