@@ -6,16 +6,20 @@ import ipaddress
 import json
 import os
 import re
+import stat
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import redis
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+from edge_service.sealing import new_key
 from edge_service.settings import Settings, SettingsError
 from edge_service.settings.variables import Variables, declared
 from scripts.pins import IMAGE, SERVERLESS, wanted
@@ -52,9 +56,11 @@ def test_dockerfile_passes_its_linter() -> None:
     assert (done.returncode, done.stdout) == (0, "")
 
 
-def test_compose_file_matches_its_schema() -> None:
+def test_compose_files_match_their_schema() -> None:
     schema = ("--builtin-schema", "vendor.compose-spec")
-    done = run(SCRIPTS / "check-jsonschema", *schema, FOLDER / "compose.yaml")
+    files = sorted(FOLDER.glob("compose*.yaml"))
+    assert len(files) == 2
+    done = run(SCRIPTS / "check-jsonschema", *schema, *files)
     assert done.returncode == 0, done.stdout
 
 
@@ -177,19 +183,28 @@ def test_health_check_start_period_covers_pool_filling() -> None:
 
 
 def test_compose_and_example_set_only_known_variables() -> None:
-    named = SERVICES["edge"]["environment"].keys() | example_variables(with_optional=True).keys()
+    service = compose(with_optional=True)["services"]["edge"]["environment"]
+    named = service.keys() | example_variables(with_optional=True).keys()
     assert len(named) > 8
-    assert named - known() == set()
+    # Compose itself reads the last one.
+    assert named - known() == {"COMPOSE_FILE"}
 
 
 def test_completed_example_gives_valid_settings(tmp_path: Path) -> None:
-    key = tmp_path / "key"
-    key.write_text("canary-key-container\n")
+    contents = {
+        "AVATAR_API_KEY_FILE": "canary-key-container",
+        "REDIS_URL_FILE": "redis://redis:6379/0",
+        "SEAL_KEYS_FILE": new_key(),
+    }
     variables = {
         **example_variables(),
-        **SERVICES["edge"]["environment"],
-        "AVATAR_API_KEY_FILE": str(key),
+        **compose(with_optional=True)["services"]["edge"]["environment"],
     }
+    for name, content in contents.items():
+        assert variables[name].startswith("/run/secrets/")
+        file = tmp_path / name
+        file.write_text(f"{content}\n")
+        variables[name] = str(file)
     with pytest.raises(SettingsError, match=r"^ALLOWED_ORIGINS is empty: [^\n]*$"):
         Settings.from_env(variables)
     settings = Settings.from_env({**variables, "ALLOWED_ORIGINS": "https://docs.example.com"})
@@ -202,20 +217,65 @@ def test_completed_example_gives_valid_settings(tmp_path: Path) -> None:
     assert ipaddress.ip_address(proxy) not in others
     assert others.subnet_of(subnet)
     assert settings.redis_url is not None
+    assert settings.seal_keys
     assert "redis" in SERVICES
 
 
+def secrets_of(service: dict[str, Any]) -> set[str]:
+    """The variables of a service that a secret's value can be in."""
+    secret = {name for v in declared() if v.secret for name in (v.name, v.file_name) if name}
+    return secret.intersection(service["environment"])
+
+
 def test_secrets_are_files_ignored_by_git() -> None:
-    secrets = compose()["secrets"]
-    assert {name for service in SERVICES.values() for name in service.get("secrets", [])} == set(
+    content = compose(with_optional=True)
+    secrets, services = content["secrets"], content["services"]
+    assert {name for service in services.values() for name in service.get("secrets", [])} == set(
         secrets
     )
     assert [s["file"] for s in secrets.values() if not s["file"].startswith("secrets/")] == []
     ignored = (FOLDER / ".gitignore").read_text().split()
     assert {".env", "secrets/"} <= set(ignored)
     mounts = {f"/run/secrets/{name}" for name in secrets}
-    written = (FOLDER / "nginx.conf").read_text() + json.dumps(SERVICES["edge"]["environment"])
+    written = (FOLDER / "nginx.conf").read_text() + json.dumps(services["edge"]["environment"])
     assert [mount for mount in mounts if mount not in written] == []
+    assert secrets_of(services["edge"]) == {
+        variable.file_name for variable in declared() if variable.secret
+    }
+
+
+def test_page_creates_every_secret_readable_for_the_service(root: Path, tmp_path: Path) -> None:
+    """The commands of the page, without those that need Docker or an editor."""
+    page = (root / "example_docs/docs/deploy/container.md").read_text()
+    commands = re.findall(r"```sh\n(.*?)```", page, re.DOTALL)[0]
+    example = FOLDER / ".env.example"
+    kept = [
+        re.sub(r"/path/to/(\w+\.pem)", rf"{tmp_path}/\1", line).replace("nano", "touch")
+        for line in commands.splitlines()
+        if not line.startswith(("docker", "cd"))
+    ]
+    for name in ("fullchain.pem", "privkey.pem"):
+        (tmp_path / name).touch(0o600)
+    (tmp_path / example.name).write_text(example.read_text())
+    done = subprocess.run(
+        ["sh", "-ec", "umask 022\n" + "\n".join(kept)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    files = {secret["file"] for secret in compose()["secrets"].values()}
+    assert {f"secrets/{file.name}" for file in (tmp_path / "secrets").iterdir()} == files
+    assert mode(tmp_path / "secrets") == 0o700
+    assert {mode(tmp_path / file) for file in files} == {0o444}
+    assert mode(tmp_path / ".env") == 0o600
+    service = urlsplit((tmp_path / "secrets/redis_url").read_text().strip())
+    assert service.hostname in SERVICES
+
+
+def mode(file: Path) -> int:
+    return stat.S_IMODE(file.stat().st_mode)
 
 
 def test_proxy_timeout_exceeds_longest_request() -> None:

@@ -128,7 +128,7 @@ class Stack:
             "PORT": str(self.ports["edge"]),
             "METRICS_PORT": str(self.ports["metrics"]),
             "AVATAR_API_KEY_FILE": str(machine / "secrets" / "avatar_api_key"),
-            "REDIS_URL": f"redis://127.0.0.1:{self.ports['redis']}/0",
+            "REDIS_URL_FILE": str(machine / "secrets" / "redis_url"),
             "TRUSTED_PROXIES": "127.0.0.1",
         }
         self.certificate = machine / "secrets" / "tls_certificate"
@@ -201,13 +201,14 @@ def stack(
     secrets = machine / "secrets"
     secrets.mkdir()
     (secrets / "avatar_api_key").write_text(f"{KEY}\n")
+    running = Running(machine, installed, sandbox_url)
+    (secrets / "redis_url").write_text(f"redis://127.0.0.1:{running.ports['redis']}/0\n")
     for name, file in zip(("tls_certificate", "tls_key"), certificate, strict=True):
         shutil.copyfile(file, secrets / name)
     for file in secrets.iterdir():
         file.chmod(0o444)
     (machine / "tmp").mkdir()
     (machine / "tmp").chmod(0o777)
-    running = Running(machine, installed, sandbox_url)
     with ExitStack() as stack:
         stack.enter_context(running.redis())
         running.service = running.edge()

@@ -17,6 +17,7 @@ import yaml
 
 from edge_service.app import create_app, metrics_app
 from edge_service.errors import ServiceError, UpstreamError
+from edge_service.sealing import new_key
 from edge_service.settings import Settings
 from edge_service.settings.variables import declared
 from tests.support.container import stages
@@ -30,6 +31,7 @@ OTHERS = {
     "kustomization.yaml",
     "components/autoscale-requests/adapter-rules.yaml",
     "components/redis/deployment.yaml",
+    "components/seal-keys/deployment.yaml",
 }
 LABELS = {"app.kubernetes.io/name": "sentifyd-edge"}
 Manifest = dict[str, Any]
@@ -45,6 +47,7 @@ def names() -> list[str]:
     return sorted(str(file.relative_to(FOLDER)) for file in FOLDER.rglob("*.yaml"))
 
 
+PATCHES = sorted(name for name in OTHERS if name.endswith("/deployment.yaml"))
 MANIFESTS = [n for n in names() if n not in OTHERS and Path(n).name not in OTHERS]
 DEPLOYMENT: Manifest = read("base/deployment.yaml")
 POD: Manifest = DEPLOYMENT["spec"]["template"]["spec"]
@@ -117,7 +120,7 @@ def test_every_file_is_used() -> None:
             for entry in [*content.get("resources", []), *content.get("components", []), *patches]:
                 assert (folder / entry).exists(), entry
                 used.add(str((folder / entry).resolve().relative_to(FOLDER)))
-    assert set(MANIFESTS) | {"components/redis/deployment.yaml"} <= used
+    assert set(MANIFESTS) | set(PATCHES) <= used
 
 
 if KUBECTL := shutil.which("kubectl"):
@@ -127,7 +130,11 @@ if KUBECTL := shutil.which("kubectl"):
         folder = tmp_path / "kubernetes"
         shutil.copytree(FOLDER, folder)
         file = folder / "overlays" / "example" / "kustomization.yaml"
-        file.write_text(file.read_text().replace("autoscale-requests", autoscaler))
+        text = file.read_text().replace("autoscale-requests", autoscaler)
+        # The optional component too.
+        redis = "  - ../../components/redis\n"
+        assert redis in text
+        file.write_text(text.replace(redis, f"{redis}{redis.replace('redis', 'seal-keys')}"))
         command = [str(KUBECTL), "kustomize", str(file.parent)]
         text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
         built: dict[tuple[str, str], Manifest] = {}
@@ -142,7 +149,11 @@ if KUBECTL := shutil.which("kubectl"):
         assert "replicas" not in deployment
         pod = deployment["template"]["spec"]
         mounts = {mount["name"] for mount in pod["containers"][0]["volumeMounts"]}
-        assert mounts == {volume["name"] for volume in pod["volumes"]} == {"avatar", "redis"}
+        volumes = {volume["name"]: volume["secret"] for volume in pod["volumes"]}
+        assert mounts == volumes.keys() == {"avatar", "redis", "seal-keys"}
+        # Root owns the files; this group may read them.
+        assert pod["securityContext"]["fsGroup"] == 65532
+        assert {volume["defaultMode"] for volume in volumes.values()} == {0o440}
         config = built["ConfigMap", "sentifyd-edge"]
         assert config["data"] == literals(SIGN_IN)
         [source] = pod["containers"][0]["envFrom"]
@@ -210,6 +221,7 @@ def test_config_maps_give_valid_settings(tmp_path: Path) -> None:
     for name, content in (
         ("AVATAR_API_KEY_FILE", "canary-key-kubernetes"),
         ("REDIS_URL_FILE", "rediss://:canary-password@redis.example.com:6379/0"),
+        ("SEAL_KEYS_FILE", new_key()),
     ):
         # The path consists of a volume's mount path and a key of a Secret.
         assert any(variables[name].startswith(mount) for mount in mounts())
@@ -224,9 +236,18 @@ def test_config_maps_give_valid_settings(tmp_path: Path) -> None:
 
 
 def mounts() -> Iterator[str]:
-    patch = read("components/redis/deployment.yaml")["spec"]["template"]["spec"]["containers"][0]
-    for mount in [*CONTAINER["volumeMounts"], *patch["volumeMounts"]]:
-        yield mount["mountPath"] + "/"
+    patches = [read(name)["spec"]["template"]["spec"]["containers"][0] for name in PATCHES]
+    for container in (CONTAINER, *patches):
+        for mount in container["volumeMounts"]:
+            # Kubernetes never updates a file that is mounted by itself.
+            assert "subPath" not in mount
+            yield mount["mountPath"] + "/"
+
+
+def test_every_secret_is_a_file() -> None:
+    secret = [variable for variable in declared() if variable.secret]
+    assert {variable.file_name for variable in secret} <= literals().keys()
+    assert {variable.name for variable in secret} & literals().keys() == set()
 
 
 def test_probes_request_existing_routes() -> None:

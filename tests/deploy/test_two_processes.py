@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-import configparser
+import os
+import random
+import re
 import shutil
 import signal
 import socket
 import subprocess
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
+import redis
 import requests
 
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
+from edge_service.sealing import new_key
+from edge_service.server.serving import AddressUnavailable, bind
 from edge_service.settings.variables import declared
 from tests.deploy.conftest import Host, Serve, free_ports, recommended
 from tests.support.load import Tally, Visitor, crowd
 from tests.support.ports import free_port
 from tests.support.processes import Command
+from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream
 from tests.support.service import Running
 from tests.support.settings import KEY, ORIGIN
@@ -28,6 +36,7 @@ from tests.support.waiting import until
 pytestmark = pytest.mark.stress
 
 SITE = "nginx/docs.example.com.conf"
+PASSWORD = "canary-password-71c0"
 # With the 768 connections of Debian's nginx, which begins to close idle ones when few are left.
 AT_ONCE = 350
 SHARED = {
@@ -105,32 +114,145 @@ def unit(root: Path) -> Path:
     return root / "deploy" / "nginx" / "sentifyd-edge@.service"
 
 
-def test_unit_starts_the_service(unit: Path, root: Path, tmp_path: Path, sandbox_url: str) -> None:
-    """With the variables of unit and file; those in the file win, as in systemd."""
-    parser = configparser.ConfigParser(interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment,method-assign]
-    parser.read(unit)
-    service = parser["Service"]
-    port = free_port()
-    name, _, file = service["LoadCredential"].partition(":")
-    (tmp_path / name).write_text(KEY)
-    given = service["Environment"].replace("%i", str(port)).replace("%d", str(tmp_path))
-    named = recommended(root / "deploy" / "nginx" / Path(service["EnvironmentFile"]).name)
-    variables = {**dict(pair.split("=", 1) for pair in given.split()), **named}
-    assert variables.keys() <= {variable.name for variable in declared()} | {"AVATAR_API_KEY_FILE"}
-    page = (root / "example_docs" / "docs" / "deploy" / "nginx.md").read_text()
-    for path in (file, service["EnvironmentFile"], service["ExecStart"].rpartition("/bin/")[0]):
-        assert f" {path}\n" in page
+class Instance:
+    """One instance of the unit with all its drop-ins, as systemd reads them."""
 
-    program, *arguments = service["ExecStart"].split()
-    more = {**variables, "SENTIFYD_BACKEND": sandbox_url}
-    with Command(Path(program).name, *arguments, **more) as command:
-        assert Running(command).port == port
-        assert requests.get(f"http://127.0.0.1:{port}/request_tokens", timeout=5).ok
-        command.stop(signal.SIGTERM)
-    # With this exit status for an invalid setting, systemd does not restart it.
-    with Command(Path(program).name, *arguments) as command:
-        assert str(command.wait()) == service["RestartPreventExitStatus"]
+    def __init__(self, unit: Path, port: int, folder: Path, contents: dict[str, str]) -> None:
+        self.port = port
+        self.environment: dict[str, str] = {}
+        self.files: list[str] = []
+        self.credentials: dict[str, str] = {}
+        self.command: list[str] = []
+        for file in (unit, *sorted(Path(f"{unit}.d").iterdir())):
+            for line in file.read_text().splitlines():
+                key, _, value = line.partition("=")
+                self._read(key, value.replace("%i", str(port)).replace("%d", str(folder)))
+        folder.mkdir()
+        for name, source in self.credentials.items():
+            (folder / name).write_text(contents[source])
+
+    def _read(self, key: str, value: str) -> None:
+        if key == "ExecStart":
+            program, *arguments = value.split()
+            self.command = [Path(program).name, *arguments]
+        elif key == "Environment":
+            self.environment |= dict(pair.split("=", 1) for pair in value.split())
+        elif key == "EnvironmentFile":
+            self.files.append(value)
+        elif key == "LoadCredential":
+            name, _, self.credentials[name] = value.partition(":")
+
+    def start(self, *files: dict[str, str]) -> Command:
+        """Start it; the variables of files win over those of the unit, as in systemd."""
+        environment = self.environment
+        for file in files:
+            environment = environment | file
+        return Command(*self.command, **environment)
+
+
+def instance_name() -> int:
+    """A free port of four digits, for which the unit's metrics port is free too."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    for port in random.sample(range(2_000 + worker % 16, 10_000, 16), 50):
+        with (
+            suppress(AddressUnavailable),
+            bind("127.0.0.1", port, "it"),
+            bind("127.0.0.1", int(f"1{port}"), "it"),
+        ):
+            return port
+    raise AssertionError("no port is free")
+
+
+@pytest.fixture
+def redis_url() -> Iterator[str]:
+    with RedisServer(password=PASSWORD) as server:
+        yield server.url
+
+
+@pytest.fixture
+def instances(unit: Path, tmp_path: Path, redis_url: str) -> list[Instance]:
+    """Two instances with every drop-in."""
+    contents = {
+        "/etc/sentifyd/avatar-key": KEY,
+        "/etc/sentifyd/seal-keys": new_key(),
+        "/etc/sentifyd/redis-url": redis_url,
+    }
+    names = (instance_name(), instance_name())
+    return [Instance(unit, name, tmp_path / str(name), contents) for name in names]
+
+
+def counts_in_redis(service: Running, client: redis.Redis) -> bool:
+    """Whether a request's count is in Redis; on a busy machine, the service may lose it once."""
+    client.flushdb()
+    return service.get().status_code == 200 and client.dbsize() == 1
+
+
+def test_two_instances_run_on_one_environment_file(
+    instances: list[Instance], root: Path, sandbox_url: str, redis_url: str
+) -> None:
+    for instance in instances:
+        assert instance.files == [
+            "/etc/sentifyd/sentifyd-edge.env",
+            f"-/etc/sentifyd/sentifyd-edge-{instance.port}.env",
+        ]
+        files = {variable.file_name for variable in declared() if variable.secret}
+        assert instance.environment.keys() == {"PORT", "METRICS_PORT", *files}
+    named = recommended(root / "deploy" / "nginx" / "sentifyd-edge.env")
+    more = {"SENTIFYD_BACKEND": sandbox_url}
+    with ExitStack() as stack:
+        commands = [stack.enter_context(one.start(named, more)) for one in instances]
+        services = [Running(command) for command in commands]
+        assert [service.port for service in services] == [one.port for one in instances]
+        client = stack.enter_context(redis.Redis.from_url(redis_url))
+        for service in services:
+            until(partial(counts_in_redis, service, client))
+            metrics = f"http://127.0.0.1:1{service.port}/metrics"
+            assert "sentifyd_edge_redis_fallback" in requests.get(metrics, timeout=5).text
+            assert requests.get(f"{service.base}/metrics", timeout=5).status_code == 404
+            answer = service.get()
+            # Sealed: Sentifyd's own token is a JWT.
+            assert "." not in answer.json()["tokens"]["refreshToken"]
+            environ = Path(f"/proc/{service.pid}/environ").read_text()
+            assert "SEAL_KEYS_FILE=" in environ
+            assert [secret for secret in (KEY, PASSWORD) if secret in environ] == []
+        for command in commands:
+            command.stop(signal.SIGTERM)
+            assert PASSWORD not in command.output
+            assert KEY not in command.output
+
+
+def test_file_of_an_instance_wins(instances: list[Instance], root: Path, sandbox_url: str) -> None:
+    named = recommended(root / "deploy" / "nginx" / "sentifyd-edge.env")
+    own = {"METRICS_PORT": str(free_port()), "SENTIFYD_BACKEND": sandbox_url}
+    with instances[0].start(named, own) as command:
+        Running(command)
+        url = f"http://127.0.0.1:{own['METRICS_PORT']}/metrics"
+        assert requests.get(url, timeout=5).status_code == 200
+
+
+def test_invalid_settings_end_with_a_status_that_systemd_does_not_restart(
+    instances: list[Instance], unit: Path
+) -> None:
+    with instances[0].start({"ALLOWED_ORIGINS": ""}) as command:
+        assert f"RestartPreventExitStatus={command.wait()}\n" in unit.read_text()
+
+
+def test_page_installs_every_file_with_its_mode(
+    instances: list[Instance], unit: Path, root: Path
+) -> None:
+    page = (root / "example_docs" / "docs" / "deploy" / "nginx.md").read_text()
+    installed = {}
+    for mode, files, target in re.findall(r"^sudo install -m (\d+) (.+) (\S+)$", page, re.M):
+        for file in files.split():
+            place = f"{target}{Path(file).name}" if target.endswith("/") else target
+            installed[place] = mode
+            assert (root / file).is_file() or "/" not in file
+    for secret in (*instances[0].credentials.values(), instances[0].files[0]):
+        assert installed[secret] in ("400", "600")
+    for file in (unit, *Path(f"{unit}.d").iterdir()):
+        assert installed[f"/etc/systemd/system/{file.relative_to(unit.parent)}"] == "644"
+    program = re.findall(r"^ExecStart=(\S+)/bin/", unit.read_text(), re.M)
+    assert f" {program[0]}\n" in page
 
 
 # Debian includes it, containers do not, and one test is not worth an installation.
@@ -139,6 +261,8 @@ if ANALYZE := shutil.which("systemd-analyze"):
     def test_systemd_can_read_the_unit(unit: Path, tmp_path: Path) -> None:
         text = unit.read_text().replace("/opt/sentifyd-edge/bin/sentifyd-edge", "/bin/true")
         (tmp_path / unit.name).write_text(text)
+        # systemd reads the drop-ins beside a unit too.
+        shutil.copytree(f"{unit}.d", tmp_path / f"{unit.name}.d")
         instance = unit.name.replace("@", "@8080")
         done = subprocess.run(
             [str(ANALYZE), "verify", "--man=no", str(tmp_path / instance)],

@@ -68,10 +68,26 @@ def stages() -> list[Stage]:
     return found
 
 
-def compose() -> dict[str, Any]:
-    """The Compose file."""
-    content: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
-    return content
+def compose(*, with_optional: bool = False) -> dict[str, Any]:
+    """The Compose file, optionally with the files that `.env.example` can add to it."""
+    names = ["compose.yaml"]
+    if with_optional:
+        names = example_variables(with_optional=True)["COMPOSE_FILE"].split(":")
+    merged: dict[str, Any] = {}
+    for name in names:
+        content = yaml.safe_load((FOLDER / name).read_text(encoding="utf-8"))
+        merged = _merged(merged, content)
+    return merged
+
+
+def _merged(first: object, second: object) -> Any:  # noqa: ANN401 - like the content of a file
+    """Two parts of Compose files, as Compose merges them: mappings by key, lists joined."""
+    if isinstance(first, dict) and isinstance(second, dict):
+        both = first.keys() & second.keys()
+        return {**first, **second, **{name: _merged(first[name], second[name]) for name in both}}
+    if isinstance(first, list) and isinstance(second, list):
+        return [*first, *second]
+    return second
 
 
 def example_variables(*, with_optional: bool = False) -> dict[str, str]:
