@@ -6,6 +6,10 @@ INSTALLED := $(VENV)/.installed
 # The demo needs a part of that, and nothing more where all of it is.
 DEMO := $(or $(wildcard $(INSTALLED)),$(VENV)/.demo)
 LOWEST := .venvs/lowest
+IMAGE := .venvs/image
+LISTS := deploy/container/requirements
+SBOM := dist/sentifyd-edge.cdx.json
+CYCLONEDX := cyclonedx-bom==7.5.0
 JAVASCRIPT := .venvs/javascript
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
@@ -13,7 +17,7 @@ DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 WORKERS := -n 4 --dist worksteal
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist pins audit
+.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist pins sbom audit
 help:
 	@echo "make demo         run a documentation site with an avatar on this machine"
 	@echo "make test         run all tests, including those in a browser"
@@ -23,6 +27,7 @@ help:
 	@echo "make bench        measure the cost of plugin, service and avatar"
 	@echo "make dist         build sdist and wheel in dist"
 	@echo "make pins         write the lists of packages in deploy from pyproject.toml and constraints.txt"
+	@echo "make sbom         list the container's Python packages in dist, as CycloneDX"
 	@echo "make audit        check the packages in constraints.txt for known vulnerabilities"
 	@echo "make install      create the virtual environment in $(VENV)"
 
@@ -103,6 +108,16 @@ dist: $(INSTALLED)
 
 pins: $(INSTALLED)
 	$(BIN)/python -m scripts.pins
+
+# What the Dockerfile installs; cyclonedx-py validates its list against the schema before it writes it.
+sbom: $(INSTALLED)
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python $(IMAGE)
+	$(BIN)/uv pip install --quiet --python $(IMAGE) --require-hashes \
+		--requirement $(LISTS)/service.txt --requirement $(LISTS)/redis.txt
+	$(BIN)/uv pip install --quiet --python $(IMAGE) --no-deps .
+	mkdir -p $(dir $(SBOM))
+	$(BIN)/uv tool run --quiet --from $(CYCLONEDX) cyclonedx-py environment --validate --output-reproducible \
+		--pyproject pyproject.toml --output-file $(SBOM) $(IMAGE)/bin/python
 
 audit: $(INSTALLED)
 	$(BIN)/uv tool run pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
