@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from edge_service.cli import demo, doctor, keygen, preview, sandbox, serve
+from edge_service.cli.completion import PrintCompletion
 from edge_service.cli.parsing import STATUSES, epilog
 from edge_service.cli.terminal import print_problems
 
@@ -76,6 +77,13 @@ def parser() -> argparse.ArgumentParser:
         action="version",
         version=f"%(prog)s {version}",
         help="show the version and exit",
+    )
+    whole.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "fish"),
+        metavar="SHELL",
+        help="print a script that completes this command in bash, zsh or fish, and exit",
     )
     group = whole.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for command in _COMMANDS:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from mkdocs_sentifyd.cli import check, inject
+from mkdocs_sentifyd.cli.completion import PrintCompletion
 from mkdocs_sentifyd.cli.console import report, stoppable
 from mkdocs_sentifyd.cli.usage import STOPPED, epilog
 from mkdocs_sentifyd.site.config_file import SiteError
@@ -73,6 +74,13 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     whole.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    whole.add_argument(
+        "--print-completion",
+        action=PrintCompletion,
+        choices=("bash", "zsh", "fish"),
+        metavar="SHELL",
+        help="print a script that completes this command in bash, zsh or fish, and exit",
+    )
     commands = whole.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for command in (inject, check):
         command.add_parser(commands)
