@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 from edge_service.cli import demo, doctor, keygen, preview, sandbox, serve
 from edge_service.cli.completion import PrintCompletion
-from edge_service.cli.parsing import STATUSES, epilog
+from edge_service.cli.parsing import STATUSES, HelpFormatter, epilog
 from edge_service.cli.terminal import print_problems
 
 __all__ = ["main", "parser"]
@@ -69,7 +69,7 @@ def parser() -> argparse.ArgumentParser:
             "sentifyd-edge sandbox",
             statuses=STATUSES,
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     version = importlib.metadata.version("mkdocs-sentifyd")
     whole.add_argument(

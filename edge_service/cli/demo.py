@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge_service.cli.parsing import STATUSES, Group, add_command, add_token_life, epilog
-from edge_service.cli.terminal import print_problems, print_result
+from edge_service.cli.terminal import print_problems, print_text
 
 __all__ = ["add_parser", "run"]
 
@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
     from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 
     try:
-        run_demo(options.config_file or EXAMPLE, options.token_life, print_result)
+        run_demo(options.config_file or EXAMPLE, options.token_life, print_text)
     except DemoError as error:
         return print_problems(str(error))
     return 0

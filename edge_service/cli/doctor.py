@@ -6,7 +6,7 @@ import argparse
 import os
 
 from edge_service.cli.parsing import Group, add_command, epilog
-from edge_service.cli.terminal import print_problems, print_result
+from edge_service.cli.terminal import print_problems, print_result, print_text
 
 __all__ = ["add_parser", "run"]
 
@@ -51,4 +51,5 @@ def run(options: argparse.Namespace) -> int:
             return print_problems(*lines)
         refuse(lines, print_result)
         return 2
-    return examine(settings, os.environ, print_result, as_json=options.json)
+    output = print_result if options.json else print_text
+    return examine(settings, os.environ, output, as_json=options.json)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Mapping
 from typing import TypeAlias
 
-__all__ = ["STATUSES", "Group", "add_command", "add_token_life", "epilog", "port"]
+__all__ = ["STATUSES", "Group", "HelpFormatter", "add_command", "add_token_life", "epilog", "port"]
 
 # argparse has no public name for this class, which is generic in type stubs only.
 Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -15,6 +17,29 @@ STATUSES = {
     2: "something must be fixed first: one line for each mistake, on standard error",
     130: "Ctrl-C before it was ready",
 }
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks text between words at the terminal's width; examples stay whole, to be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        title, parts = "", []
+        for line in text.splitlines():
+            title = line if line.endswith(":") and line[0] != " " else title
+            if len(line) <= width or title == "examples:":
+                parts.append(indent + line)
+            else:
+                # A second column continues in its column.
+                column = re.match(r" *\S+ {2,}|", line)
+                parts += textwrap.wrap(
+                    line,
+                    width,
+                    initial_indent=indent,
+                    subsequent_indent=indent + " " * len(column[0] if column else ""),
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+        return "\n".join(parts)
 
 
 def add_command(
@@ -26,15 +51,15 @@ def add_command(
         group: the group of all commands.
         name: its name on the command line.
         summary: its line in the list of commands.
-        description: what it does, in lines of at most 88 characters.
+        description: what it does.
         epilog: from `epilog`.
     """
     return group.add_parser(
         name,
         help=summary,
-        description=description,
+        description=" ".join(description.splitlines()),
         epilog=epilog,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 
 from edge_service.cli.parsing import STATUSES, Group, add_command, add_token_life, epilog, port
-from edge_service.cli.terminal import print_problems, print_result
+from edge_service.cli.terminal import print_problems, print_result, print_text
 
 __all__ = ["add_parser", "run"]
 
@@ -55,17 +55,20 @@ def run(options: argparse.Namespace) -> int:
     shown = api_key if api_key == "sandbox-only-key" else "(the key that you chose)"
 
     def announce() -> None:
-        print_result(
+        print_text(
             f"Sentifyd sandbox on {base}; tokens expire after {options.token_life} s. Stop with "
             "Ctrl-C.",
             "",
             "To start a token service that logs in here, run in another terminal:",
-            f"  SENTIFYD_BACKEND={base} AVATAR_API_KEY={shown} \\",
-            "  ALLOWED_ORIGINS=http://127.0.0.1:8000,http://localhost:8000 sentifyd-edge serve",
-            "",
-            "To use the sandbox's component, add to the sentifyd section of mkdocs.yml:",
-            f"  loader: {{url: {base}/sentifyd-bot/main.js}}",
         )
+        print_result(
+            f"  SENTIFYD_BACKEND={base} \\",
+            f"  AVATAR_API_KEY={shown} \\",
+            "  ALLOWED_ORIGINS=http://127.0.0.1:8000,http://localhost:8000 \\",
+            "  sentifyd-edge serve",
+        )
+        print_text("", "To use the sandbox's component, add to the sentifyd section of mkdocs.yml:")
+        print_result(f"  loader: {{url: {base}/sentifyd-bot/main.js}}")
 
     app = create_sandbox(Sandbox(api_key, options.token_life))
     serving.serve([(app, sock)], announce, websockets=True)

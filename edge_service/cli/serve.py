@@ -71,7 +71,8 @@ def run(options: argparse.Namespace) -> int:
     def greet(port: int) -> None:
         from edge_service.server.welcome import welcome
 
-        print_note(*welcome(settings, port, advice(environ)))
+        text, entries = welcome(settings, port, advice(environ))
+        print_note(*text, copied=tuple(entries))
 
     startup.run(settings, sockets, environ, greet if for_people else None)
     return 0

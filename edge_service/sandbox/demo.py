@@ -91,8 +91,8 @@ def run_demo(config_file: Path, token_life: int, output: Callable[..., None]) ->
                 "",
                 "  This is a sandbox, not Sentifyd. Stop with Ctrl-C.",
                 "",
-                "  Next, your own site: run pip install '.[service]' here, add the plugin sentifyd",
-                "  with preview: sandbox to its mkdocs.yml, and run mkdocs serve there. "
+                "  Next, your own site: run pip install '.[service]' here, add the plugin sentifyd "
+                "with preview: sandbox to its mkdocs.yml, and run mkdocs serve there. "
                 f"{guide} has the steps.",
             )
 

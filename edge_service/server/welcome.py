@@ -20,8 +20,10 @@ SHOWN = 5
 _PLAIN_ID = re.compile(r"avtr_[A-Za-z0-9_-]+")
 
 
-def welcome(settings: Settings, port: int, advice: Iterable[str] = ()) -> list[str]:
-    """The lines to print: URLs, origins and policies, notes, and the entry for mkdocs.yml.
+def welcome(
+    settings: Settings, port: int, advice: Iterable[str] = ()
+) -> tuple[list[str], list[str]]:
+    """What to print: text with URLs, origins, policies and notes; then lines for mkdocs.yml.
 
     Args:
         settings: of the service.
@@ -44,10 +46,11 @@ def welcome(settings: Settings, port: int, advice: Iterable[str] = ()) -> list[s
     lines += [f"  - {line}" for line in (*_notes(settings), *advice)]
     lines += ["", "Add to mkdocs.yml, under plugins:", ""]
     # The default avatar of AVATARS_FILE has two URLs, but needs only one entry.
+    entries: list[str] = []
     single = list({id(avatar): (name, avatar) for name, avatar in reversed(avatars)}.values())
     for name, avatar in single[::-1][:SHOWN]:
-        lines += _entry(avatar, _public(settings.host, base) + _path(name))
-    return [*lines, *_and_more(single), ""]
+        entries += _entry(avatar, _public(settings.host, base) + _path(name))
+    return lines, [*entries, *_and_more(single), ""]
 
 
 def _notes(settings: Settings) -> Iterator[str]:

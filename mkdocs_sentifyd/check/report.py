@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from mkdocs_sentifyd.check.findings import Finding, Severity
@@ -41,8 +42,8 @@ def print_report(check: SiteCheck) -> None:
         more = len(places) - SHOWN_PLACES
         where = ", ".join(places[:SHOWN_PLACES]) + (f" and {more} more" if more > 0 else "")
         console.print(Text(severity, _STYLES[severity]), Text(code, "bold"), sep="  ")
-        console.print(Text(f"  {where}: {what}"), soft_wrap=True)
-        console.print(Text(f"  -> {fix}", "green"), soft_wrap=True)
+        _print(console, "", f"{where}: {what}")
+        _print(console, "-> ", fix, "green")
     errors = len(_errors(check.findings))
     warnings = len(check.findings) - errors
     if check.findings:
@@ -55,6 +56,16 @@ def print_report(check: SiteCheck) -> None:
             else "no problems"
         )
     )
+
+
+def _print(console: Console, mark: str, line: str, style: str = "") -> None:
+    """Print an indented line, broken between words at a terminal, whole elsewhere."""
+    if not console.is_terminal:
+        console.print(Text(f"  {mark}{line}", style), soft_wrap=True)
+        return
+    grid = Table.grid()
+    grid.add_row(Text(f"  {mark}", style), Text(line, style, overflow="fold"))
+    console.print(grid)
 
 
 def _errors(findings: Sequence[Finding]) -> list[Finding]:

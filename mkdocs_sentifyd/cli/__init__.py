@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from mkdocs_sentifyd.cli import check, inject
 from mkdocs_sentifyd.cli.completion import PrintCompletion
 from mkdocs_sentifyd.cli.console import report, stoppable
-from mkdocs_sentifyd.cli.usage import STOPPED, epilog
+from mkdocs_sentifyd.cli.usage import STOPPED, HelpFormatter, epilog
 from mkdocs_sentifyd.site.config_file import SiteError
 
 __all__ = ["main", "parser"]
@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
             "mkdocs-sentifyd check --help",
             statuses=STOPPED,
         ),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     whole.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     whole.add_argument(

@@ -1,27 +1,49 @@
-"""Shared by the commands: messages, a progress bar, and a clean stop."""
+"""Shared by the commands: messages that fit a terminal, a progress bar, and a clean stop."""
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
+import textwrap
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from mkdocs_sentifyd.site.pages import Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
 
-__all__ = ["progress_bar", "report", "stoppable"]
+__all__ = ["fitted", "progress_bar", "report", "stoppable"]
 
 MANY_PAGES = 200
 
 
 def report(line: str) -> None:
     """Print a line on standard error."""
-    print(f"mkdocs-sentifyd: {line}", file=sys.stderr)  # noqa: T201 - the command line
+    text = fitted(f"mkdocs-sentifyd: {line}", sys.stderr)
+    print(text, file=sys.stderr)  # noqa: T201 - the command line
+
+
+def fitted(line: str, stream: TextIO) -> str:
+    """The line, broken between words if the stream is a terminal that is not as wide."""
+    try:
+        width = os.get_terminal_size(stream.fileno()).columns
+    except OSError:
+        return line
+    # Some terminals do not know their width.
+    if not width or len(line) <= width:
+        return line
+    return textwrap.fill(
+        line,
+        width,
+        subsequent_indent=" " * (len(line) - len(line.lstrip(" ->")) or 2),
+        # A path or a URL that is broken cannot be copied.
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 @contextmanager

@@ -3,15 +3,40 @@
 from __future__ import annotations
 
 import argparse
+import re
+import textwrap
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-__all__ = ["STOPPED", "add_command", "epilog"]
+__all__ = ["STOPPED", "HelpFormatter", "add_command", "epilog"]
 
 STOPPED = {
     2: "it failed: one line on standard error gives the reason",
     130: "a signal stopped it; run it again to finish",
 }
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Breaks text between words at the terminal's width; examples stay whole, to be copied."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        title, parts = "", []
+        for line in text.splitlines():
+            title = line if line.endswith(":") and line[0] != " " else title
+            if len(line) <= width or title == "examples:":
+                parts.append(indent + line)
+            else:
+                # A second column continues in its column.
+                column = re.match(r" *\S+ {2,}|", line)
+                parts += textwrap.wrap(
+                    line,
+                    width,
+                    initial_indent=indent,
+                    subsequent_indent=indent + " " * len(column[0] if column else ""),
+                    break_long_words=False,
+                    break_on_hyphens=False,
+                )
+        return "\n".join(parts)
 
 
 def add_command(
@@ -36,9 +61,9 @@ def add_command(
     command = commands.add_parser(
         name,
         help=summary,
-        description=description,
+        description=" ".join(description.splitlines()),
         epilog=epilog(*examples, statuses={**statuses, **STOPPED}),
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        formatter_class=HelpFormatter,
     )
     command.add_argument("site_dir", type=Path, metavar="SITE_DIR", help="the built site")
     command.add_argument(

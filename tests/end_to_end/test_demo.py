@@ -96,12 +96,12 @@ def test_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> None
 def test_output_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
     demo.command.wait_for("mkdocs serve")
 
-    *_, ctrl_c, empty, first, second = demo.command.output.splitlines()
+    *_, ctrl_c, empty, line = demo.command.output.splitlines()
     assert ctrl_c.endswith("Stop with Ctrl-C.")
     assert empty == ""
-    assert "pip install '.[service]'" in first
-    assert "preview: sandbox" in second
-    guide = re.search(rf"{demo.site}/\S+/", second)
+    assert "pip install '.[service]'" in line
+    assert "preview: sandbox" in line
+    guide = re.search(rf"{demo.site}/\S+/", line)
     assert guide
     page = requests.get(guide[0], timeout=5)
     assert page.ok

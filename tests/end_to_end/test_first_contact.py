@@ -9,6 +9,7 @@ import re
 import select
 import signal
 import subprocess
+import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -32,19 +33,27 @@ SERVES = "a token service for Sentifyd avatars"
 class Terminal:
     """A command at a real terminal; `text` is what the terminal has shown so far.
 
-    `log` names a file for its standard output.
+    `log` names a file for its standard output. A terminal with 0 columns does not know its width.
     """
 
-    def __init__(self, *arguments: str, log: str = "", **variables: str) -> None:
+    def __init__(
+        self,
+        *arguments: str,
+        program: str = "sentifyd-edge",
+        log: str = "",
+        columns: str = "0",
+        **variables: str,
+    ) -> None:
         self._screen, theirs = pty.openpty()
+        termios.tcsetwinsize(theirs, (24, int(columns)))
         environ = {
             name: value
             for name, value in os.environ.items()
-            if not name.startswith(("AVATAR", "SENTIFYD", "ALLOW", "LOG_"))
+            if not name.startswith(("AVATAR", "SENTIFYD", "ALLOW", "LOG_", "COLUMNS", "LINES"))
         }
         output = os.open(log, os.O_WRONLY) if log else os.dup(theirs)
         self.process = subprocess.Popen(
-            [str(SCRIPTS / "sentifyd-edge"), *arguments],
+            [str(SCRIPTS / program), *arguments],
             env={**environ, **variables},
             stdin=theirs,
             stdout=output,
@@ -85,8 +94,14 @@ class Terminal:
 
 
 @contextmanager
-def terminal(*arguments: str, log: str = "", **variables: str) -> Iterator[Terminal]:
-    shown = Terminal(*arguments, log=log, **variables)
+def terminal(
+    *arguments: str,
+    program: str = "sentifyd-edge",
+    log: str = "",
+    columns: str = "0",
+    **variables: str,
+) -> Iterator[Terminal]:
+    shown = Terminal(*arguments, program=program, log=log, columns=columns, **variables)
     try:
         yield shown
     finally:
@@ -94,7 +109,8 @@ def terminal(*arguments: str, log: str = "", **variables: str) -> Iterator[Termi
             os.killpg(shown.process.pid, signal.SIGKILL)
             shown.wait()
     assert KEY not in shown.text
-    assert "\x1b" not in shown.text.partition("Add to mkdocs.yml")[0]
+    if program == "sentifyd-edge":
+        assert "\x1b" not in shown.text.partition("Add to mkdocs.yml")[0]
 
 
 def pasted(text: str) -> list[dict[str, Any]]:
@@ -266,3 +282,107 @@ def test_doctor_reports_success_at_a_terminal() -> None:
     assert re.search(
         r"^ok    /request_tokens: Sentifyd sent a token that expires after", shown.text, re.M
     )
+
+
+WIDTHS = pytest.mark.parametrize("columns", ["80", "60"])
+
+
+def joined(text: str) -> str:
+    """The text without colours, wherever its lines were broken."""
+    return " ".join(re.sub(r"\x1b\[[0-9;]*m", "", text).split())
+
+
+def too_long(text: str, columns: str) -> list[str]:
+    """Lines that the terminal itself would break, perhaps within a word."""
+    text = re.sub(r"\x1b\[[0-9;]*m", "", text)
+    return [line for line in text.splitlines() if len(line) > int(columns)]
+
+
+@WIDTHS
+def test_startup_text_is_broken_between_words(columns: str) -> None:
+    origins = ",".join(f"https://docs{number}.example.com" for number in range(4))
+    variables = {**GOOD, "ALLOWED_ORIGINS": origins, "TRUSTED_PROXY": "x"}
+    with terminal("serve", "--port", "0", columns=columns, **variables) as shown:
+        whole = shown.read_until("token_endpoint: .*\n\n")
+        shown.stop()
+
+    text = whole.partition("Add to mkdocs.yml")[0]
+    assert too_long(text, columns) == []
+    assert f"for pages of {origins.replace(',', ', ')} policy direct" in joined(text)
+    assert (
+        "- The service speaks plain HTTP: for a public site, put a TLS proxy in front of it, and "
+        "use the proxy's https URL as token_endpoint."
+    ) in joined(text)
+    # The text of a note has one left edge.
+    notes = text.partition("Notes:\n")[2].rstrip("\n").splitlines()
+    assert {re.match("  - |    (?! )", line) is not None for line in notes} == {True}
+    # What a user copies is whole.
+    assert pasted(whole)[0]["avatar_id"] == "avtr_..."
+    assert "# your avatar's ID, from the Sentifyd dashboard\n" in whole
+
+
+@WIDTHS
+def test_problems_are_broken_between_words(columns: str) -> None:
+    with terminal("serve", "--port", "0", columns=columns) as shown:
+        assert shown.wait() == 2
+    assert too_long(shown.text, columns) == []
+    with Command("sentifyd-edge", "serve", "--port", "0") as elsewhere:
+        elsewhere.wait()
+    for line in elsewhere.output.splitlines():
+        assert line in joined(shown.text)
+    # The second line of a problem does not look like another problem.
+    rest = [line for line in shown.text.splitlines() if not line.startswith("sentifyd-edge: ")]
+    assert rest
+    assert [line for line in rest if not line.startswith("  ")] == []
+
+
+@WIDTHS
+def test_verdicts_are_broken_between_words(columns: str) -> None:
+    variables = {**GOOD, "SENTIFYD_BACKEND": "http://127.0.0.1:1"}
+    with terminal("doctor", columns=columns, **variables) as shown:
+        assert shown.wait() == 1
+    assert too_long(shown.text, columns) == []
+    assert "FAIL /request_tokens: the host in SENTIFYD_BACKEND refused" in joined(shown.text)
+    failed = shown.text.partition("\nFAIL  ")[2].splitlines()
+    assert failed[1].startswith(" " * 6)
+
+    with terminal("doctor", "--json", columns=columns, **variables) as shown:
+        assert shown.wait() == 1
+    assert json.loads(shown.text)["ok"] is False
+
+
+@WIDTHS
+@pytest.mark.parametrize("command", ["serve", "doctor", "demo"])
+def test_help_is_broken_between_words(command: str, columns: str) -> None:
+    with terminal(command, "--help", columns=columns) as shown:
+        assert shown.wait() == 0
+    # Examples are whole, to be copied.
+    long = too_long(shown.text, columns)
+    assert [line for line in long if not line.startswith("  ") or "sentifyd-edge" not in line] == []
+
+
+@WIDTHS
+def test_findings_of_a_site_are_broken_between_words(columns: str, tmp_path: Path) -> None:
+    page = tmp_path / "site" / "index.html"
+    page.parent.mkdir()
+    page.write_text("<!doctype html><title>Home</title><body><p>Home</p></body>")
+    config = tmp_path / "mkdocs.yml"
+    config.write_text(
+        "site_name: Example\nplugins:\n  - sentifyd: {avatar_id: avtr_1, "
+        "token_endpoint: 'https://tokens.example.com/request_tokens'}\n"
+    )
+    arguments = ("check", str(page.parent), "--config-file", str(config))
+    plugin = {"program": "mkdocs-sentifyd", "columns": columns}
+    with terminal(*arguments, **plugin) as shown:
+        assert shown.wait() == 1
+    assert too_long(shown.text, columns) == []
+    with Command("mkdocs-sentifyd", *arguments) as elsewhere:
+        elsewhere.wait()
+    assert joined(shown.text) == joined(elsewhere.output)
+    assert len(elsewhere.output.splitlines()) < len(shown.text.splitlines()) or columns == "80"
+
+    missing = "a folder with a long name/and another folder with a long name/mkdocs.yml"
+    with terminal("check", "site", "--config-file", missing, **plugin) as shown:
+        assert shown.wait() == 2
+    assert too_long(shown.text, columns) == []
+    assert len(shown.text.splitlines()) > 1
