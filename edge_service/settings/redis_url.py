@@ -38,6 +38,8 @@ _OPTIONS: Mapping[Kind, tuple[str, ...]] = {
     "sentinel": ("db", "ssl", "sentinel_username", "sentinel_password"),
     "cluster": ("ssl",),
 }
+_ALL_OPTIONS = sorted({*_TLS, *(name for names in _OPTIONS.values() for name in names)})
+_SHOWN = {" ": "a space"}
 _YES = {"true": True, "false": False}
 
 
@@ -84,6 +86,18 @@ def redis_address(text: str) -> RedisAddress:
         ValueError: it cannot be used. The message says how to fix it, and quotes nothing of it.
     """
     try:
+        return _address(text)
+    except ValueError:
+        if found := _unescaped(text):
+            raise ValueError(
+                "has special characters in its user name or password: write "
+                + " and ".join(f"{_SHOWN.get(c, c)} as %{ord(c):02X}" for c in found)
+            ) from None
+        raise
+
+
+def _address(text: str) -> RedisAddress:
+    try:
         url = urlsplit(text)
     except ValueError:
         raise _not_a_url() from None
@@ -91,6 +105,8 @@ def redis_address(text: str) -> RedisAddress:
     if kind is None or re.search(r"\s", text) or url.fragment:
         raise _not_a_url()
     credentials, _, places = url.netloc.rpartition("@")
+    if re.search(r"%(?![0-9A-Fa-f]{2})", credentials):
+        raise _not_a_url()
     user = _user(credentials)
     options = _options(kind, url)
     is_tls = url.scheme == "rediss" or _flag(options, "ssl", default=False)
@@ -133,6 +149,20 @@ def redis_address(text: str) -> RedisAddress:
 
 def _not_a_url() -> ValueError:
     return ValueError(f"must be the URL of Redis: write it as {'; or as '.join(_FORMS.values())}")
+
+
+def _unescaped(text: str) -> list[str]:
+    """Characters of user name and password that end this part of a URL (RFC 3986, section 3.2)."""
+    rest = text.partition("://")[2]
+    if text.startswith(("unix:", "redis+unix:")):
+        return []
+    # An `@` may be part of the value of an option.
+    place = re.split(rf"\?(?:{'|'.join(_ALL_OPTIONS)})=", rest)[0]
+    credentials, at, _ = place.rpartition("@")
+    if not at:
+        return []
+    found = re.findall(r"[#/?@\[\] ]|%(?![0-9A-Fa-f]{2})", credentials)
+    return list(dict.fromkeys(found))
 
 
 def _user(credentials: str) -> tuple[str, str]:
