@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING
 
 from starlette.applications import Starlette
@@ -17,17 +16,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from edge_service.admission.addresses import ClientAddresses
-from edge_service.admission.identity import Authenticator, ForwardedAuthenticator
-from edge_service.admission.rate_limits import RateLimiter
+from edge_service.admission.identity import Authenticator
 from edge_service.admission.visitors import VisitorLimit
 from edge_service.errors import MethodNotAllowed, NotFound, json_response
-from edge_service.issuing.avatars import Avatars
-from edge_service.redis_client import SharedRedis
-from edge_service.sealing import Sealer
-from edge_service.settings import ForwardedRules, Settings, SettingsError
+from edge_service.parts import Parts, fetch_key_set
+from edge_service.settings import Settings, SettingsError
 from edge_service.settings.environment import advice, near_misses
-from edge_service.settings.parsers import parse_rate_limits
 from edge_service.telemetry.logs import configure_logging, log_near_misses
 from edge_service.telemetry.metrics import Metrics
 from edge_service.web.access_log import AccessLog
@@ -39,9 +33,8 @@ from edge_service.web.upgrades import LastRequest
 if TYPE_CHECKING:
     from edge_service.telemetry.tracing import Tracing
 
-__all__ = ["create_app", "fetch_key_set", "metrics_app"]
+__all__ = ["application", "create_app", "fetch_key_set", "metrics_app"]
 
-MAX_KEY_SET_BYTES = 256 * 1024
 # Read by machines every few seconds.
 HEALTH = frozenset({"/livez", "/readyz", "/metrics"})
 
@@ -65,24 +58,22 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
         ValueError: `rate_limit`, `redis_url`, the `login_budget` of an avatar or a pattern in its
             `allowed_origins` is invalid.
     """
-    if authenticator is not None:
-        settings.check_authenticator(by_cookie=authenticator.by_cookie)
-    metrics = Metrics()
-    sealer = Sealer(settings.seal_keys) if settings.seal_keys else None
-    tracing = _tracing(settings)
-    redis = _redis(settings, metrics)
-    avatars = Avatars(settings, metrics, sealer, tracing, redis)
-    addresses = ClientAddresses(settings.trusted_proxies)
-    limiter = RateLimiter(parse_rate_limits(settings.rate_limit), redis)
-    authenticator = authenticator or _authenticator(settings, addresses, metrics)
+    parts = Parts.of(settings, authenticator)
+    parts.go_live()
+    return application(parts)
+
+
+def application(parts: Parts) -> Starlette:
+    """The application of `create_app`, made from its parts."""
+    settings, metrics = parts.settings, parts.metrics
 
     async def alive(_: Request) -> Response:
         return json_response({"status": "alive"})
 
     async def ready(_: Request) -> Response:
-        if avatars.draining:
+        if parts.avatars.draining:
             return json_response({"status": "draining"}, status=503)
-        if avatars.ready and (authenticator is None or authenticator.ready):
+        if parts.ready:
             return json_response({"status": "ready"})
         return json_response({"status": "starting"}, status=503, headers={"Retry-After": "1"})
 
@@ -98,20 +89,11 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        avatars.start()
-        if authenticator is not None:
-            authenticator.start()
+        parts.start()
         try:
             yield
         finally:
-            if authenticator is not None:
-                await authenticator.close()
-            await avatars.close()
-            await limiter.close()
-            if redis is not None:
-                await redis.close()
-            if tracing is not None:
-                await asyncio.to_thread(tracing.close)
+            await parts.close()
 
     routes = [
         _Route("/livez", alive),
@@ -127,19 +109,19 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
             Middleware(LastRequest),
             # Outside CORS, so that refused preflights are logged too.
             Middleware(AccessLog, metrics=metrics, quiet=() if settings.log_health else HEALTH),
-            *_spans(tracing),
+            *_spans(parts.tracing),
             # Outside everything that can fail, so that pages can read error responses.
             Middleware(
                 CrossOrigin,
-                avatars=avatars,
-                credentials=authenticator is not None and authenticator.by_cookie,
+                avatars=parts.avatars,
+                credentials=parts.authenticator is not None and parts.authenticator.by_cookie,
             ),
             Middleware(ErrorResponses),
             Middleware(
                 TokenEndpoint,
-                limit=VisitorLimit(limiter, addresses, metrics),
-                authenticator=authenticator,
-                sealer=sealer,
+                limit=VisitorLimit(parts.limiter, parts.addresses, metrics),
+                authenticator=parts.authenticator,
+                sealer=parts.sealer,
                 metrics=metrics,
             ),
         ],
@@ -148,7 +130,8 @@ def create_app(settings: Settings, *, authenticator: Authenticator | None = None
     )
     # A redirect would lose the body of a POST.
     app.router.redirect_slashes = False
-    app.state.avatars = avatars
+    app.state.parts = parts
+    app.state.avatars = parts.avatars
     app.state.metrics = metrics
     # Tells `BoundedProtocol` that `TokenEndpoint` refuses upgrades, with CORS headers and a log
     # line.
@@ -177,62 +160,12 @@ class _Route(Route):
         await super().handle(scope, receive, send)
 
 
-def _redis(settings: Settings, metrics: Metrics) -> SharedRedis | None:
-    def on_fallback(active: bool) -> None:
-        for part in ("rate limits", "shared grants"):
-            metrics.redis_fallback(part, active=active)
-
-    if settings.redis_url is None:
-        return None
-    # The series exist from the start, because Prometheus cannot see a new one change.
-    on_fallback(False)
-    return SharedRedis(settings.redis_url, ca_file=settings.ca_file, on_fallback=on_fallback)
-
-
-def _tracing(settings: Settings) -> Tracing | None:
-    if not settings.tracing:
-        return None
-    from edge_service.telemetry.tracing import Tracing
-
-    return Tracing()
-
-
 def _spans(tracing: Tracing | None) -> list[Middleware]:
     if tracing is None:
         return []
     from edge_service.telemetry.tracing import RequestSpans
 
     return [Middleware(RequestSpans, tracing=tracing)]
-
-
-def _authenticator(
-    settings: Settings, addresses: ClientAddresses, metrics: Metrics
-) -> Authenticator | None:
-    rules = settings.visitor_auth
-    if rules is None:
-        return None
-    if isinstance(rules, ForwardedRules):
-        return ForwardedAuthenticator(rules, addresses)
-    # Imported here, so that other configurations do not load joserfc.
-    from edge_service.admission.jwt import JwtAuthenticator
-
-    jwt = JwtAuthenticator(rules, partial(fetch_key_set, rules.jwks_url, settings))
-    metrics.key_set(lambda: jwt.is_fresh)
-    return jwt
-
-
-async def fetch_key_set(url: str, settings: Settings) -> bytes:
-    """Fetch an issuer's key set (RFC 7517).
-
-    Returns:
-        The document as it was sent, at most 256 KiB.
-
-    Raises:
-        UpstreamError: it cannot be fetched within `upstream_timeout`, or is too large.
-    """
-    from edge_service.upstream.client import get
-
-    return await get(url, settings.upstream_timeout, MAX_KEY_SET_BYTES, settings.ca_file)
 
 
 async def _http_error(_: Request, error: Exception) -> Response:

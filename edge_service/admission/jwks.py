@@ -130,6 +130,10 @@ class KeySet:
         if tasks:
             await asyncio.wait(tasks)
 
+    def take_over(self, before: KeySet) -> None:
+        """Continue with the keys of another key set of the same issuer."""
+        self._keys, self.failing = before._keys, before.failing
+
     async def load_on_demand(self) -> bool:
         """Load the keys if there are none yet, and return whether there are keys."""
         # A mounted application gets no lifespan events, so this may be the first call.

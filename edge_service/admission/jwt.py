@@ -45,6 +45,7 @@ class JwtAuthenticator(Authenticator):
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self.by_cookie = rules.by_cookie
+        self._source = rules.jwks_url
         self._cookie = rules.cookie.encode("latin-1") if rules.cookie else None
         self._keys = KeySet(fetch, clock=clock, sleep=sleep)
         self._claims = JWTClaimsRegistry(
@@ -67,6 +68,11 @@ class JwtAuthenticator(Authenticator):
     def start(self) -> None:
         """Load the key set in the background, and refresh it."""
         self._keys.start()
+
+    def take_over(self, before: JwtAuthenticator) -> None:
+        """Continue with the keys of another one, if they come from the same URL."""
+        if before._source == self._source:
+            self._keys.take_over(before._keys)
 
     async def close(self) -> None:
         """Stop the background work."""

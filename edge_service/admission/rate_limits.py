@@ -31,6 +31,7 @@ class RateLimiter:
         redis: the Redis that replicas share; `None` counts in this process only.
         prefix: prefix of every key in Redis.
         clock: seconds since the epoch.
+        before: another limiter, whose counters in memory continue for the limits that both have.
     """
 
     def __init__(
@@ -40,12 +41,15 @@ class RateLimiter:
         *,
         prefix: str = "sentifyd",
         clock: Callable[[], float] = time.time,
+        before: RateLimiter | None = None,
     ) -> None:
         self._limits = tuple(_Limit.of(item) for item in limits)
         self._policy = ", ".join(limit.policy() for limit in self._limits)
         self._clock = clock
         pairs = [(limit.amount, limit.seconds) for limit in self._limits]
         self._memory = tuple(WindowCounters(*pair) for pair in pairs)
+        if before is not None:
+            self._continue(before)
         self._redis = RedisCounters(redis, pairs, prefix) if redis is not None else None
 
     async def count(self, subject: str, avatar: str) -> None:
@@ -68,6 +72,11 @@ class RateLimiter:
                     raise self._refusal(self._limits[refusing], exhausted, now)
                 return
         self._count_in_memory(hash((avatar, subject)), now)
+
+    def _continue(self, before: RateLimiter) -> None:
+        known = dict(zip(before._limits, before._memory, strict=True))
+        pairs = zip(self._limits, self._memory, strict=True)
+        self._memory = tuple(known.get(limit, counters) for limit, counters in pairs)
 
     async def close(self) -> None:
         """Stop counting in Redis."""

@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from edge_service.cli import demo, doctor, keygen, preview, sandbox, serve
+from edge_service.cli import check_config, demo, doctor, keygen, preview, sandbox, serve
 from edge_service.cli.completion import PrintCompletion
 from edge_service.cli.parsing import STATUSES, HelpFormatter, epilog
 from edge_service.cli.terminal import print_problems
@@ -17,7 +17,7 @@ from edge_service.cli.terminal import print_problems
 __all__ = ["main", "parser"]
 
 # In the order of the help.
-_COMMANDS = (serve, doctor, keygen, sandbox, preview, demo)
+_COMMANDS = (serve, check_config, doctor, keygen, sandbox, preview, demo)
 _EXTRA = (
     *("starlette", "uvicorn", "aiohttp", "certifi", "structlog", "joserfc"),
     *("websockets", "limits", "cryptography", "prometheus_client"),

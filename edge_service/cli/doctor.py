@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping
 
-from edge_service.cli.parsing import Group, add_command, epilog
+from edge_service.cli.parsing import Group, add_command, add_env_file, epilog
 from edge_service.cli.terminal import print_problems, print_result, print_text
 
 __all__ = ["add_parser", "run"]
@@ -33,6 +34,7 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
             },
         ),
     )
+    add_env_file(parser)
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     return parser
 
@@ -41,15 +43,18 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
     from edge_service.doctor.checks import examine, refuse
     from edge_service.settings import Settings, SettingsError
+    from edge_service.settings.env_file import Source
     from edge_service.settings.environment import advice
 
+    environ: Mapping[str, str] = {}
     try:
-        settings = Settings.from_env()
+        environ, _ = Source(os.environ, options.env_file).read()
+        settings = Settings.from_env(environ)
     except SettingsError as error:
-        lines = [*error.problems, *advice(os.environ)]
+        lines = [*error.problems, *advice(environ)]
         if not options.json:
             return print_problems(*lines)
         refuse(lines, print_result)
         return 2
     output = print_result if options.json else print_text
-    return examine(settings, os.environ, output, as_json=options.json)
+    return examine(settings, environ, output, as_json=options.json)

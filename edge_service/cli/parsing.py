@@ -6,9 +6,19 @@ import argparse
 import re
 import textwrap
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TypeAlias
 
-__all__ = ["STATUSES", "Group", "HelpFormatter", "add_command", "add_token_life", "epilog", "port"]
+__all__ = [
+    "STATUSES",
+    "Group",
+    "HelpFormatter",
+    "add_command",
+    "add_env_file",
+    "add_token_life",
+    "epilog",
+    "port",
+]
 
 # argparse has no public name for this class, which is generic in type stubs only.
 Group: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
@@ -75,6 +85,16 @@ def epilog(
     return "\n\n".join(
         "\n".join([f"{title}:", *(f"  {line}" for line in lines)])
         for title, lines in sections.items()
+    )
+
+
+def add_env_file(parser: argparse.ArgumentParser) -> None:
+    """Add `--env-file`."""
+    parser.add_argument(
+        "--env-file",
+        type=Path,
+        metavar="PATH",
+        help="a file of variables, one NAME=VALUE in each line; those of the process win",
     )
 
 

@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from edge_service.cli.parsing import STATUSES, Group, add_command, epilog
+from edge_service.cli.parsing import STATUSES, Group, add_command, add_env_file, epilog
 from edge_service.cli.terminal import print_note, print_problems
 
 __all__ = ["add_parser", "run"]
@@ -22,11 +22,12 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
         "serve the token endpoint",
         "Serve the token endpoint. Environment variables configure it; two of them are\n"
         "required. At a terminal it prints the lines for mkdocs.yml, otherwise it logs JSON\n"
-        "lines. SIGTERM and Ctrl-C shut it down gracefully; SIGHUP reloads AVATARS_FILE.",
+        "lines. SIGTERM and Ctrl-C shut it down gracefully; SIGHUP reads all files again.",
         epilog(
             "AVATAR_API_KEY_FILE=key.txt ALLOWED_ORIGINS=https://docs.example.com "
             "sentifyd-edge serve",
             "AVATARS_FILE=avatars.toml sentifyd-edge serve --host 0.0.0.0 --port 8080",
+            "sentifyd-edge serve --env-file /etc/sentifyd/sentifyd-edge.env",
             variables={one.file_name or one.name: one.summary for one in declared() if one.summary},
             statuses=STATUSES,
         ),
@@ -36,6 +37,12 @@ def add_parser(group: Group) -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", help=f"port to listen on, 0 for any free one (PORT, {Variables.PORT.default})"
     )
+    add_env_file(parser)
+    parser.add_argument(
+        "--watch",
+        action="store_true",
+        help="read all files again when one changes, as SIGHUP does; for Kubernetes",
+    )
     return parser
 
 
@@ -43,22 +50,21 @@ def run(options: argparse.Namespace) -> int:
     """Run the command; returns its exit status."""
     from edge_service.server import startup
     from edge_service.settings import SettingsError
+    from edge_service.settings.env_file import Source
     from edge_service.settings.environment import advice
 
-    environ, shown = dict(os.environ), {}
+    process, shown = dict(os.environ), {}
     for name, argument in (("HOST", options.host), ("PORT", options.port)):
         if argument is not None:
-            environ[name] = argument
+            process[name] = argument
             shown[name] = f"--{name.lower()}"
-    wants_json = environ.get("LOG_FORMAT", "").strip().lower() == "json"
-    # Greet only if both streams are terminals: a redirected log must contain the line `listening`.
-    for_people = sys.stderr.isatty() and sys.stdout.isatty() and not wants_json
-    if sys.stdout.isatty():
-        environ.setdefault("LOG_FORMAT", "console")
+    defaults = {"LOG_FORMAT": "console"} if sys.stdout.isatty() else {}
+    source = Source(process, options.env_file, shown, defaults)
+    loaded = startup.Loaded(source)
     try:
-        settings, sockets = startup.prepare(environ, shown)
+        sockets = startup.prepare(loaded)
     except SettingsError as error:
-        lines = [*error.problems, *advice(environ)]
+        lines = [*error.problems, *advice(loaded.environ)]
         if sys.stderr.isatty() and any(
             line.startswith("AVATAR_API_KEY is not set") for line in lines
         ):
@@ -68,11 +74,22 @@ def run(options: argparse.Namespace) -> int:
             )
         return print_problems(*lines)
 
+    if options.watch and not loaded.files:
+        for sock in sockets:
+            sock.close()
+        return print_problems(
+            "--watch finds no file to watch: give --env-file, or name a file in a variable such as "
+            "AVATAR_API_KEY_FILE"
+        )
+
     def greet(port: int) -> None:
         from edge_service.server.welcome import welcome
 
-        text, entries = welcome(settings, port, advice(environ))
+        text, entries = welcome(loaded.settings, port, advice(loaded.environ))
         print_note(*text, copied=tuple(entries))
 
-    startup.run(settings, sockets, environ, greet if for_people else None)
+    # Greet only if both streams are terminals: a redirected log must contain the line `listening`.
+    for_people = sys.stderr.isatty() and sys.stdout.isatty()
+    for_people = for_people and loaded.environ["LOG_FORMAT"].strip().lower() != "json"
+    startup.run(loaded, sockets, source, greet if for_people else None, watch=options.watch)
     return 0

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, assert_never
 import structlog
 
 from edge_service.admission.origins import OriginPolicy
+from edge_service.issuing.context import Closable, IssuingContext
 from edge_service.issuing.direct import Direct
 from edge_service.issuing.policy import Policy
 from edge_service.issuing.pool import Pool
@@ -28,43 +29,9 @@ if TYPE_CHECKING:
     from edge_service.redis_client import SharedRedis
     from edge_service.telemetry.tracing import Tracing
 
-__all__ = ["Avatar", "Avatars", "IssuingContext"]
+__all__ = ["Avatar", "Avatars"]
 
 MAX_PARALLEL_REFILLS = 4
-
-
-class IssuingContext:
-    """The policy that issues an avatar's grants, and the login it uses.
-
-    Args:
-        policy: issues the grants.
-        login: fetches them.
-        server: the login URL, which other contexts may use too.
-    """
-
-    def __init__(self, policy: Policy, login: MeteredLogin, server: LoginServer) -> None:
-        self.policy = policy
-        self.server = server
-        self.idle = asyncio.Event()
-        self.idle.set()
-        self._login = login
-        self._requests = 0
-
-    def enter(self) -> None:
-        """Keep the context open until `leave`, even if the avatars are replaced."""
-        self.idle.clear()
-        self._requests += 1
-
-    def leave(self) -> None:
-        """End a request that has called `enter`."""
-        self._requests -= 1
-        if not self._requests:
-            self.idle.set()
-
-    async def close(self) -> None:
-        """Stop the policy, and close the connections of its login."""
-        await self.policy.close()
-        await self._login.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +61,9 @@ class Avatars:
         tracing: creates a span for each login; `None` creates none.
         redis: where replicas share grants and login budgets; `None` keeps them in this process. The
             caller closes it.
+        before: the avatars that these will replace; call `go_live` then. What both have in common
+            is not created again.
+        reconnect: whether connections to Sentifyd are made anew in any case.
 
     Raises:
         ValueError: a login budget is invalid.
@@ -110,6 +80,9 @@ class Avatars:
         sealer: Sealer | None,
         tracing: Tracing | None = None,
         redis: SharedRedis | None = None,
+        before: Avatars | None = None,
+        *,
+        reconnect: bool = False,
     ) -> None:
         self._span = tracing.login_span if tracing is not None else nullcontext
         self._settings = settings
@@ -120,9 +93,17 @@ class Avatars:
         self._servers: dict[str, LoginServer] = {}
         self._contexts: dict[AvatarSettings, IssuingContext] = {}
         self._avatars: dict[str, Avatar] = {}
+        self._limited: Mapping[str, AvatarSettings] = {}
         self._retiring: dict[asyncio.Task[None], IssuingContext] = {}
         self._was_ready = False
         self.draining = False
+        self._before = before
+        self._known: dict[AvatarSettings, IssuingContext] = {}
+        self._known_servers: dict[str, LoginServer] = {}
+        self._same_servers = self._same_policies = False
+        self._heirs: list[tuple[IssuingContext, IssuingContext]] = []
+        if before is not None:
+            self._compare(before, reconnect=reconnect)
         self.everywhere = OriginPolicy(frozenset())
         self._take(settings.avatars)
 
@@ -136,6 +117,46 @@ class Avatars:
     def find(self, name: str) -> Avatar | None:
         """The avatar of this path segment, empty for the default one; `None` if there is none."""
         return self._avatars.get(name)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the pools of new avatars have been filled once, before these avatars go live."""
+        heirs = {id(heir) for heir, _ in self._heirs}
+        return all(c.policy.ready for c in self._contexts.values() if id(c) not in heirs)
+
+    def prepare(self) -> None:
+        """Start what the avatars before do not have yet; needs a running event loop."""
+        heirs = {id(heir) for heir, _ in self._heirs}
+        for context in self._contexts.values():
+            if id(context) not in heirs:
+                context.policy.start()
+
+    def go_live(self) -> None:
+        """Continue what the avatars before have begun; they must get no further request."""
+        if self._before is not None:
+            self._was_ready = self._before.ready
+            for heir, context in self._heirs:
+                heir.take_over(context)
+            is_draining = self._before.draining
+            self._before, self._heirs, self._known, self._known_servers = None, [], {}, {}
+            self.start()
+            if is_draining:
+                self.drain()
+        self._take_effect()
+
+    async def idle(self) -> None:
+        """Wait until no request uses these avatars."""
+        for context in self._contexts.values():
+            await context.idle.wait()
+
+    def resources(self) -> list[Closable]:
+        """Everything that has to be closed, in this order."""
+        contexts = self._contexts.values()
+        return [
+            *(context.policy for context in contexts),
+            *(context.login for context in contexts),
+            *self._servers.values(),
+        ]
 
     def start(self) -> None:
         """Start the background work; needs a running event loop."""
@@ -178,19 +199,35 @@ class Avatars:
         for server in self._servers.values():
             await server.close()
 
+    def _compare(self, before: Avatars, *, reconnect: bool) -> None:
+        """Find out what continues."""
+        self._known, self._known_servers = before._contexts, before._servers
+        self.draining = before.draining
+        if before._redis is self._redis:
+            self.budgets = before.budgets
+        old, new = before._settings, self._settings
+        self._same_servers = not reconnect and (
+            (old.upstream_timeout, old.upstream_concurrency, old.ca_file)
+            == (new.upstream_timeout, new.upstream_concurrency, new.ca_file)
+        )
+        self._same_policies = (
+            self._same_servers
+            and old.pool_size == new.pool_size
+            and before._redis is self._redis
+            and before._sealer is self._sealer
+        )
+
     def _take(self, avatars: Mapping[str, AvatarSettings]) -> list[IssuingContext]:
         """Create new contexts, keep unchanged ones, and return those that are no longer used."""
         before, self._contexts = self._contexts, {}
         self._avatars = {}
-        budgets = {}
         for name, settings in avatars.items():
             # A change of origins or budget keeps the context, so that its pool stays filled.
             key = replace(
                 settings, allowed_origins=frozenset(), allow_any_origin=False, login_budget=None
             )
-            budgets[settings.name] = self.budgets.of(settings)
             if key not in self._contexts:
-                self._contexts[key] = before.pop(key) if key in before else self._context(settings)
+                self._contexts[key] = before.pop(key) if key in before else self._context(key)
             self._avatars[name] = Avatar(
                 settings.name,
                 POLICIES[settings.policy].is_shared,
@@ -198,9 +235,15 @@ class Avatars:
                 self._contexts[key],
             )
         self.everywhere = OriginPolicy.union(avatar.origins for avatar in self._avatars.values())
-        self._metrics.states.budgets = budgets
-        self._export_states()
+        self._limited = avatars
+        if self._before is None:
+            self._take_effect()
         return list(before.values())
+
+    def _take_effect(self) -> None:
+        """Change what the avatars before use too."""
+        self._metrics.states.budgets = self.budgets.limit(self._limited.values())
+        self._export_states()
 
     def _export_states(self) -> None:
         states = self._metrics.states
@@ -215,9 +258,15 @@ class Avatars:
         server = self._servers.get(settings.login_url)
         if server is None:
             server = self._servers[settings.login_url] = self._server(settings.login_url)
+        known = self._known.get(settings)
+        if known is not None and self._same_policies:
+            return known.again()
         budget = self.budgets.of(settings)
         login = MeteredLogin(settings, server, budget, self._metrics, self._span)
-        return IssuingContext(self._policy(settings, login), login, server)
+        context = IssuingContext(self._policy(settings, login), login, server)
+        if known is not None:
+            self._heirs.append((context, known))
+        return context
 
     def _policy(self, settings: AvatarSettings, login: MeteredLogin) -> Policy:
         name = settings.name
@@ -243,6 +292,9 @@ class Avatars:
         return on_issue
 
     def _server(self, login_url: str) -> LoginServer:
+        known = self._known_servers.get(login_url)
+        if known is not None:
+            return known if self._same_servers else LoginServer(self._settings, known.breaker)
         log = structlog.get_logger("service")
 
         def on_change(state: CircuitState) -> None:

@@ -30,5 +30,8 @@ class Direct:
         """Log in."""
         return await self._upstream.login()
 
+    def take_over(self, before: Direct) -> None:
+        """Do nothing: this policy keeps no grants."""
+
     async def close(self) -> None:
         """Do nothing."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 from edge_service.upstream.grant import Grant
 
@@ -67,6 +67,9 @@ class Policy(Protocol):
         Raises:
             ServiceError: there is no grant; the subclass says why.
         """
+
+    def take_over(self, before: Self) -> None:
+        """Continue with the grants of another policy for the same avatar, which ends."""
 
     async def close(self) -> None:
         """Stop its background work."""

@@ -162,6 +162,14 @@ class Pool:
         self._grants.remove(held)
         return held
 
+    def take_over(self, before: Pool) -> None:
+        """Continue with the grants of another pool, which fills no more."""
+        if before._filler is not None:
+            before._filler.cancel()
+        self._grants, before._grants = before._grants, deque()
+        self._loaded = before._loaded
+        self._backoff, self._rest_until = before._backoff, before._rest_until
+
     async def close(self) -> None:
         """Stop filling, and drop the grants."""
         tasks = [task for task in (self._filler, *self._logins) if task is not None]

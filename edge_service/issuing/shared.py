@@ -103,6 +103,12 @@ class Shared:
         self._on_issue(True)
         return self._show(held, now)
 
+    def take_over(self, before: Shared) -> None:
+        """Continue with the grant of another one."""
+        self._held, self._incomplete = before._held, before._incomplete
+        self._renew_at, self._ends_at = before._renew_at, before._ends_at
+        self._failure = before._failure
+
     async def close(self) -> None:
         """Cancel a running renewal, and drop the grant."""
         if self._renewal is not None:

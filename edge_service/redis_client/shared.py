@@ -124,6 +124,23 @@ class SharedRedis:
         finally:
             here.slots.release()
 
+    async def check(self) -> str:
+        """Try Redis, without a change of state.
+
+        Returns:
+            The class of the error, or an empty string if Redis is usable.
+        """
+        here = await self._here()
+        try:
+            await here.connections.query(probe, EXCHANGE_SECONDS)
+        except Exception as error:  # noqa: BLE001 - any error means that it is not usable
+            return type(error).__name__
+        return ""
+
+    def replaced(self) -> None:
+        """Report no further change of state, because another Redis is used from now on."""
+        self._on_fallback = lambda _: None
+
     async def close(self) -> None:
         """Stop probing, and close the connections. A later use opens new ones."""
         here = self._loops.pop(asyncio.get_running_loop(), None)

@@ -113,7 +113,7 @@ def run_preview(
             threading.Thread(target=_follow_parent, daemon=True).start()
         output(json.dumps({"token_endpoint": pair.token_endpoint, "loaders": pair.loaders}))
 
-    serve(pair.apps, announce, grace=1, websockets=True)
+    serve(pair.apps, announce, grace=lambda: 1.0, websockets=True)
 
 
 def _follow_parent() -> None:

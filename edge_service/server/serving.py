@@ -27,8 +27,8 @@ __all__ = ["AddressUnavailable", "bind", "serve"]
 FORCED_SECONDS = 1.0
 KEEP_ALIVE_SECONDS = 75
 NO_HANGUP = (
-    "SIGHUP is not available on this platform: restart the service to read a changed "
-    "AVATARS_FILE or key file"
+    "SIGHUP is not available on this platform: restart the service after a change of its files, or "
+    "start it with --watch"
 )
 
 
@@ -74,9 +74,9 @@ def serve(
     on_start: Callable[[], None],
     stop_signals: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
     on_hangup: Callable[[], None] | None = None,
-    grace: float = 5.0,
+    grace: Callable[[], float] = lambda: 5.0,
     *,
-    drain_seconds: float = 0.0,
+    drain_seconds: Callable[[], float] = lambda: 0.0,
     on_drain: Callable[[], None] = lambda: None,
     websockets: bool = False,
 ) -> None:
@@ -91,17 +91,17 @@ def serve(
             With `drain_seconds`, there is one more step before, if the first one is SIGTERM.
         on_hangup: called at each SIGHUP; `None` does not handle it. If the platform has no SIGHUP,
             as on Windows, a log line reports that.
-        grace: seconds that current requests get to finish.
-        drain_seconds: seconds to serve on all sockets after SIGTERM, before the shutdown. A second
-            signal ends them.
+        grace: returns the seconds that current requests get to finish.
+        drain_seconds: returns the seconds to serve on all sockets after SIGTERM, before the
+            shutdown. A second signal ends them.
         on_drain: called when they begin, to make load balancers send no more requests.
         websockets: whether any application uses WebSockets.
     """
     most = most_connections(raise_file_limit())
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        servers = [_Server(_config(app, grace, websockets=websockets), most) for app, _ in apps]
+        servers = [_Server(_config(app, websockets=websockets), most) for app, _ in apps]
         sockets = [sock for _, sock in apps]
-        stop = _Stop(servers, drain_seconds, on_drain)
+        stop = _Stop(servers, grace, drain_seconds, on_drain)
         runner.run(_serve(servers, sockets, on_start, stop, stop_signals, on_hangup))
 
 
@@ -142,35 +142,43 @@ class _Stop:
 
     Args:
         servers: the servers to stop.
-        drain_seconds: how long SIGTERM drains; 0 skips this step, as every other signal does.
+        grace: returns the seconds that current requests get to finish.
+        drain_seconds: returns how long SIGTERM drains; 0 skips this step, as every other signal
+            does.
         on_drain: called when it begins.
     """
 
     loop: asyncio.AbstractEventLoop
 
     def __init__(
-        self, servers: Sequence[_Server], drain_seconds: float, on_drain: Callable[[], None]
+        self,
+        servers: Sequence[_Server],
+        grace: Callable[[], float],
+        drain_seconds: Callable[[], float],
+        on_drain: Callable[[], None],
     ) -> None:
         self._servers = servers
+        self._grace = grace
         self._drain_seconds = drain_seconds
         self._on_drain = on_drain
-        self._may_drain = drain_seconds > 0
+        self._may_drain = True
         self._is_over = False
 
     def __call__(self, number: int, _: object) -> None:
         """Take the next step; Python calls it between any two operations of the event loop."""
-        if self._may_drain and number == signal.SIGTERM:
+        seconds = self._drain_seconds()
+        if self._may_drain and number == signal.SIGTERM and seconds > 0:
             self._may_drain = False
-            self.loop.call_soon_threadsafe(self._drain)
+            self.loop.call_soon_threadsafe(self._drain, seconds)
         else:
             self._shut_down()
 
-    def _drain(self) -> None:
+    def _drain(self, seconds: float) -> None:
         if self._is_over:
             return
-        structlog.get_logger("service").info("draining", seconds=self._drain_seconds)
+        structlog.get_logger("service").info("draining", seconds=seconds)
         self._on_drain()
-        self.loop.call_later(self._drain_seconds, self._end_drain)
+        self.loop.call_later(seconds, self._end_drain)
 
     def _end_drain(self) -> None:
         # Unless a signal has ended it before: a second shutdown would not wait for requests.
@@ -181,6 +189,7 @@ class _Stop:
         self._may_drain = False
         self._is_over = True
         for server in self._servers:
+            server.config.timeout_graceful_shutdown = math.ceil(self._grace())
             server.force_exit = server.should_exit
             server.should_exit = True
 
@@ -254,9 +263,11 @@ class _Server(uvicorn.Server):
         return BoundedProtocol(self.config, self.server_state, self.lifespan.state)
 
 
-def _config(app: ASGIApp, grace: float, *, websockets: bool) -> uvicorn.Config:
+def _config(app: ASGIApp, *, websockets: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
+        # For uvicorn, an application that is no coroutine function would be one of ASGI 2.
+        interface="asgi3",
         http=BoundedProtocol,
         log_config=None,
         # Its access log contains whole URLs, and its proxy headers trust every local sender.
@@ -267,7 +278,6 @@ def _config(app: ASGIApp, grace: float, *, websockets: bool) -> uvicorn.Config:
         # Longer than the usual minute of proxies: if the service closed first, it could cut off a
         # request that the proxy has just sent.
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=math.ceil(grace),
     )
 
 

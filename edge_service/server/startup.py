@@ -2,97 +2,98 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeVar
 
-from edge_service.app import create_app, metrics_app
+from starlette.types import ASGIApp
+
+from edge_service.app import metrics_app
 from edge_service.server import serving
-from edge_service.settings import Settings, SettingsError
-from edge_service.settings.environment import Environment, near_misses
+from edge_service.server.reloading import Loaded, Reloadable, is_of_traces
+from edge_service.settings import SettingsError
+from edge_service.settings.env_file import Source
+from edge_service.settings.environment import Environment
 from edge_service.settings.variables import Variable, Variables
 from edge_service.telemetry import configure_logging
-from edge_service.telemetry.logs import log_listening, log_near_misses, log_reload
+from edge_service.telemetry.logs import log_listening
 
-__all__ = ["prepare", "run"]
+__all__ = ["Loaded", "prepare", "run"]
 
 T = TypeVar("T")
 
 
-def prepare(
-    environ: Mapping[str, str], shown: Mapping[str, str]
-) -> tuple[Settings, list[socket.socket]]:
+def prepare(loaded: Loaded) -> list[socket.socket]:
     """Read the settings and open the sockets.
 
     Args:
-        environ: environment variables.
-        shown: other names for variables in error messages, such as `--port` for `PORT`.
+        loaded: the settings to read.
 
     Returns:
-        The settings, and the socket of the service; with `METRICS_PORT`, a second socket for it.
+        The socket of the service; with `METRICS_PORT`, a second socket for it.
 
     Raises:
         SettingsError: lists all problems at once, ports in use included.
     """
     problems: Sequence[str] = ()
-    settings = None
     try:
-        settings = Settings.from_env(environ, shown)
+        loaded.read()
     except SettingsError as error:
         problems = error.problems
-    sockets, unavailable = _bind(environ)
-    if settings is None or unavailable:
+    # Without a readable file, it is not known where to listen.
+    sockets, unavailable = _bind(loaded.environ) if loaded.environ else ([], [])
+    if problems or unavailable:
         for sock in sockets:
             sock.close()
         raise SettingsError([*problems, *unavailable])
-    return settings, sockets
+    return sockets
 
 
 def run(
-    settings: Settings,
+    loaded: Loaded,
     sockets: Sequence[socket.socket],
-    environ: Mapping[str, str],
+    source: Source,
     greet: Callable[[int], None] | None = None,
+    *,
+    watch: bool = False,
 ) -> None:
     """Serve until a stop signal.
 
     Args:
-        settings: from `prepare`.
+        loaded: the settings that `prepare` has read.
         sockets: from `prepare`.
-        environ: environment variables; SIGHUP reads the avatars from them again.
+        source: where SIGHUP reads the variables again.
         greet: called with the port once the service listens; `None` writes log lines instead.
+        watch: whether to read them again when a file changes, too.
     """
+    settings = loaded.settings
+    for name, value in loaded.environ.items():
+        if is_of_traces(name):
+            # The SDK reads only the environment of the process.
+            os.environ.setdefault(name, value)
     configure_logging(settings.log_level, settings.log_format)
-    app = create_app(settings)
-    apps = [(app, sockets[0])]
-    apps += [(metrics_app(app), sock) for sock in sockets[1:]]
-
-    def reload() -> None:
-        problems: Sequence[str] = ()
-        try:
-            app.state.avatars.replace(Settings.from_env(environ).avatars)
-        except SettingsError as error:
-            problems = error.problems
-        app.state.metrics.reloaded(ok=not problems)
-        log_reload(problems)
+    app = Reloadable(loaded, source, watch=watch)
+    apps: list[tuple[ASGIApp, socket.socket]] = [(app, sockets[0])]
+    apps += [(metrics_app(app.current), sock) for sock in sockets[1:]]
 
     def report_listening() -> None:
         port = sockets[0].getsockname()[1]
         if greet is not None:
             greet(port)
         else:
-            log_near_misses(near_misses(environ))
+            loaded.log_notes()
             log_listening(settings, port)
 
     serving.serve(
         apps,
         report_listening,
         # Without a file there is nothing to reload, and SIGHUP keeps its default: end the process.
-        on_hangup=reload if settings.avatars_file is not None else None,
+        on_hangup=app.reload if loaded.files else None,
         # A request may wait for its body, the key set, a login slot and a login.
-        grace=8 + 2 * settings.upstream_timeout,
-        drain_seconds=settings.drain_seconds,
-        on_drain=app.state.avatars.drain,
+        grace=lambda: 8 + 2 * app.settings.upstream_timeout,
+        drain_seconds=lambda: app.settings.drain_seconds,
+        on_drain=lambda: app.state.avatars.drain(),
     )
 
 

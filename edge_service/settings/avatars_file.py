@@ -25,7 +25,13 @@ Entry = dict[str, Any]
 
 
 def read_avatars_file(
-    path: Path, *, allow_any: bool, has_default: bool, problems: list[str], key: str | None = None
+    path: Path,
+    *,
+    allow_any: bool,
+    has_default: bool,
+    problems: list[str],
+    files: list[Path],
+    key: str | None = None,
 ) -> tuple[dict[str, Entry], str | None]:
     """Read and validate the file.
 
@@ -34,6 +40,7 @@ def read_avatars_file(
         allow_any: whether `*` is a valid origin.
         has_default: whether environment variables already define the default avatar.
         problems: gets one line for each mistake. No line quotes a value, which may be a key.
+        files: gets the path of each key file.
         key: API key of the default avatar; no ID in the file may be equal to it.
 
     Returns:
@@ -69,7 +76,7 @@ def read_avatars_file(
     keys = {key}
     ids: list[tuple[str, str | None]] = []
     for number, table in enumerate(tables, 1):
-        reader = _Table(table, f"avatar {number}:", report)
+        reader = _Table(table, f"avatar {number}:", report, files)
         entry = reader.entry(path.parent, allow_any=allow_any)
         keys.add(entry.get("key"))
         ids += [(f"avatar {number}: {name}", entry.get(name)) for name in ("id", "avatar_id")]
@@ -95,10 +102,13 @@ def read_avatars_file(
 
 
 class _Table:
-    def __init__(self, table: Entry, where: str, report: Callable[[str], None]) -> None:
+    def __init__(
+        self, table: Entry, where: str, report: Callable[[str], None], files: list[Path]
+    ) -> None:
         self._table = table
         self._where = where
         self._report = report
+        self._files = files
 
     def entry(self, folder: Path, *, allow_any: bool) -> Entry:
         """The valid fields of the table; invalid ones are reported."""
@@ -150,6 +160,7 @@ class _Table:
         path = self._text("key_file", lambda value: folder / value)
         if path is None:
             return None
+        self._files.append(path)
         try:
             text = read_text(path).rstrip("\r\n")
         except ValueError as error:

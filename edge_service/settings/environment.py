@@ -5,6 +5,7 @@ It also reports misspelt names of our variables, which would otherwise have no e
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from difflib import get_close_matches
@@ -43,6 +44,7 @@ class Environment:
         problems: one line for each mistake. Each names the variable and how to fix it, and none
             quotes a value.
         unusable: names of variables with an invalid value, for which the default is used.
+        files: every file that was read, or should have been, but for certificates.
     """
 
     def __init__(
@@ -52,6 +54,9 @@ class Environment:
         self._shown = shown or {}
         self.problems: list[str] = []
         self.unusable: set[str] = set()
+        self.files: list[Path] = []
+        # By variable: the name that supplied the value, and everything that it consists of.
+        self._found: dict[str, tuple[str, list[object]]] = {}
 
     def has(self, *variables: Variable[Any]) -> bool:
         """Whether any of these is set and not empty."""
@@ -68,6 +73,7 @@ class Environment:
         """
         try:
             name, text = self._text(variable)
+            self._found[variable.name] = (name, [text])
             if text is None and required and variable.missing:
                 raise ValueError(f"{name} is not set: {variable.missing}")
             if text is None:
@@ -85,6 +91,18 @@ class Environment:
             self.unusable.add(variable.name)
             return variable.default
 
+    def note(self, variable: Variable[Any], content: object) -> None:
+        """Remember what a file contains, for `changes_since`."""
+        name, contents = self._found[variable.name]
+        self._found[variable.name] = (name, [*contents, content])
+
+    def changes_since(self, before: Environment) -> list[str]:
+        """Names of the variables whose values differ, those of their files included."""
+        unset: tuple[str, list[object]] = ("", [None])
+        names = dict.fromkeys([*before._found, *self._found])
+        pairs = [(before._found.get(name, unset), self._found.get(name, unset)) for name in names]
+        return [new[0] or old[0] for old, new in pairs if old[1] != new[1]]
+
     def refuse(self, *variables: Variable[Any], reason: str) -> None:
         """Report each of these that is set: a security setting must never be ignored silently."""
         for variable in variables:
@@ -100,9 +118,12 @@ class Environment:
             return name, text
         if path.strip() and text is not None:
             raise ValueError(f"{name} and {file_name} are both set: keep one of them")
+        if not path.strip():
+            return file_name, path
+        self.files.append(Path(path))
         # The message omits the path, because people put the secret itself there by mistake.
         try:
-            return file_name, read_text(Path(path)).rstrip("\r\n") if path.strip() else path
+            return file_name, read_text(Path(path)).rstrip("\r\n")
         except ValueError as error:
             raise ValueError(f"{file_name}: the file it names {error}") from None
 
@@ -114,7 +135,15 @@ def read_text(path: Path) -> str:
         ValueError: it cannot be read. The message continues a sentence that names the file.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        # Line ends stay as they are, because not every program takes a carriage return for one.
+        with path.open(encoding="utf-8", newline="") as file:
+            return file.read()
+    except PermissionError as error:
+        user = f"user {os.geteuid()}" if hasattr(os, "geteuid") else "this user"
+        raise ValueError(
+            f"cannot be read by {user} ({error.strerror}): let that user read it, as the page "
+            "Secrets in files of the documentation shows for systemd, Compose and Kubernetes"
+        ) from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
         raise ValueError(f"cannot be read ({reason})") from None

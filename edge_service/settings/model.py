@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from itertools import chain
 from pathlib import Path
@@ -118,7 +119,15 @@ class Settings:
         Raises:
             SettingsError: a variable is missing, malformed or still a placeholder.
         """
-        env = Environment(os.environ if environ is None else environ, shown)
+        return cls.of(Environment(os.environ if environ is None else environ, shown))
+
+    @classmethod
+    def of(cls, env: Environment) -> Settings:
+        """Read the settings from an environment, which then knows the files that were read.
+
+        Raises:
+            SettingsError: a variable is missing, malformed or still a placeholder.
+        """
         values: dict[str, Any] = {}
         readers: dict[str, Callable[[], object]] = {
             "avatars": lambda: read_avatars(env, values["avatars_file"]),
@@ -128,6 +137,9 @@ class Settings:
         for one in fields(cls):
             reader = readers.get(one.name)
             values[one.name] = reader() if reader else env.read(one.metadata["variable"])
+        if (certificates := values["ca_file"]) is not None:
+            with suppress(OSError):
+                env.note(Variables.SSL_CERT_FILE, certificates.read_bytes())
         settings = None
         try:
             settings = cls(**values)

@@ -31,9 +31,16 @@ def read_avatars(env: Environment, path: Path | None) -> dict[str, AvatarSetting
     entries: dict[str, Entry] = {}
     default = None
     if path is not None:
+        env.files.append(path)
         entries, default = read_avatars_file(
-            path, allow_any=allow_any, has_default=has_key, key=key, problems=env.problems
+            path,
+            allow_any=allow_any,
+            has_default=has_key,
+            key=key,
+            problems=env.problems,
+            files=env.files,
         )
+        env.note(Variables.AVATARS_FILE, (entries, default))
         if not has_key:
             env.refuse(
                 Variables.AVATAR_ID,

@@ -51,6 +51,10 @@ class Variables:
 
     A secret can be read from a file instead: the variable with the suffix `_FILE` names the file.
     Set only one of the two. Line breaks at the end of the file are ignored.
+
+    `sentifyd-edge serve` can read a file of variables, and
+    [reads all files again](../guide/reloading.md) at SIGHUP. Only `HOST`, `PORT`, `METRICS_PORT`
+    and `OTEL_*` need a restart.
     """
 
     AVATAR_API_KEY: Variable[str | None] = Variable(
@@ -81,8 +85,7 @@ class Variables:
         default=None,
         summary="or, instead of both, a TOML file of several avatars",
     )
-    """Path of a TOML file of [several avatars](../guide/avatars.md). SIGHUP
-    reloads it."""
+    """Path of a TOML file of [several avatars](../guide/avatars.md)."""
 
     ALLOW_ANY_ORIGIN: Variable[bool] = Variable(parsers.boolean, default=False)
     """`true` allows `*` in `ALLOWED_ORIGINS`, so that every site may use the avatar."""

@@ -22,9 +22,11 @@ from edge_service.telemetry.version import installed_version
 
 __all__ = [
     "CLIENT_CLOSED_REQUEST",
+    "change_logging",
     "configure_logging",
     "describe",
     "log_access",
+    "log_env_file",
     "log_listening",
     "log_near_misses",
     "log_reload",
@@ -37,6 +39,8 @@ _encode = json.JSONEncoder(default=repr).encode
 _escaped = json.encoder.encode_basestring_ascii
 # Where `log_access` writes JSON lines; `None` until `configure_logging` has chosen them.
 _access_output: LogOutput | None = None
+# Where all lines go, once `configure_logging` has been called.
+_output: LogOutput | None = None
 
 
 def configure_logging(level: str, log_format: str) -> None:
@@ -46,9 +50,19 @@ def configure_logging(level: str, log_format: str) -> None:
         level: `debug`, `info`, `warning`, `error` or `critical`.
         log_format: `json`, or `console` for people.
     """
+    global _output
+    _output = log_output()
+    change_logging(level, log_format)
+
+
+def change_logging(level: str, log_format: str) -> None:
+    """Change level and format; the arguments are those of `configure_logging`.
+
+    The lines continue on the same output, so that none is lost or torn.
+    """
     global _access_output
     number = logging.getLevelNamesMapping()[level.upper()]
-    lines = log_output()
+    lines = _output or log_output()
     _access_output = lines if log_format == "json" and number <= logging.INFO else None
     output = cast("TextIO", lines)
     renderer: Processor = (
@@ -65,7 +79,8 @@ def configure_logging(level: str, log_format: str) -> None:
         processors=[_json_line] if log_format == "json" else [*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.WriteLoggerFactory(file=output),
-        cache_logger_on_first_use=True,
+        # A cached logger would keep the level and the format of its first line.
+        cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(output)
     handler.setFormatter(
@@ -145,13 +160,22 @@ def _without_messages_of_exceptions(_: object, __: str, event: EventDict) -> Eve
     return {**event, **describe(error)} if isinstance(error, BaseException) else event
 
 
-def log_reload(problems: Sequence[str]) -> None:
-    """Log that the avatars were reloaded, or why the previous ones stay."""
+def log_reload(problems: Sequence[str], changed: Sequence[str]) -> None:
+    """Log the names of the settings that changed, or why the previous ones stay."""
     log = structlog.get_logger("service")
     if problems:
-        log.error("avatars_not_reloaded", problems=list(problems))
+        log.error("settings_not_reloaded", problems=list(problems))
     else:
-        log.warning("avatars_reloaded")
+        log.warning("settings_reloaded", changed=list(changed))
+
+
+def log_env_file(path: Path | None, shadowed: Sequence[str], *, is_exposed: bool) -> None:
+    """Log what is dangerous, or without effect, in the file of `--env-file`."""
+    log = structlog.get_logger("service")
+    if is_exposed:
+        log.warning("env_file_exposed", path=str(path), fix="chmod 600")
+    for name in shadowed:
+        log.warning("variable_shadowed", variable=name)
 
 
 def log_near_misses(meant: Mapping[str, str]) -> None:

@@ -149,12 +149,13 @@ class Metrics:
         )
         self._reloads = Counter(
             "sentifyd_edge_reloads",
-            "Reloads of the avatars (SIGHUP) by result: ok or failed",
+            "Reloads of the settings by result: ok or failed",
             ("result",),
             registry=registry,
         )
         for result in ("ok", "failed"):
             self._reloads.labels(result)
+        self._key_set: Gauge | None = None
         self.states = _States()
         registry.register(self.states)
         self._rendering = asyncio.Lock()
@@ -220,16 +221,26 @@ class Metrics:
         self._handles.labels(_label(avatar), code).inc()
 
     def reloaded(self, *, ok: bool) -> None:
-        """Count a reload of the avatars."""
+        """Count a reload of the settings."""
         self._reloads.labels("ok" if ok else "failed").inc()
 
-    def key_set(self, is_fresh: Callable[[], bool]) -> None:
-        """Add the gauge of the key set; `is_fresh` returns whether the last fetch succeeded."""
-        Gauge(
-            "sentifyd_edge_key_set_fresh",
-            "1 if the last fetch of the key set succeeded; 0 while older keys, or none, are used",
-            registry=self._registry,
-        ).set_function(is_fresh)
+    def key_set(self, is_fresh: Callable[[], bool] | None) -> None:
+        """Set what the gauge of the key set shows.
+
+        Args:
+            is_fresh: returns whether the last fetch succeeded; `None` removes the gauge.
+        """
+        if self._key_set is not None:
+            self._registry.unregister(self._key_set)
+            self._key_set = None
+        if is_fresh is not None:
+            self._key_set = Gauge(
+                "sentifyd_edge_key_set_fresh",
+                "1 if the last fetch of the key set succeeded; 0 while older keys, or none, are "
+                "used",
+                registry=self._registry,
+            )
+            self._key_set.set_function(is_fresh)
 
 
 class _States(Collector):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from weakref import WeakValueDictionary
 
@@ -205,23 +205,30 @@ class LoginBudgets:
         self._has_warned = False
 
     def of(self, avatar: AvatarSettings) -> LoginBudget:
-        """The budget of an avatar, with the limits of these settings.
-
-        Raises:
-            ValueError: `login_budget` is invalid.
-        """
-        items = parse_login_budget(avatar.login_budget) if avatar.login_budget is not None else ()
+        """The budget of an avatar; a new one has no limits yet."""
         budget = self._budgets.get(avatar.digest)
         if budget is None:
-            budget = LoginBudget(self._ledger(avatar), avatar.name)
-            self._budgets[avatar.digest] = budget
-        budget.limit_to(
-            tuple(Window(item.amount, item.get_expiry(), window_name(item)) for item in items)
-        )
-        if items and self._redis is None and not self._has_warned:
-            self._has_warned = True
-            structlog.get_logger("service").warning("login_budget_per_process")
+            budget = self._budgets[avatar.digest] = LoginBudget(self._ledger(avatar), avatar.name)
         return budget
+
+    def limit(self, avatars: Iterable[AvatarSettings]) -> dict[str, LoginBudget]:
+        """Set the limits of these avatars, and return their budgets by name.
+
+        Raises:
+            ValueError: a `login_budget` is invalid.
+        """
+        budgets = {}
+        for avatar in avatars:
+            text = avatar.login_budget
+            items = parse_login_budget(text) if text is not None else ()
+            budget = budgets[avatar.name] = self.of(avatar)
+            budget.limit_to(
+                tuple(Window(item.amount, item.get_expiry(), window_name(item)) for item in items)
+            )
+            if items and self._redis is None and not self._has_warned:
+                self._has_warned = True
+                structlog.get_logger("service").warning("login_budget_per_process")
+        return budgets
 
     def _ledger(self, avatar: AvatarSettings) -> Ledger:
         return MemoryLedger() if self._redis is None else RedisLedger(self._redis, avatar.digest)

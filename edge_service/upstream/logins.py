@@ -208,6 +208,11 @@ class MeteredLogin:
         finally:
             self._metrics.observe_login(self._settings.name, outcome, time.perf_counter() - began)
 
+    def take_over(self, before: MeteredLogin) -> None:
+        """Continue the pauses of another login of the same avatar; call it before the first one."""
+        self._pause = before._pause
+        self._has_warned = before._has_warned
+
     async def close(self) -> None:
         """Close its connections, and give the unused part of the budget back."""
         if self._login is not None:

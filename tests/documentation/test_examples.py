@@ -20,12 +20,14 @@ from mkdocs.utils.yaml import get_yaml_loader, yaml_load
 from playwright.sync_api import Browser
 
 from edge_service.settings.avatars_file import read_avatars_file
+from edge_service.settings.env_file import read_env_file
+from edge_service.settings.variables import declared
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.examples import ROOT, Block, blocks, command_lines
 from tests.support.shell import Shell, sample_shell
 
 # A `text` block is output, or something that cannot be run.
-PARSED = ("yaml", "toml", "json", "html", "js", "css", "nginx")
+PARSED = ("yaml", "toml", "ini", "json", "html", "js", "css", "nginx")
 HANDLED = (*PARSED, "sh", "python", "text")
 REQUIRED = {"avatar_id": "avtr_1", "token_endpoint": "https://tokens.example.com/request_tokens"}
 
@@ -125,8 +127,15 @@ def test_toml_is_valid(block: Block, tmp_path: Path) -> None:
         path.write_text("canary-key-of-an-example")
     file, problems = tmp_path / "avatars.toml", list[str]()
     file.write_text(block.text)
-    read_avatars_file(file, allow_any=False, has_default=False, problems=problems)
+    read_avatars_file(file, allow_any=False, has_default=False, problems=problems, files=[])
     assert problems == []
+
+
+@shown("ini")
+def test_environment_files_are_valid(block: Block, tmp_path: Path) -> None:
+    file = tmp_path / "edge.env"
+    file.write_text(block.text)
+    assert read_env_file(file).keys() <= {n for v in declared() for n in (v.name, v.file_name)}
 
 
 @shown("json")

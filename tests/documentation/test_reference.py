@@ -220,7 +220,7 @@ def test_every_log_event_is_documented(root: Path, documentation: Path) -> None:
     logged = re.compile(r"\.(?:debug|info|warning|error)\(\s*\"([a-z_]+)\"")
     sources = (root / "edge_service").rglob("*.py")
     events = {event for file in sources for event in logged.findall(file.read_text())}
-    assert events >= {"listening", "redis_unavailable", "pool_not_filled", "avatars_not_reloaded"}
+    assert events >= {"listening", "redis_unavailable", "pool_not_filled", "settings_not_reloaded"}
     heading = page(documentation, "guide/monitoring").find(id="logs")
     assert heading is not None
     table = heading.find_next("table")

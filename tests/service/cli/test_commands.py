@@ -29,8 +29,9 @@ import edge_service.cli
 import mkdocs_sentifyd.cli
 from edge_service.server import http_protocol
 from edge_service.server.serving import bind
-from edge_service.server.startup import prepare
+from edge_service.server.startup import Loaded, prepare
 from edge_service.settings import SettingsError
+from edge_service.settings.env_file import Source
 from edge_service.settings.variables import declared
 from tests.support.load import is_refused
 from tests.support.processes import SCRIPTS, Command
@@ -147,7 +148,7 @@ def test_failed_start_leaves_no_socket() -> None:
     with bind("127.0.0.1", 0, "the port") as sock:
         port = sock.getsockname()[1]
     with pytest.raises(SettingsError) as caught:
-        prepare({"PORT": str(port)}, {})
+        prepare(Loaded(Source({"PORT": str(port)})))
 
     # Nothing holds it open, not even the traceback.
     bind("127.0.0.1", port, "the port").close()

@@ -56,7 +56,7 @@ class Reloaded(Running):
         """Write the file, send the signal, and wait for the line with the result."""
         write_avatars(self._folder, content)
         self.command.send(signal.SIGHUP)
-        return self.command.wait_for("avatars_(not_)?reloaded", TIMEOUT).string
+        return self.command.wait_for("settings_(not_)?reloaded", TIMEOUT).string
 
     def metrics(self) -> str:
         return requests.get(f"{self.base}/metrics", timeout=TIMEOUT).text
@@ -106,7 +106,7 @@ def test_reload_adds_removes_and_changes_avatars(start: Start) -> None:
         avatar("docs", NEW, allowed_origins=[SHOP_ORIGIN]) + avatar("more", SHOP)
     )
 
-    assert "avatars_reloaded" in reported
+    assert "settings_reloaded" in reported
     assert owner(service.get("/docs", origin=SHOP_ORIGIN)) == whose(NEW)
     refused = service.get("/docs", origin=ORIGIN)
     assert (refused.status_code, allowed(refused)) == (403, None)
@@ -149,13 +149,13 @@ def test_invalid_file_changes_nothing_and_is_reported(
 
     reported = json.loads(service.reload(content))
 
-    assert (reported["event"], reported["level"]) == ("avatars_not_reloaded", "error")
+    assert (reported["event"], reported["level"]) == ("settings_not_reloaded", "error")
     assert len(reported["problems"]) == len(reasons)
     for problem, beginning in zip(reported["problems"], reasons, strict=True):
         assert beginning in problem
     assert owner(service.get("/docs")) == whose(DOCS)
     assert reloads(service) == {"failed": 1}
-    assert "avatars_reloaded" in service.reload(avatar("docs", NEW))
+    assert "settings_reloaded" in service.reload(avatar("docs", NEW))
     assert owner(service.get("/docs")) == whose(NEW)
     assert reloads(service) == {"failed": 1, "ok": 1}
     assert service.command.stop() == 0
@@ -244,7 +244,7 @@ def test_no_request_fails_during_reloads(start: Start) -> None:
         try:
             for number in range(6):
                 if number:
-                    assert "avatars_reloaded" in service.reload(content(number))
+                    assert "settings_reloaded" in service.reload(content(number))
                 until(partial(operator.contains, seen["/docs"], whose(f"canary-key-{number}")))
         finally:
             over.set()
@@ -356,12 +356,21 @@ def test_visitor_who_does_not_read_keeps_no_removed_key_in_use(start: Start) -> 
         assert visitor.recv(12) == b"HTTP/1.1 200"
 
 
-def test_new_pool_does_not_make_the_service_unready(start: Start, upstream: Upstream) -> None:
+def test_old_avatars_serve_until_a_new_pool_is_full(
+    start: Start, upstream: Upstream, tmp_path: Path
+) -> None:
     docs = avatar("docs", DOCS)
-    service = start(docs)
-    with upstream.holding(SHOP):
-        service.reload(docs + avatar("shop", SHOP, policy="pool"))
+    service = start(docs, TOKEN_POOL_SIZE="1")
+    with upstream.holding(SHOP) as arrived:
+        write_avatars(tmp_path, docs + avatar("shop", SHOP, policy="pool"))
+        service.command.send(signal.SIGHUP)
+        assert arrived.wait(TIMEOUT)
         assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 200
+        assert owner(service.get("/docs")) == whose(DOCS)
+        assert service.get("/shop").status_code == 404
+    service.command.wait_for("settings_reloaded", TIMEOUT)
+    assert owner(service.get("/shop")) == whose(SHOP)
+    assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).status_code == 200
 
 
 def test_removed_pool_in_use_is_closed_with_the_service() -> None:

@@ -179,8 +179,13 @@ def test_service_ends_by_itself_when_the_time_is_over(sandbox_url: str) -> None:
 
 def test_end_of_the_time_does_not_cut_off_a_shutdown_that_a_signal_began() -> None:
     async def work() -> None:
-        server = SimpleNamespace(should_exit=False, force_exit=False)
-        stop = serving._Stop([server], 10, lambda: None)  # type: ignore[list-item]
+        server = SimpleNamespace(config=SimpleNamespace(), should_exit=False, force_exit=False)
+        stop = serving._Stop(
+            [server],  # type: ignore[list-item]
+            lambda: 5,
+            lambda: 10,
+            lambda: None,
+        )
         stop.loop = asyncio.get_running_loop()
         stop(signal.SIGTERM, None)
         await asyncio.sleep(5)

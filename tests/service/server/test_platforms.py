@@ -55,8 +55,8 @@ def test_unavailable_reload_is_reported_once(keeps: str, tmp_path: Path) -> None
     ]
     assert reported["level"] == "warning"
     assert reported["reason"] == (
-        "SIGHUP is not available on this platform: restart the service to read a changed "
-        "AVATARS_FILE or key file"
+        "SIGHUP is not available on this platform: restart the service after a change of "
+        "its files, or start it with --watch"
     )
 
 

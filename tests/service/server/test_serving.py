@@ -195,7 +195,9 @@ def named(request_id: str) -> bytes:
 
 def in_process(app: ASGIApp) -> Serving:
     """The command's server, but in a thread, so that constants can be patched."""
-    return Serving(serving._Server(serving._config(app, 5, websockets=False), MANY))
+    config = serving._config(app, websockets=False)
+    config.timeout_graceful_shutdown = 5
+    return Serving(serving._Server(config, MANY))
 
 
 @pytest.fixture

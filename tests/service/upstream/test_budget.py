@@ -61,6 +61,10 @@ def avatar(budget: str | None, name: str = "") -> AvatarSettings:
     return avatar_settings(login_budget=budget, name=name)
 
 
+def limited(budgets: LoginBudgets, text: str | None, name: str = "") -> LoginBudget:
+    return budgets.limit([avatar(text, name)])[name]
+
+
 class Replica:
     """The budgets of one process, with its own client."""
 
@@ -71,7 +75,7 @@ class Replica:
 
     def budget(self, text: str, name: str = "") -> LoginBudget:
         # As the login of an avatar keeps it.
-        self._kept.append(self.budgets.of(avatar(text, name)))
+        self._kept.append(limited(self.budgets, text, name))
         return self._kept[-1]
 
 
@@ -460,14 +464,14 @@ def test_event_loop_that_stops_early_blocks_no_later_one() -> None:
 def test_change_of_the_budget_keeps_what_was_counted(redis: RedisServer) -> None:
     async def visit(budgets: LoginBudgets) -> None:
         for text, allowed in (("2/day", 2), ("5/day", 3), ("1/day", 0), ("9/hour;6/day", 1)):
-            assert await taken(budgets.of(avatar(text)), 9) == allowed
-        assert await taken(budgets.of(avatar(None)), 9) == 9
+            assert await taken(limited(budgets, text), 9) == allowed
+        assert await taken(limited(budgets, None), 9) == 9
 
     async def everywhere() -> None:
         with capture_logs():
             for redis_client in (None, SharedRedis(redis.url)):
                 budgets = LoginBudgets(redis_client)
-                kept = budgets.of(avatar("1/day"))
+                kept = limited(budgets, "1/day")
                 await visit(budgets)
                 assert budgets.of(avatar("1/day")) is kept
                 if redis_client is not None:

@@ -33,7 +33,8 @@ from edge_service.errors import (
     UpstreamRejected,
     UpstreamUnreachable,
 )
-from edge_service.issuing.avatars import Avatar, IssuingContext
+from edge_service.issuing.avatars import Avatar
+from edge_service.issuing.context import IssuingContext
 from edge_service.issuing.direct import Direct
 from edge_service.sandbox.app import Sandbox
 from edge_service.sandbox.faults import Fault
