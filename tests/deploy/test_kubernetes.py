@@ -16,6 +16,7 @@ import requests
 import yaml
 
 from edge_service.app import create_app, metrics_app
+from edge_service.cli import parser
 from edge_service.errors import ServiceError, UpstreamError
 from edge_service.sealing import new_key
 from edge_service.settings import Settings
@@ -248,6 +249,10 @@ def test_every_secret_is_a_file() -> None:
     secret = [variable for variable in declared() if variable.secret]
     assert {variable.file_name for variable in secret} <= literals().keys()
     assert {variable.name for variable in secret} & literals().keys() == set()
+
+
+def test_pods_watch_the_files_of_their_secrets() -> None:
+    assert parser().parse_args(CONTAINER["args"]).watch is True
 
 
 def test_probes_request_existing_routes() -> None:

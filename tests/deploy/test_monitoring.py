@@ -206,7 +206,8 @@ def watched(
         folder,
         avatar("pool", KEY, policy="pool")
         + avatar("shared", KEY, policy="shared")
-        + avatar("busy", KEY),
+        + avatar("busy", KEY)
+        + avatar("frugal", KEY, login_budget="2/day"),
     )
     targets = [f"127.0.0.1:{port}" for port in ports]
     with (
@@ -298,6 +299,8 @@ def test_every_query_finds_data_and_alerts_fire_only_for_a_reason(watched: Watch
             *("RedisFallback", "ReloadFailed", "MostRefused"),
         )
 
+    watched.ask("/frugal", count=3)
+    until(lambda: watched.fire("BudgetLow"), PATIENCE)
     watched.redis.stop()
     watched.avatars_file.write_text("no TOML")
     watched.service.command.send(signal.SIGHUP)

@@ -23,7 +23,7 @@ from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.redis import RedisServer
 from tests.support.servers import RawUpstream, http_answer, serving
-from tests.support.service import Running, metric
+from tests.support.service import Running, is_ready, metric
 from tests.support.settings import ORIGIN
 from tests.support.waiting import TIMEOUT, until
 
@@ -179,6 +179,38 @@ def test_pause_of_logins_outlives_a_reload(start: Start) -> None:
         service.reload(UPSTREAM_TIMEOUT="4", TOKEN_POOL_SIZE="3")
         assert service.get().json()["code"] == "upstream_paused"
         assert len(refusing.received) == 1
+
+
+def test_login_budget_goes_on_after_a_reload(start: Start) -> None:
+    service = start(LOGIN_BUDGET="3/day", RATE_LIMIT="99/minute")
+
+    def codes(count: int) -> list[str | None]:
+        return [service.get().json().get("code") for _ in range(count)]
+
+    assert codes(2) == [None, None]
+    # With this, connections and policies are new.
+    service.reload(UPSTREAM_TIMEOUT="4")
+    assert codes(2) == [None, "budget_spent"]
+
+    nowhere = f"redis://127.0.0.1:{free_port()}/0"
+    reported = service.reload(LOGIN_BUDGET="9/day", REDIS_URL=nowhere, UPSTREAM_TIMEOUT="1")
+    assert reported["event"] == "settings_not_reloaded"
+    assert codes(1) == ["budget_spent"]
+
+    service.reload(LOGIN_BUDGET="4/day", REDIS_URL=None)
+    assert codes(2) == [None, "budget_spent"]
+
+
+def test_drain_follows_the_last_settings(start: Start) -> None:
+    service = start()
+    service.reload(DRAIN_SECONDS="600", AVATAR_API_KEY=NEW)
+    service.command.send(signal.SIGTERM)
+    until(lambda: not is_ready(service))
+    assert owner(service.get()) == whose(NEW)
+    # A reload meanwhile does not make it ready.
+    service.reload(RATE_LIMIT="99/minute")
+    assert not is_ready(service)
+    assert service.command.stop(signal.SIGTERM) == 0
 
 
 def test_pool_is_kept_and_a_new_pool_is_filled_first(start: Start, upstream: Upstream) -> None:
