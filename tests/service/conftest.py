@@ -6,8 +6,10 @@ from contextlib import ExitStack
 import pytest
 
 from edge_service.app import create_app
+from edge_service.redis_client import connections, shared
 from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.settings import Settings
+from tests.support.redis import RedisServer
 from tests.support.servers import serving
 from tests.support.service import Service, StartService
 from tests.support.settings import KEY, ORIGIN
@@ -45,3 +47,37 @@ def start_service() -> Iterator[StartService]:
 @pytest.fixture
 def service(start_service: StartService, sandbox_url: str) -> Service:
     return start_service(sandbox_url)
+
+
+@pytest.fixture
+def redis() -> Iterator[RedisServer]:
+    """A Redis that the test may stop."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def module_redis() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def empty_redis(module_redis: RedisServer) -> RedisServer:
+    """A Redis for tests that do not stop it."""
+    with module_redis.client() as client:
+        client.flushall()
+    return module_redis
+
+
+@pytest.fixture
+def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry an unavailable Redis soon."""
+    monkeypatch.setattr(shared, "RETRY_SECONDS", 0.05)
+
+
+@pytest.fixture
+def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Do not mistake a busy machine for an unavailable Redis."""
+    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
+    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 20)

@@ -10,7 +10,7 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -81,25 +81,6 @@ async def refusal(limits: RateLimiter, subject: str = "203.0.113.7") -> dict[str
     with pytest.raises(RateLimited) as caught:
         await limits.count(subject, "")
     return dict(caught.value.headers or {})
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry an unavailable Redis soon."""
-    monkeypatch.setattr(shared, "RETRY_SECONDS", 0.05)
-
-
-@pytest.fixture
-def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not mistake a busy machine for an unavailable Redis."""
-    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
-    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 20)
 
 
 Answer = Callable[[int], Coroutine[Any, Any, bytes]]

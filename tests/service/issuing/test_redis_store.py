@@ -7,7 +7,7 @@ import json
 import random
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import replace
@@ -43,18 +43,9 @@ UNAVAILABLE = {"event": "redis_unavailable", "log_level": "warning"}
 AVAILABLE = {"event": "redis_available", "log_level": "warning"}
 
 
-@pytest.fixture(scope="module")
-def module_redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def redis(module_redis: RedisServer) -> RedisServer:
-    """An empty Redis, for tests that do not stop it."""
-    with module_redis.client() as client:
-        client.flushall()
-    return module_redis
+def redis(empty_redis: RedisServer) -> RedisServer:
+    return empty_redis
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from random import Random
@@ -24,25 +24,6 @@ from tests.support.redis import RedisServer
 from tests.support.redis_groups import RedisCluster
 from tests.support.settings import avatar_settings
 from tests.support.waiting import until_async
-
-
-@pytest.fixture
-def redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def short_retry(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Retry an unavailable Redis soon."""
-    monkeypatch.setattr(shared, "RETRY_SECONDS", 0.05)
-
-
-@pytest.fixture
-def long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not mistake a busy machine for an unavailable Redis."""
-    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
-    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 20)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,7 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from edge_service.errors import BudgetSpent, BudgetUnavailable
-from edge_service.redis_client import RedisUnavailable, SharedRedis, connections, shared
+from edge_service.redis_client import RedisUnavailable, SharedRedis, shared
 from edge_service.settings import AvatarSettings
 from edge_service.settings.parsers import parse_login_budget, window_name
 from edge_service.upstream.budget import STATEMENT_SECONDS, LoginBudget, LoginBudgets
@@ -32,29 +32,15 @@ from tests.support.redis_groups import RedisCluster
 from tests.support.settings import KEY, avatar_settings
 from tests.support.waiting import until_async
 
+pytestmark = pytest.mark.usefixtures("long_timeouts")
+
 MIDNIGHT = 1_800_057_600.0  # 2027-01-16, 00:00 UTC
 HOUR, DAY = 3600, 86_400
 
 
-@pytest.fixture(scope="module")
-def module_redis() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def redis(module_redis: RedisServer) -> RedisServer:
-    """An empty Redis, for tests that do not stop it."""
-    with module_redis.client() as client:
-        client.flushall()
-    return module_redis
-
-
-@pytest.fixture(autouse=True)
-def _long_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Do not mistake a busy machine for an unavailable Redis."""
-    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
-    monkeypatch.setattr(shared, "EXCHANGE_SECONDS", 20)
+def redis(empty_redis: RedisServer) -> RedisServer:
+    return empty_redis
 
 
 def avatar(budget: str | None, name: str = "") -> AvatarSettings:

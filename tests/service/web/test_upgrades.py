@@ -10,7 +10,6 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass
 
 import httptools
 import pytest
@@ -33,6 +32,7 @@ from tests.support.processes import Command
 from tests.support.servers import serving
 from tests.support.settings import KEY, ORIGIN, settings_for
 from tests.support.waiting import TIMEOUT
+from tests.support.wire import Answer, Wire
 
 OFFER = ("Connection: Upgrade", "Upgrade: h2c")
 HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -46,60 +46,6 @@ PATHS = (
     "/openapi.json",
     "/",
 )
-
-
-@dataclass(frozen=True)
-class Answer:
-    """One HTTP response."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def code(self) -> object:
-        return json.loads(self.body)["code"]
-
-
-class Wire:
-    """A connection, byte by byte."""
-
-    def __init__(self, port: int) -> None:
-        self._sock = socket.create_connection(("127.0.0.1", port), timeout=TIMEOUT)
-        self._sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._file = self._sock.makefile("rb")
-
-    def __enter__(self) -> Wire:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._file.close()
-        self._sock.close()
-
-    def send(self, *pieces: bytes) -> None:
-        """Send each piece in its own segment, until the server has closed."""
-        with suppress(OSError):
-            for piece in pieces:
-                self._sock.sendall(piece)
-
-    def answer(self) -> Answer:
-        """The next response."""
-        status = int(self._file.readline().split()[1])
-        headers = {}
-        while line := self._file.readline().strip().decode("latin-1"):
-            name, _, value = line.partition(":")
-            assert name.lower() not in headers
-            headers[name.lower()] = value.strip()
-        body = self._file.read(int(headers.get("content-length", "0")))
-        return Answer(status, headers, body)
-
-    def ends(self) -> bool:
-        """Whether the server closes the connection without sending anything else."""
-        try:
-            return self._file.read(1) == b""
-        except ConnectionError:
-            # The server closed before it read all the data that was sent.
-            return True
 
 
 class Recorder:
