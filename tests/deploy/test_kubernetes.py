@@ -17,7 +17,7 @@ import yaml
 
 from edge_service.app import create_app, metrics_app
 from edge_service.cli import parser
-from edge_service.errors import ServiceError, UpstreamError
+from edge_service.errors import BudgetSpent, BudgetUnavailable, ServiceError, UpstreamError
 from edge_service.sealing import new_key
 from edge_service.settings import Settings
 from edge_service.settings.variables import declared
@@ -58,6 +58,7 @@ PORTS = {port["name"]: port["containerPort"] for port in CONTAINER["ports"]}
 
 # Not in the example.
 SIGN_IN = "components/sign-in/kustomization.yaml"
+SEAL_KEYS = "components/seal-keys/kustomization.yaml"
 GATEWAYS = ("traefik", "ingress-nginx", "gateway")
 
 
@@ -183,7 +184,7 @@ if KUBECTL := shutil.which("kubectl"):
         built = {manifest["kind"]: manifest for manifest in yaml.safe_load_all(text)}
         for manifest in built.values():
             check(manifest)
-        assert built["ConfigMap"]["data"] == literals()
+        assert built["ConfigMap"]["data"] == literals(SEAL_KEYS)
         if gateway == "gateway":
             assert "Ingress" not in built
             assert built["HTTPRoute"]["metadata"]["namespace"] == "docs-avatar"
@@ -415,4 +416,6 @@ def test_autoscaler_ignores_refused_requests() -> None:
         kinds += kind.__subclasses__()
     codes = {kind.code: issubclass(kind, UpstreamError) for kind in kinds if "code" in vars(kind)}
     assert len(codes) > 18
+    # More replicas do not raise a budget.
+    codes |= dict.fromkeys((BudgetSpent.code, BudgetUnavailable.code), False)
     assert {code: bool(re.fullmatch(pattern, code)) for code in codes} == codes

@@ -818,7 +818,7 @@ QUESTIONS = [
     ("does it have a dark mode", "guide/looks/"),
     ("Which language are the controls in?", "guide/looks/"),
     ("several replicas with redis", "guide/redis/"),
-    ("run behind a reverse proxy", "guide/limits/"),
+    ("run behind a reverse proxy", "deploy/proxies/"),
     ("how do I limit the rate of requests", "guide/limits/"),
     ("how can I rotate the key", "guide/sealing/"),
     ("only signed-in users may chat", "guide/identity/"),

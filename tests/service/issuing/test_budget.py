@@ -302,7 +302,7 @@ def test_reload_changes_a_budget_and_keeps_what_was_counted_and_the_pool(
             assert (metric(service, left), len(upstream.bodies)) == (1, 1)
             write_avatars(tmp_path, content.replace("2/day", "3/day"))
             command.send(signal.SIGHUP)
-            command.wait_for("avatars_reloaded")
+            command.wait_for("settings_reloaded")
             tokens = [access_token(service) for _ in range(3)]
             assert len(set(tokens)) == 3
             assert tokens[0].endswith("-1")

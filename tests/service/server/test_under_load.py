@@ -389,6 +389,8 @@ def test_workers_stop_together(sandbox_url: str, receiver: str) -> None:
 def test_rolling_restart_under_load_fails_no_request(sandbox_url: str) -> None:
     tally = Tally()
     with workers(sandbox_url, *BOUNDED) as (command, port):
+        # Two workers, and the process that Python starts with them.
+        until(lambda: len(children_of(command.pid)) >= 3)
         before = set(children_of(command.pid))
         with crowd(*(Visitor(port, tally, keep=keep) for keep in (False, True) * 8)):
             until(lambda: tally.statuses[200] > 100)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from edge_service.server.watching import changes
+from tests.support.clocks import in_a_loop
 from tests.support.waiting import TIMEOUT
 
 Change = Callable[[Path], object]
@@ -70,4 +71,4 @@ def test_change_is_noticed_once(change: Change, tmp_path: Path) -> None:
             assert not later.done()
             later.cancel()
 
-    asyncio.run(watch())
+    in_a_loop(watch())

@@ -472,7 +472,7 @@ def test_each_avatar_has_its_own_budget(redis: RedisServer) -> None:
             for name in ("", "docs", "shop"):
                 assert await taken(one.budget("2/day", name), 9) == 2
             other_key = avatar_settings(login_budget="2/day", api_key="canary-key-other")
-            assert await taken(one.budgets.of(other_key), 9) == 2
+            assert await taken(one.budgets.limit([other_key])[""], 9) == 2
 
     in_a_loop(visit())
 
