@@ -395,7 +395,7 @@ def test_rolling_restart_under_load_fails_no_request(sandbox_url: str) -> None:
         with crowd(*(Visitor(port, tally, keep=keep) for keep in (False, True) * 8)):
             until(lambda: tally.statuses[200] > 100)
             os.kill(command.pid, signal.SIGHUP)
-            until(lambda: len(before - set(children_of(command.pid))) >= 2, 40)
+            until(lambda: len(before - set(children_of(command.pid))) >= 2, 150)
             enough = tally.statuses[200] + 100
             until(lambda: tally.statuses[200] > enough)
         os.kill(command.pid, signal.SIGTERM)
