@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -14,7 +15,7 @@ from tests.support import missing
 from tests.support.processes import Command
 
 
-class Proxy:
+class Proxy(ABC):
     """A running proxy, for the length of a `with` block.
 
     Args:
@@ -43,9 +44,9 @@ class Proxy:
             (folder / name).write_text(text, encoding="utf-8")
         assert not unused, f"not in the configuration: {unused}"
 
+    @abstractmethod
     def arguments(self) -> tuple[str, ...]:
         """What follows its name on the command line."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         # Caddy would write into the home folder.
