@@ -64,6 +64,15 @@ def test_configuration_and_rules_are_valid() -> None:
     promtool("check", "config", "prometheus.yaml")
 
 
+def test_the_example_scrapes_the_two_instances_of_the_systemd_unit() -> None:
+    jobs = yaml.safe_load((FOLDER / "prometheus.yaml").read_text(encoding="utf-8"))
+    [job] = jobs["scrape_configs"]
+    [targets] = [group["targets"] for group in job["static_configs"]]
+    unit = (FOLDER.parent / "nginx/sentifyd-edge@.service").read_text(encoding="utf-8")
+    [port] = re.findall(r"METRICS_PORT=(\S+)", unit)
+    assert targets == [f"127.0.0.1:{port.replace('%i', each)}" for each in ("8080", "8081")]
+
+
 def test_rules_do_what_their_tests_expect() -> None:
     promtool("test", "rules", "rules_test.yaml")
 
