@@ -150,3 +150,42 @@ def test_every_secret_is_rotated_under_load(host: Host, tmp_path: Path) -> None:
             assert service.command.stop(signal.SIGTERM) == 0
     for event in ("redis_unavailable", "limits_restarted", "canary", "Traceback"):
         assert event not in replicas.output
+
+
+def test_login_budget_is_spent_and_renewed(host: Host, tmp_path: Path) -> None:
+    (tmp_path / "edge.env").touch(0o600)
+    upstream = Upstream()
+    with ExitStack() as stack:
+        upstream.url = stack.enter_context(serving(upstream.app()))
+        redis = stack.enter_context(RedisServer())
+        lines = {
+            "AVATAR_API_KEY": OLD,
+            "ALLOWED_ORIGINS": ORIGIN,
+            "SENTIFYD_BACKEND": upstream.url,
+            "REDIS_URL": redis.url,
+            "RATE_LIMIT": "999999/second",
+            "LOGIN_BUDGET": "6/10seconds",
+            "TRUSTED_PROXIES": "127.0.0.1",
+        }
+        (tmp_path / "edge.env").write_text("".join(f"{n}={text}\n" for n, text in lines.items()))
+        replicas = Replicas(tmp_path, stack)
+        port = in_front_of(host, *(service.port for service in replicas.services))
+
+        def ask() -> requests.Response:
+            url = f"http://127.0.0.1:{port}/request_tokens"
+            return requests.get(url, headers={"Origin": ORIGIN}, timeout=TIMEOUT)
+
+        until(lambda: not ask().ok)
+        until(lambda: ask().ok)
+        # Just after a window has begun.
+        before = len(upstream.keys)
+        answers = [ask() for _ in range(8)]
+        assert [answer.status_code for answer in answers] == [200] * 5 + [503] * 3
+        assert len(upstream.keys) == before + 5
+        spent = answers[-1]
+        assert spent.json()["code"] == "budget_spent"
+        assert spent.headers["Access-Control-Allow-Origin"] == ORIGIN
+        assert 1 <= int(spent.headers["Retry-After"]) <= 10
+        for service in replicas.services:
+            assert requests.get(f"{service.base}/readyz", timeout=TIMEOUT).ok
+        until(lambda: ask().ok)
