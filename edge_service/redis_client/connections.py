@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
@@ -10,7 +11,7 @@ from edge_service.settings.redis_url import RedisAddress
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redis.asyncio import Redis, RedisCluster
+    from redis.asyncio import Connection, Redis, RedisCluster
 
 __all__ = ["AnyRedis", "Connections", "connect"]
 
@@ -80,7 +81,7 @@ class _ClusterConnections:
 
     async def open(self) -> RedisCluster:
         if self._client is None:
-            from redis.asyncio import RedisCluster
+            from redis.asyncio import Connection, RedisCluster, SSLConnection
             from redis.asyncio.cluster import ClusterNode
 
             # Created on first use, because the library resolves `localhost` here.
@@ -92,6 +93,11 @@ class _ClusterConnections:
                 reinitialize_steps=0,
                 **self._options,
             )
+            # For this class, the library has no option.
+            kind = _detached_first(SSLConnection if "ssl" in self._options else Connection)
+            self._client.connection_kwargs["connection_class"] = kind
+            for node in self._client.nodes_manager.startup_nodes.values():
+                node.connection_class = kind
         if not self._client.get_default_node():
             # Before it knows the nodes, the library sends scripts to any of them.
             await self._client.initialize()
@@ -105,6 +111,24 @@ class _ClusterConnections:
             for nodes in ("nodes_cache", "startup_nodes"):
                 with suppress(Exception):
                     await self._client.nodes_manager.aclose(nodes)
+
+
+def _detached_first(kind: type[Connection]) -> type[Connection]:
+    """A class of connections that are free for a new socket before they wait for the old one.
+
+    After an error, the library closes idle connections of a node, and may hand them out meanwhile.
+    """
+
+    class DetachedFirst(kind):  # type: ignore[misc, valid-type]
+        async def disconnect(self, nowait: bool = False, **details: Any) -> None:  # noqa: ANN401
+            writer = self._writer
+            await super().disconnect(nowait=True, **details)
+            if writer is not None and not nowait:
+                with suppress(Exception):
+                    async with asyncio.timeout(STEP_SECONDS):
+                        await writer.wait_closed()
+
+    return DetachedFirst
 
 
 def _server(address: RedisAddress, options: dict[str, Any], tls: dict[str, Any]) -> Connections:

@@ -47,7 +47,11 @@ pytestmark = pytest.mark.stress
 VARIABLES = {"AVATAR_API_KEY": KEY, "ALLOWED_ORIGINS": ORIGIN, "RATE_LIMIT": "999999/day"}
 Arguments = tuple[str, ...]
 SERVE = ("sentifyd-edge", "serve", "--port", "0")
-WORKERS = ("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0", "--workers", "2")
+WORKERS = (
+    *("python", "-m", "uvicorn", "edge_service.app:app", "--port", "0", "--workers", "2"),
+    # A busy machine takes longer than the default of five seconds to start one more.
+    *("--timeout-worker-healthcheck", "100"),
+)
 BOUNDED = ("--http", "edge_service.http_protocol:BoundedProtocol")
 OK = (200, "")
 BUSY = (503, "upstream_busy")
