@@ -21,7 +21,7 @@ from edge_service.sealing import Sealer
 from edge_service.settings import AvatarSettings, Settings
 from edge_service.settings.policies import POLICIES
 from edge_service.telemetry.metrics import Metrics
-from edge_service.upstream.budget import LoginBudgets
+from edge_service.upstream.budget import LoginBudget, LoginBudgets
 from edge_service.upstream.circuit_breaker import CircuitBreaker, CircuitState
 from edge_service.upstream.logins import LoginServer, MeteredLogin, prepare
 
@@ -226,8 +226,11 @@ class Avatars:
             key = replace(
                 settings, allowed_origins=frozenset(), allow_any_origin=False, login_budget=None
             )
+            # The pool of a new avatar is filled before these avatars go live, within its budget.
+            budget = self.budgets.of(settings)
             if key not in self._contexts:
-                self._contexts[key] = before.pop(key) if key in before else self._context(key)
+                kept = before.pop(key, None)
+                self._contexts[key] = kept or self._context(key, budget)
             self._avatars[name] = Avatar(
                 settings.name,
                 POLICIES[settings.policy].is_shared,
@@ -254,14 +257,13 @@ class Avatars:
             if isinstance(context.policy, Pool)
         }
 
-    def _context(self, settings: AvatarSettings) -> IssuingContext:
+    def _context(self, settings: AvatarSettings, budget: LoginBudget) -> IssuingContext:
         server = self._servers.get(settings.login_url)
         if server is None:
             server = self._servers[settings.login_url] = self._server(settings.login_url)
         known = self._known.get(settings)
         if known is not None and self._same_policies:
             return known.again()
-        budget = self.budgets.of(settings)
         login = MeteredLogin(settings, server, budget, self._metrics, self._span)
         context = IssuingContext(self._policy(settings, login), login, server)
         if known is not None:

@@ -205,10 +205,15 @@ class LoginBudgets:
         self._has_warned = False
 
     def of(self, avatar: AvatarSettings) -> LoginBudget:
-        """The budget of an avatar; a new one has no limits yet."""
+        """The budget of an avatar. Its limits are those of the first call, until `limit`.
+
+        Raises:
+            ValueError: `login_budget` is invalid.
+        """
         budget = self._budgets.get(avatar.digest)
         if budget is None:
             budget = self._budgets[avatar.digest] = LoginBudget(self._ledger(avatar), avatar.name)
+            budget.limit_to(_windows(avatar))
         return budget
 
     def limit(self, avatars: Iterable[AvatarSettings]) -> dict[str, LoginBudget]:
@@ -219,16 +224,19 @@ class LoginBudgets:
         """
         budgets = {}
         for avatar in avatars:
-            text = avatar.login_budget
-            items = parse_login_budget(text) if text is not None else ()
             budget = budgets[avatar.name] = self.of(avatar)
-            budget.limit_to(
-                tuple(Window(item.amount, item.get_expiry(), window_name(item)) for item in items)
-            )
-            if items and self._redis is None and not self._has_warned:
+            budget.limit_to(_windows(avatar))
+            if budget.windows and self._redis is None and not self._has_warned:
                 self._has_warned = True
                 structlog.get_logger("service").warning("login_budget_per_process")
         return budgets
 
     def _ledger(self, avatar: AvatarSettings) -> Ledger:
         return MemoryLedger() if self._redis is None else RedisLedger(self._redis, avatar.digest)
+
+
+def _windows(avatar: AvatarSettings) -> tuple[Window, ...]:
+    if avatar.login_budget is None:
+        return ()
+    items = parse_login_budget(avatar.login_budget)
+    return tuple(Window(item.amount, item.get_expiry(), window_name(item)) for item in items)

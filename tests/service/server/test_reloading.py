@@ -201,6 +201,14 @@ def test_login_budget_goes_on_after_a_reload(start: Start) -> None:
     assert codes(2) == [None, "budget_spent"]
 
 
+def test_new_pool_is_filled_within_its_login_budget(start: Start) -> None:
+    service = start(TOKEN_POLICY="pool", TOKEN_POOL_SIZE="2", RATE_LIMIT="99/minute")
+    service.reload(AVATAR_API_KEY=NEW, LOGIN_BUDGET="2/day")
+    answers = [service.get() for _ in range(3)]
+    assert [owner(answer) for answer in answers[:2]] == [whose(NEW)] * 2
+    assert answers[2].json()["code"] == "budget_spent"
+
+
 def test_drain_follows_the_last_settings(start: Start) -> None:
     service = start()
     service.reload(DRAIN_SECONDS="600", AVATAR_API_KEY=NEW)
