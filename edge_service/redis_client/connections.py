@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from edge_service.redis_client.closing import closed_in_time, tls_closed_in_time
 from edge_service.settings.redis_url import RedisAddress
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from redis.asyncio import Connection, Redis, RedisCluster
+    from redis.asyncio import Connection, Redis, RedisCluster, SSLConnection
+    from redis.asyncio.connection import AbstractConnection
 
 __all__ = ["AnyRedis", "Connections", "connect"]
 
@@ -75,7 +76,7 @@ class _ClusterConnections:
     """Connections to the nodes of a cluster."""
 
     def __init__(self, address: RedisAddress, options: dict[str, Any]) -> None:
-        self._hosts = address.hosts
+        self._address = address
         self._options = options | ({"ssl": True} if address.is_tls else {})
         self._client: RedisCluster | None = None
 
@@ -86,7 +87,7 @@ class _ClusterConnections:
 
             # Created on first use, because the library resolves `localhost` here.
             self._client = RedisCluster(
-                startup_nodes=[ClusterNode(host, port) for host, port in self._hosts],
+                startup_nodes=[ClusterNode(host, port) for host, port in self._address.hosts],
                 # The given nodes stay known, because the cluster may move to other addresses.
                 dynamic_startup_nodes=False,
                 # Otherwise several moved slots close connections that are in use.
@@ -94,7 +95,7 @@ class _ClusterConnections:
                 **self._options,
             )
             # For this class, the library has no option.
-            kind = _detached_first(SSLConnection if "ssl" in self._options else Connection)
+            kind = _kind(Connection, SSLConnection, self._address)
             self._client.connection_kwargs["connection_class"] = kind
             for node in self._client.nodes_manager.startup_nodes.values():
                 node.connection_class = kind
@@ -113,49 +114,48 @@ class _ClusterConnections:
                     await self._client.nodes_manager.aclose(nodes)
 
 
-def _detached_first(kind: type[Connection]) -> type[Connection]:
-    """A class of connections that are free for a new socket before they wait for the old one.
-
-    After an error, the library closes idle connections of a node, and may hand them out meanwhile.
-    """
-
-    class DetachedFirst(kind):  # type: ignore[misc, valid-type]
-        async def disconnect(self, nowait: bool = False, **details: Any) -> None:  # noqa: ANN401
-            writer = self._writer
-            await super().disconnect(nowait=True, **details)
-            if writer is not None and not nowait:
-                with suppress(Exception):
-                    async with asyncio.timeout(STEP_SECONDS):
-                        await writer.wait_closed()
-
-    return DetachedFirst
-
-
 def _server(address: RedisAddress, options: dict[str, Any], tls: dict[str, Any]) -> Connections:
-    from redis.asyncio import ConnectionPool, Redis, SSLConnection, UnixDomainSocketConnection
+    from redis.asyncio import Connection, ConnectionPool, Redis, SSLConnection
+    from redis.asyncio import UnixDomainSocketConnection as SocketConnection
 
+    kind: type[AbstractConnection]
     if address.kind == "socket":
-        options |= {"connection_class": UnixDomainSocketConnection, "path": address.path}
+        kind = closed_in_time(SocketConnection, STEP_SECONDS)
+        options |= {"path": address.path}
     else:
+        kind = _kind(Connection, SSLConnection, address)
         ((host, port),) = address.hosts
         options |= {"host": host, "port": port, **tls}
-        if address.is_tls:
-            options["connection_class"] = SSLConnection
-    return _PooledConnections(Redis.from_pool(ConnectionPool(**options)))
+    return _PooledConnections(Redis.from_pool(ConnectionPool(kind, **options)))
 
 
 def _sentinel(address: RedisAddress, options: dict[str, Any], tls: dict[str, Any]) -> Connections:
-    from redis.asyncio import Sentinel
+    from redis.asyncio import Connection, Sentinel, SSLConnection
+    from redis.asyncio.sentinel import SentinelManagedConnection as ToMaster
+    from redis.asyncio.sentinel import SentinelManagedSSLConnection as ToMasterTLS
 
     if address.is_tls:
         tls["ssl"] = True
+    options["connection_class"] = _kind(ToMaster, ToMasterTLS, address)
     sentinel = Sentinel(  # type: ignore[no-untyped-call]
         address.hosts,
         sentinel_kwargs={**_options(address.sentinel_user), **tls},
         **options,
         **tls,
     )
+    # For this class, the library has no option.
+    kind = _kind(Connection, SSLConnection, address)
+    for one in sentinel.sentinels:
+        one.connection_pool.connection_class = kind
     return _PooledConnections(sentinel.master_for(address.service), *sentinel.sentinels)
+
+
+def _kind(
+    plain: type[Connection], tls: type[SSLConnection], address: RedisAddress
+) -> type[Connection]:
+    if address.is_tls:
+        return tls_closed_in_time(tls, STEP_SECONDS)
+    return closed_in_time(plain, STEP_SECONDS)
 
 
 def _options(user: tuple[str, str]) -> dict[str, Any]:

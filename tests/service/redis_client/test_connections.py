@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import re
 import secrets
+import ssl
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import warnings
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
+from redis.exceptions import RedisError
 from structlog.testing import capture_logs
 
 from edge_service.admission.rate_limits import RateLimiter
 from edge_service.errors import RateLimited
 from edge_service.issuing.redis_store import RedisGrants
 from edge_service.issuing.shared import Shared
-from edge_service.redis_client import SharedRedis, connections, shared
+from edge_service.redis_client import AnyRedis, SharedRedis, connections, probe, shared
 from edge_service.settings.parsers import parse_rate_limits
+from edge_service.settings.redis_url import redis_address
 from tests.support.certificates import self_signed
 from tests.support.clocks import in_a_loop
 from tests.support.grants import FIRST, FakeUpstream
@@ -140,6 +145,77 @@ def test_client_certificate_is_presented(tmp_path: Path) -> None:
         works(f"{url}?{own}", certificate)
         fails(f"{url}?ssl_ca_certs={certificate}")
         fails(f"{url}?{own}")
+
+
+def tls_url(server: RedisServer, certificate: Path, key: Path) -> str:
+    own = f"ssl_certfile={certificate}&ssl_keyfile={key}"
+    return f"rediss://127.0.0.1:{server.port}?{own}&ssl_ca_certs={certificate}"
+
+
+def sockets_left(work: Callable[[], Coroutine[None, None, None]]) -> list[str]:
+    """What is still open after the end of an event loop."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", ResourceWarning)
+        in_a_loop(work())
+        gc.collect()
+    return [str(one.message) for one in caught]
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_socket_is_closed_though_redis_hangs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    """With TLS, an orderly end of the connection would need an answer."""
+    certificate, key = self_signed(tmp_path)
+    monkeypatch.setattr(connections, "STEP_SECONDS", 0.5)
+
+    async def answers(client: AnyRedis) -> bool:
+        with suppress(RedisError):
+            return bool(await client.echo("x"))
+        return False
+
+    async def hang() -> None:
+        one = connections.connect(redis_address(tls_url(server, certificate, key)), 1)
+        client = await one.open()
+        # A busy machine may need longer than usual.
+        while not await answers(client):
+            pass
+        await asyncio.to_thread(server.pause)
+        if fails:
+            assert not await answers(client)
+        await one.close()
+
+    with RedisServer(certificate=(certificate, key)) as server:
+        assert sockets_left(hang) == []
+        server.resume()
+
+
+def test_socket_is_closed_if_time_is_up_at_the_end_of_the_handshake(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificate, key = self_signed(tmp_path)
+    monkeypatch.setattr(connections, "STEP_SECONDS", 10)
+    connecting: list[asyncio.Task[None]] = []
+
+    class Late(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            server.pause()
+            connecting[0].cancel()
+
+    async def hurry() -> None:
+        one = connections.connect(redis_address(tls_url(server, certificate, key)), 1)
+        client = await one.open()
+        connecting.append(asyncio.create_task(probe(client)))
+        await asyncio.gather(*connecting, return_exceptions=True)
+        # Its exception would keep the socket.
+        assert connecting.pop().cancelled()
+        await one.close()
+
+    monkeypatch.setattr(ssl.SSLContext, "sslobject_class", Late)
+    with RedisServer(certificate=(certificate, key)) as server:
+        assert sockets_left(hurry) == []
+        server.resume()
 
 
 @pytest.mark.usefixtures("_long_timeouts")
