@@ -46,6 +46,16 @@ def demo(root: Path) -> Iterator[Demo]:
         assert "Traceback" not in command.output
 
 
+@pytest.fixture(scope="module")
+def small_site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The configuration of a site that is built at once."""
+    folder = tmp_path_factory.mktemp("small")
+    (folder / "docs").mkdir()
+    (folder / "docs" / "index.md").write_text("# Home\n")
+    (folder / "mkdocs.yml").write_text("site_name: Other\n")
+    return folder / "mkdocs.yml"
+
+
 def test_avatar_connects_answers_and_refreshes(demo: Demo, visit: Visit) -> None:
     page = visit.page
     page.goto(demo.site)
@@ -108,12 +118,9 @@ def test_output_ends_with_the_next_step_for_an_own_site(demo: Demo) -> None:
     assert "preview" in page.text
 
 
-def test_next_step_with_another_config_file_names_the_guide(root: Path, tmp_path: Path) -> None:
-    (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "index.md").write_text("# Home\n")
-    (tmp_path / "mkdocs.yml").write_text("site_name: Other\n")
+def test_next_step_with_another_config_file_names_the_guide(root: Path, small_site: Path) -> None:
     with Command(
-        *("sentifyd-edge", "demo", "--config-file", str(tmp_path / "mkdocs.yml")), **FREE_PORTS
+        *("sentifyd-edge", "demo", "--config-file", str(small_site)), **FREE_PORTS
     ) as command:
         guide = command.wait_for(r"mkdocs serve there\. (\S+\.md) ")[1]
         assert command.stop() == 0
@@ -222,9 +229,13 @@ def test_another_site_gets_no_tokens(demo: Demo) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_stop_signal_leaves_no_process_or_file(
-    root: Path, tmp_path: Path, number: signal.Signals
+    small_site: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
-    command = start(root, TMPDIR=str(tmp_path))
+    command = Command(
+        *("sentifyd-edge", "demo", "--config-file", str(small_site)),
+        TMPDIR=str(tmp_path),
+        **FREE_PORTS,
+    )
     demo = Demo(command)
     port = int(demo.site.rpartition(":")[2])
 
