@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.matrix.sites import INLINE, OFF, Site
+from tests.support.effort import THOROUGH
 
 SEARCH_PAGE = {"search.html"}
 # Pages that a theme renders in addition to the sources and 404.html.
@@ -22,7 +23,14 @@ THEMES: dict[str, set[str]] = {
 }
 
 
-@pytest.mark.parametrize("theme", THEMES)
+# ProperDocs renders themes with MkDocs' code.
+BUILDS = [
+    *(("mkdocs", theme) for theme in THEMES),
+    *(("properdocs", theme) for theme in (THEMES if THOROUGH else ("mkdocs", "material"))),
+]
+
+
+@pytest.mark.parametrize(("generator", "theme"), BUILDS, indirect=["generator"])
 def test_every_page_of_a_theme_has_an_avatar(site: Site, theme: str) -> None:
     site.write(
         {

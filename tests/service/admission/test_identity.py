@@ -33,6 +33,7 @@ from edge_service.admission.jwt import JwtAuthenticator
 from edge_service.errors import IdentityUnavailable, ServiceError, Unauthenticated
 from edge_service.settings import ForwardedRules, JwtRules
 from tests.support.clocks import Clock, in_a_loop
+from tests.support.effort import examples
 from tests.support.servers import serving
 
 USER = "canary-user-5d1e"
@@ -490,7 +491,7 @@ SEGMENTS = st.lists(st.binary(max_size=40) | HEADERS, max_size=5).map(
 )
 
 
-@settings(deadline=None, max_examples=400)
+@settings(deadline=None, max_examples=examples(100))
 @given(st.binary() | st.text().map(str.encode) | SEGMENTS, st.booleans())
 @example(b"\xff.\xff.\xff", True)
 def test_any_garbage_is_rejected_without_another_error(garbage: bytes, named: bool) -> None:
@@ -505,7 +506,7 @@ def test_any_garbage_is_rejected_without_another_error(garbage: bytes, named: bo
     in_a_loop(work())
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.dictionaries(
         st.sampled_from(["iss", "aud", "sub", "exp", "nbf", "iat", "jti"]) | st.text(), JSON_VALUES
@@ -521,7 +522,7 @@ def test_any_signed_claims_cause_no_other_error(changed: dict[str, object]) -> N
     in_a_loop(work())
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=examples(60))
 @given(
     st.binary()
     | JSON_VALUES.map(lambda value: json.dumps(value).encode())

@@ -23,6 +23,7 @@ from edge_service.sealing import new_key
 from edge_service.settings import ForwardedRules, Settings
 from edge_service.upstream.grant import Grant
 from edge_service.upstream.logins import AvatarLogin
+from tests.support.effort import examples
 from tests.support.settings import ORIGIN, avatar_settings, settings_for
 
 Headers = list[tuple[bytes, bytes]]
@@ -209,7 +210,7 @@ SERVED: Headers = [(b"origin", ALLOWED), (b"x-forwarded-user", b"ann")]
 
 @given(asked=REQUESTS)
 @settings(
-    max_examples=250,
+    max_examples=examples(80),
     deadline=None,
     derandomize=True,
     database=None,

@@ -1,0 +1,13 @@
+"""How much one run of the tests tries."""
+
+from __future__ import annotations
+
+import os
+
+# The workflow sets it. Elsewhere, a part of the combinations and examples is enough.
+THOROUGH = os.environ.get("THOROUGH") == "true"
+
+
+def examples(usual: int) -> int:
+    """How many examples a property is tried with: five times as many as usual if thorough."""
+    return 5 * usual if THOROUGH else usual
