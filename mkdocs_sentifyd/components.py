@@ -8,7 +8,7 @@ from typing import Literal
 
 __all__ = [
     *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
-    *("STORAGE_PREFIXES", "Component", "Opening", "canonical_name", "supported_language"),
+    *("STORAGE_PREFIXES", "Component", "Host", "Opening", "canonical_name", "supported_language"),
 ]
 
 _CANONICAL_NAMES = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
@@ -36,6 +36,33 @@ class Opening:
 
 
 @dataclass(frozen=True, slots=True)
+class Host:
+    """A host that a component contacts from the visitor's browser, besides its loader's.
+
+    Attributes:
+        name: the host.
+        operator: who runs it, and so gets the visitor's address.
+        purpose: what the component uses it for.
+        directives: what must allow it in a policy (W3C, Content Security Policy Level 3).
+        schemes: schemes of its URLs.
+        is_observed: whether requests to it were seen; otherwise the vendor only names it, and the
+            directives are assumed.
+    """
+
+    name: str
+    operator: str
+    purpose: str
+    directives: tuple[str, ...]
+    schemes: tuple[str, ...] = ("https",)
+    is_observed: bool = False
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The host with each of its schemes, as in a policy."""
+        return tuple(f"{scheme}://{self.name}" for scheme in self.schemes)
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """A custom element.
 
@@ -48,6 +75,7 @@ class Component:
         read_on_connect: attributes that it reads only when it is connected; to change one, the
             runtime creates a new element.
         other_loaders: other known URLs of the script, which an author may have pasted.
+        hosts: what it contacts besides its loader, the token endpoint and the logo.
     """
 
     element: str
@@ -57,6 +85,7 @@ class Component:
     opening: Opening
     read_on_connect: tuple[str, ...] = ()
     other_loaders: tuple[str, ...] = ()
+    hosts: tuple[Host, ...] = ()
 
 
 COMPONENTS = {
@@ -71,6 +100,24 @@ COMPONENTS = {
         # It is not documented whether the element follows changes, so the runtime replaces it.
         read_on_connect=("toggler",),
         other_loaders=("https://cdn.sentifyd.io/element/bot.js",),
+        # The first is in the vendor's documentation, the second in its WordPress plugin. Both are
+        # named as hosts of the login; none is named for the WebSocket.
+        hosts=(
+            Host(
+                name="backend.sentifyd.io",
+                operator="Sentifyd",
+                purpose="the conversation (named as the host of the login)",
+                directives=("connect-src",),
+                schemes=("https", "wss"),
+            ),
+            Host(
+                name="serve.sentifyd.io",
+                operator="Sentifyd",
+                purpose="the conversation (named as the host of the login)",
+                directives=("connect-src",),
+                schemes=("https", "wss"),
+            ),
+        ),
     ),
     "realtime": Component(
         element="sentifyd-realtime",
@@ -79,6 +126,35 @@ COMPONENTS = {
         attribute_names="kebab",
         # Observed in version 1.4.0 of the vendor's package; the hosted loader may differ.
         opening=Opening(storage="chatbotState_", field="isVisible", toggle="_handleToggleChatbot"),
+        hosts=(
+            Host(
+                name="serve.sentifyd.io",
+                operator="Sentifyd",
+                purpose="the conversation",
+                directives=("connect-src",),
+                schemes=("https", "wss"),
+                is_observed=True,
+            ),
+            Host(
+                name="fonts.googleapis.com",
+                operator="Google",
+                purpose="style sheets of fonts and icons",
+                directives=("style-src",),
+                is_observed=True,
+            ),
+            Host(
+                name="fonts.gstatic.com",
+                operator="Google",
+                purpose="fonts and icons",
+                directives=("font-src",),
+            ),
+            Host(
+                name="sentifydassetssc.blob.core.windows.net",
+                operator="Sentifyd, on Microsoft Azure",
+                purpose="avatars and animations",
+                directives=("img-src", "connect-src"),
+            ),
+        ),
     ),
 }
 

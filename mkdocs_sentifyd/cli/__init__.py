@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mkdocs_sentifyd.cli import check, inject
+from mkdocs_sentifyd.cli import check, csp, inject
 from mkdocs_sentifyd.cli.completion import PrintCompletion
 from mkdocs_sentifyd.cli.console import report, stoppable
 from mkdocs_sentifyd.cli.usage import STOPPED, HelpFormatter, epilog
@@ -69,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=epilog(
             "mkdocs-sentifyd inject --help",
             "mkdocs-sentifyd check --help",
+            "mkdocs-sentifyd csp --help",
             statuses=STOPPED,
         ),
         formatter_class=HelpFormatter,
@@ -82,6 +83,6 @@ def parser() -> argparse.ArgumentParser:
         help="print a script that completes this command in bash, zsh or fish, and exit",
     )
     commands = whole.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for command in (inject, check):
+    for command in (inject, check, csp):
         command.add_parser(commands)
     return whole

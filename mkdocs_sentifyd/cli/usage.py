@@ -47,6 +47,7 @@ def add_command(
     description: str,
     examples: Iterable[str],
     statuses: Mapping[int, str],
+    is_site_optional: bool = False,
 ) -> argparse.ArgumentParser:
     """Add a command that works on a built site.
 
@@ -57,6 +58,7 @@ def add_command(
         description: text of the command's own help.
         examples: command lines.
         statuses: the meanings of the exit statuses 0 and 1.
+        is_site_optional: whether the command also works before the site is built.
     """
     command = commands.add_parser(
         name,
@@ -65,7 +67,13 @@ def add_command(
         epilog=epilog(*examples, statuses={**statuses, **STOPPED}),
         formatter_class=HelpFormatter,
     )
-    command.add_argument("site_dir", type=Path, metavar="SITE_DIR", help="the built site")
+    command.add_argument(
+        "site_dir",
+        type=Path,
+        nargs="?" if is_site_optional else None,
+        metavar="SITE_DIR",
+        help="the built site",
+    )
     command.add_argument(
         "--config-file",
         type=Path,

@@ -135,6 +135,24 @@ class BuiltSite:
             avatar = self._selection.page(sources, [])
         return avatar.embed(language, self.root(path)) if avatar else None
 
+    def configured(self) -> Iterator[Embed]:
+        """Yield what pages may have, from configuration and sources alone; some come repeatedly.
+
+        Raises:
+            PageError: the options in the front matter of a source are invalid.
+        """
+        for avatar in self._selection.configured():
+            yield avatar.embed("", "")
+        for source, front_matter in self._unmatched_sources().items():
+            try:
+                # Reading it again raises the error that says what is wrong.
+                values = self._front_matter(source) if front_matter is None else front_matter
+                own = self._selection.page([source], values)
+            except PageError as error:
+                raise PageError(f"{source}: {error}") from None
+            if own:
+                yield own.embed("", "")
+
     def root(self, path: str) -> str:
         """Return the relative path from a page to the root of the site: empty, or ending in `/`."""
         # A server shows 404.html at any URL, so its links must begin at the root of the host.

@@ -79,6 +79,12 @@ class Selection:
             return None
         return self._avatar([name])
 
+    def configured(self) -> Iterator[Avatar]:
+        """Yield the avatar of the site's own options, and that of each override alone."""
+        yield self._make((), ())
+        for index in range(len(self._config.overrides)):
+            yield self._make((index,), ())
+
     def unused(self, paths: Collection[str]) -> Iterator[str]:
         """Yield a warning for each pattern that matches no page.
 

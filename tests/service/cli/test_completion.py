@@ -25,9 +25,10 @@ CASES = [
     (("sentifyd-edge", "se"), {"serve"}),
     (("sentifyd-edge", "serve", "--h"), {"--host", "--help"}),
     (("sentifyd-edge", "demo", "--c"), {"--config-file"}),
-    (("mkdocs-sentifyd", ""), {"inject", "check"}),
+    (("mkdocs-sentifyd", ""), {"inject", "check", "csp"}),
     (("mkdocs-sentifyd", "check", "--o"), {"--origin"}),
     (("mkdocs-sentifyd", "inject", "pag"), {"pages"}),
+    (("mkdocs-sentifyd", "csp", "--format", "n"), {"nginx", "netlify"}),
 ]
 
 
