@@ -5,6 +5,8 @@
 - Replace `<!-- answers -->` by the table of the service's errors, generated from
   `edge_service.errors`, and `<!-- findings -->` by that of `mkdocs-sentifyd check`, generated from
   `mkdocs_sentifyd.check.findings`.
+- Replace `<!-- hosts -->` and `<!-- contacts -->` by tables of the hosts of each component,
+  generated from `mkdocs_sentifyd.components`: one for a policy, one for visitors.
 - Resolve links to source files in docstrings, which mkdocstrings does not do.
 """
 
@@ -16,6 +18,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Iterator
 from html import escape
+from urllib.parse import urlsplit
 
 from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import Files
@@ -25,11 +28,13 @@ import edge_service.cli
 import mkdocs_sentifyd.cli
 from edge_service.errors import ServiceError, UpstreamRejected
 from mkdocs_sentifyd.check.findings import KINDS
+from mkdocs_sentifyd.components import COMPONENTS, Component, Host
 
 # Columns of the help, independent of the terminal in which the site is built.
 WIDTH = 80
 _MARK = re.compile(
-    r"^<!-- (?:help: (?P<command>.+?)|(?P<table>answers|findings)) -->$", re.MULTILINE
+    r"^<!-- (?:help: (?P<command>.+?)|(?P<table>answers|findings|hosts|contacts)) -->$",
+    re.MULTILINE,
 )
 _SOURCE = re.compile(r'href="((?:[\w.-]+/)*[\w-]+\.md)(#[^"]*)?"')
 # A section of a parser's epilog: a title, and indented lines.
@@ -42,7 +47,7 @@ _TYPED = re.compile(
 
 def on_page_markdown(markdown: str, **_: object) -> str:
     """Replace the marks of a page by generated text."""
-    tables = {"answers": answers, "findings": findings}
+    tables = {"answers": answers, "findings": findings, "hosts": hosts, "contacts": contacts}
 
     def replaced(mark: re.Match[str]) -> str:
         return command_help(mark["command"]) if mark["command"] else tables[mark["table"]]()
@@ -117,6 +122,42 @@ def findings() -> str:
         (kind.code or key, kind.severity.value, kind.what, kind.fix) for key, kind in KINDS.items()
     ]
     return _table(("Code", "Severity", "What it found", "How to fix it"), rows)
+
+
+def hosts() -> str:
+    """A table of what a policy must allow for each component, in Markdown."""
+    lines = ["| Component | Source | Directive | Evidence |", "|---|---|---|---|"]
+    for component, host in _hosts():
+        sources, directives = (
+            ", ".join(f"`{name}`" for name in names) for names in (host.sources, host.directives)
+        )
+        lines.append(f"| {component} | {sources} | {directives} | {_evidence(host)} |")
+    return "\n".join(lines)
+
+
+def contacts() -> str:
+    """A table of who gets a visitor's address from each component, in Markdown."""
+    lines = ["| Component | Host | For | Evidence |", "|---|---|---|---|"]
+    for component, host in _hosts():
+        name = f"`{host.name}` ({host.operator})"
+        lines.append(f"| {component} | {name} | {host.purpose} | {_evidence(host)} |")
+    return "\n".join(lines)
+
+
+def _hosts() -> Iterator[tuple[str, Host]]:
+    """Each component's element and hosts, the loader's first."""
+    for component in COMPONENTS.values():
+        for host in (_loader(component), *component.hosts):
+            yield f"`<{component.element}>`", host
+
+
+def _loader(component: Component) -> Host:
+    name = urlsplit(component.loader).netloc
+    return Host(name, "Sentifyd", "the loader, unless `loader.url` is set", ("script-src",))
+
+
+def _evidence(host: Host) -> str:
+    return "observed" if host.is_observed else "only named"
 
 
 def _table(head: tuple[str, ...], rows: Iterable[tuple[str, str, str, str]]) -> str:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
-import json
 import re
-import subprocess
-import sys
-from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args
+from urllib.parse import urlsplit
 
 import pytest
 from bs4 import BeautifulSoup, Tag
 from mkdocs.config.base import BaseConfigOption, Config
 from mkdocs.exceptions import PluginError
 
+import mkdocs_sentifyd.cli
 from edge_service.app import create_app
 from edge_service.errors import ServiceError, UpstreamRejected
 from edge_service.sandbox.app import Sandbox, create_sandbox
@@ -26,6 +23,7 @@ from edge_service.sandbox.demo import EXAMPLE, DemoError, run_demo
 from edge_service.sandbox.faults import FaultKind
 from edge_service.settings.variables import declared
 from mkdocs_sentifyd.check.findings import KINDS
+from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.options.fields import Group
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from tests.support.examples import ROOT, blocks, pages
@@ -356,25 +354,42 @@ def test_page_actions_are_documented(root: Path) -> None:
     assert [name for name in actions if f"`docs.{name}`" not in text] == []
 
 
-def test_csp_program_prints_the_shown_policy(tmp_path: Path) -> None:
-    page = "example_docs/docs/csp-header.md"
-    [program] = [block.text for block in blocks("python") if block.page == page]
-    script, data = "var a = '<b>' && 1;\n", json.dumps({"b": 1})
-    (tmp_path / "index.html").write_text(
-        f"<!doctype html><head><script>{script}</script><script src=a.js></script>"
-        f'<script type="application/json">{data}</script></head><body></body>'
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program, str(tmp_path)], capture_output=True, text=True, check=True
-    )
+def test_csp_prints_the_policies_of_the_pages(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    shown = [block for block in blocks() if re.fullmatch(r".*/csp(-header)?\.md", block.page)]
+    [configured] = [block.text for block in shown if block.language == "yaml"]
+    (tmp_path / "mkdocs.yml").write_text(configured)
+    (tmp_path / "docs").mkdir()
 
-    digest = b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    assert re.findall("'sha256-(.+?)'", done.stdout) == [digest]
-    [written, *_] = [
-        block.text for block in blocks("text") if block.text.startswith("Content-Security-Policy:")
-    ]
+    def printed(server: str) -> str:
+        file = str(tmp_path / "mkdocs.yml")
+        assert mkdocs_sentifyd.cli.main(["csp", "--config-file", file, "--format", server]) == 0
+        return capsys.readouterr().out
+
     hashes = re.compile("( 'sha256-[^']+')+")
-    assert hashes.sub("", done.stdout) == hashes.sub("", written)
+    texts = [hashes.sub("", block.text) for block in shown if "connect-src" in block.text]
+    assert texts == [printed("nginx"), printed("netlify"), printed("generic")]
+    assert printed("cloudflare") == printed("netlify")
+
+
+def test_hosts_of_each_component_are_in_the_tables(documentation: Path) -> None:
+    for name, column in (("csp", "Source"), ("privacy", "Host")):
+        tables = [
+            table
+            for table in page(documentation, name).select("table")
+            if [head.get_text() for head in table.select("th")][:2] == ["Component", column]
+        ]
+        [found] = map(cells, tables)
+        for component in COMPONENTS.values():
+            loader = urlsplit(component.loader).netloc
+            hosts = {loader: False, **{host.name: host.is_observed for host in component.hosts}}
+            rows = [row for row in found if row[0] == f"<{component.element}>"]
+            assert len(rows) == len(hosts)
+            for row, (host, is_observed) in zip(rows, hosts.items(), strict=True):
+                assert host in row[1]
+                assert row[3] == ("observed" if is_observed else "only named")
+    assert "fonts.googleapis.com (Google)" in {row[1] for row in found}
 
 
 def test_files_named_in_pages_exist(root: Path) -> None:
