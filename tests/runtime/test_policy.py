@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
 from base64 import b64encode
+from collections.abc import Iterator, Mapping
+from contextlib import redirect_stdout
 
 import pytest
 from bs4 import BeautifulSoup
 
+from edge_service.app import create_app
+from edge_service.settings import Settings
+from mkdocs_sentifyd.cli import main
 from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, Stage, Theme, Visitor
+from tests.support.nginx import Nginx
+from tests.support.ports import free_port
+from tests.support.servers import serving
+from tests.support.settings import avatar_settings
+from tests.support.waiting import until
 
 COLOURED = {"appearance": {"primary_color": "#123456", "follow_palette": True}}
 MODES: dict[str, Theme] = {
@@ -23,6 +35,9 @@ DISPATCH_CONSENT = (
 THEMES = pytest.mark.parametrize(
     "theme", [INSTANT, MATERIAL, MKDOCS], ids=["instant", "static", "mkdocs"]
 )
+
+Origins = Mapping[str, str]
+"""Origins of servers, by name."""
 
 
 def _strict(stage: Stage, url: str, hashed: str) -> str:
@@ -54,7 +69,9 @@ def _violations(visitor: Visitor) -> set[str]:
     # The browser reports violations later but in order, so the last one comes after all others.
     visitor.page.wait_for_load_state()
     visitor.page.evaluate("void (new Image().src = 'http://last.invalid/')")
-    visitor.page.wait_for_function("seen.violations.some(text => text.includes('last.invalid'))")
+    # `wait_for_function` may need `unsafe-eval`.
+    last = "seen.violations.some(text => text.includes('last.invalid'))"
+    until(lambda: visitor.page.evaluate(last))
     found: list[str] = visitor.page.evaluate("seen.violations.splice(0)")
     return {text.partition(" http")[0] for text in found if "last.invalid" not in text}
 
@@ -102,6 +119,79 @@ def test_strict_policy_is_enforced(stage: Stage, visitor: Visitor) -> None:
     )
 
     assert any(text.startswith("script-src") for text in _violations(visitor))
+
+
+# What is missing in a policy, and the directive that then blocks something.
+INCOMPLETE = {
+    "loader": "script-src",
+    "hash": "script-src",
+    "endpoint": "connect-src",
+    "socket": "connect-src",
+}
+SERVER = """
+server {{
+    listen 127.0.0.1:{port};
+    root {site};
+    include {folder}/{name}.conf;
+}}
+"""
+
+
+@pytest.fixture(scope="module")
+def behind_nginx(stage: Stage, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Origins]:
+    """A site whose nginx sends the printed policy, and servers with incomplete ones, by name."""
+    ports = {name: free_port() for name in ("complete", *INCOMPLETE)}
+    origins = {name: f"http://127.0.0.1:{port}" for name, port in ports.items()}
+    avatar = avatar_settings(stage.sandbox, allowed_origins=frozenset(origins.values()))
+    service = create_app(Settings(avatars={"": avatar}, rate_limit="100000/minute"))
+    with serving(service) as endpoint:
+        options = {"token_endpoint": f"{endpoint}/request_tokens"}
+        name = stage.build(options, site_url=origins["complete"]).split("/")[-2]
+        site, file = stage.folder / "served" / name, stage.folder / name / "mkdocs.yml"
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            assert main(["csp", str(site), f"--config-file={file}", "--format=nginx"]) == 0
+        # The sandbox takes the place of Sentifyd's servers.
+        socket = stage.sandbox.replace("http", "ws")
+        policy = printed.getvalue().replace("wss://serve.sentifyd.io", socket)
+        missing = {"loader": stage.sandbox, "endpoint": endpoint, "socket": socket}
+        folder = tmp_path_factory.mktemp("nginx")
+        for name, port in ports.items():
+            source = re.escape(missing[name]) if name in missing else "'sha256-[^']+'"
+            text = re.sub(rf" {source}(?=[ ;])", "", policy) if name in INCOMPLETE else policy
+            assert (text == policy) == (name == "complete")
+            (folder / f"{name}.conf").write_text(text)
+            server = SERVER.format(port=port, site=site, folder=folder, name=name)
+            (folder / f"{name}-server.conf").write_text(server)
+        files = {f"conf.d/{name}.conf": folder / f"{name}-server.conf" for name in ports}
+        with Nginx(folder, files, {}):
+            yield origins
+
+
+def test_printed_policy_lets_the_site_and_both_components_work(
+    behind_nginx: Origins, visitor: Visitor
+) -> None:
+    visitor.open(behind_nginx["complete"])
+    visitor.wait_until_connected()
+    visitor.follow("Plain")
+    visitor.page.get_by_role("textbox", name="Search").first.click()
+    visitor.page.keyboard.type("xylophone")
+    visitor.page.locator(".md-search-result__link").first.wait_for()
+    visitor.page.keyboard.press("Escape")
+    visitor.page.goto(f"{behind_nginx['complete']}/realtime/")
+    visitor.page.locator('sentifyd-realtime[data-state="connected"]').wait_for()
+    visitor.follow("Home")
+    visitor.wait_until_connected()
+    assert _violations(visitor) == set()
+
+
+@pytest.mark.parametrize("missing", INCOMPLETE)
+def test_incomplete_policy_blocks_what_it_lacks(
+    behind_nginx: Origins, visitor: Visitor, missing: str
+) -> None:
+    visitor.open(behind_nginx[missing])
+    until(lambda: visitor.page.evaluate("seen.violations.length > 0"))
+    assert all(text.startswith(INCOMPLETE[missing]) for text in _violations(visitor))
 
 
 @pytest.mark.parametrize("mode", MODES)
