@@ -254,12 +254,14 @@ MOVED = {
         "redis": "../redis/",
         "metrics": "../monitoring/#metrics",
         "logs": "../monitoring/#logs",
-        "traces": "../monitoring/#traces",
+        "traces": "../traces/",
         "health": "../monitoring/#health",
         "what-the-server-bounds": "../bounds/#connections",
     },
+    "guide/monitoring": {"traces": "../traces/"},
     "guide/policies": {"when-sentifyd-fails": "../bounds/#when-sentifyd-fails"},
     "privacy": {
+        "what-the-token-service-keeps": "../privacy-service/",
         "consent-with-material": "../guide/consent/#consent-with-material",
         "consent-with-other-tools": "../guide/consent/#consent-with-other-tools",
         "a-text-for-your-privacy-policy": "../privacy-policy/",
@@ -390,6 +392,17 @@ def test_hosts_of_each_component_are_in_the_tables(documentation: Path) -> None:
                 assert host in row[1]
                 assert row[3] == ("observed" if is_observed else "only named")
     assert "fonts.googleapis.com (Google)" in {row[1] for row in found}
+
+
+def test_pages_are_short(root: Path) -> None:
+    """A page that needs more words answers more than one question."""
+    folder = root / "example_docs/docs"
+    words = {
+        file.relative_to(folder).as_posix(): len(file.read_text().split())
+        for file in folder.rglob("*.md")
+    }
+    assert len(words) > 60
+    assert {page: count for page, count in words.items() if count > 1200} == {}
 
 
 def test_files_named_in_pages_exist(root: Path) -> None:
