@@ -166,6 +166,17 @@ def test_inline_scripts_of_all_pages_are_allowed_by_hash(csp: Csp, tmp_path: Pat
     assert len(found) == len(hashes | {"'self'", "https://frontend.sentifyd.io"})
 
 
+def test_addresses_of_the_site_itself_need_no_host(
+    build: BuildSite, csp: Csp, configured: Csp, tmp_path: Path
+) -> None:
+    without = hosts(configured())
+    assert hosts(configured({"brand": {"logo": "img/logo.svg"}})) == without
+    build({"index.md": '<sentifyd-bot token_endpoint="/request_tokens"></sentifyd-bot>\n'})
+    found = rules(csp(tmp_path / "site", "--config-file", tmp_path / "mkdocs.yml"))
+    assert "'self'" in found["connect-src"]
+    assert {word for sources in found.values() for word in sources if "://" in word} == without
+
+
 def test_public_key_is_not_in_the_policy(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
