@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,10 @@ CLOSE_BAD_MESSAGE = 4400
 CLOSE_TOKEN = 4401
 _COMPONENT = Path(__file__).with_name("component")
 _SDKS = {"sentifyd-bot": "Sentifyd", "sentifyd-realtime": "SentifydRealtime"}
-_PARTS = ("storage", "state", "markup", "actions", "conversation", "element")
+_PARTS = (
+    *("storage", "state", "texts", "markup", "actions", "conversation", "question", "panel"),
+    *("tokens", "connection", "realtime", "element"),
+)
 
 
 @dataclass(slots=True)
@@ -82,7 +86,7 @@ class Sandbox:
             "name": "Sandbox avatar",
             "language": "en",
             "voice": "none",
-            "websocket": f"ws://{request.headers['host']}/ws",
+            "websocket": _websocket(request),
         }
         if v1:
             return {
@@ -148,7 +152,7 @@ def create_sandbox(sandbox: Sandbox) -> Starlette:
     )
 
 
-def _loader(element: str) -> Response:
+def _loader(element: str) -> Callable[[Request], Response]:
     names = {
         "ELEMENT": element,
         "SDK": _SDKS[element],
@@ -157,7 +161,16 @@ def _loader(element: str) -> Response:
     constants = [f"const {name} = {json.dumps(text)};" for name, text in names.items()]
     once = "if (customElements.get(ELEMENT)) return;"
     parts = [(_COMPONENT / f"{part}.js").read_text("utf-8") for part in _PARTS]
-    source = "\n".join(["(() => {", *constants, once, *parts, "})();", ""])
     # Browsers fetch module scripts with CORS, and classic scripts without.
     headers = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-cache"}
-    return Response(source, media_type="text/javascript", headers=headers)
+
+    def respond(request: Request) -> Response:
+        socket = f"const SOCKET = {json.dumps(_websocket(request))};"
+        source = "\n".join(["(() => {", *constants, socket, once, *parts, "})();", ""])
+        return Response(source, media_type="text/javascript", headers=headers)
+
+    return respond
+
+
+def _websocket(request: Request) -> str:
+    return f"ws://{request.headers['host']}/ws"

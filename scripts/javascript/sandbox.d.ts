@@ -4,6 +4,8 @@
 declare const ELEMENT: "sentifyd-bot" | "sentifyd-realtime";
 declare const SDK: "Sentifyd" | "SentifydRealtime";
 declare const STYLE: string;
+/** Address of the sandbox's WebSocket. */
+declare const SOCKET: string;
 
 interface Window {
   Sentifyd: { registerAction(action: Action): void };
@@ -12,12 +14,13 @@ interface Window {
 
 /** JSON in the session storage. */
 interface Store {
+  isBlocked(): boolean;
   read(key: string): any;
   write(key: string, value: unknown): void;
   remove(key: string): void;
 }
 
-type WriteOpen = (key: string, open: boolean) => void;
+type WriteOpen = (key: string, open: boolean, enableCaptions: boolean) => void;
 
 interface DescribedAction {
   name: string;
@@ -63,20 +66,76 @@ type LinkItem = (link: Link, openLink: OpenLink) => HTMLElement;
 
 type State = "idle" | "connecting" | "connected" | "refreshing" | "error";
 
-interface Words {
-  placeholder: string;
-  send: string;
-  terms: string;
-  privacy: string;
+/** Texts that explain why there is no connection. */
+type ProblemText = "failed" | "unreachable" | "refused" | "malformed" | "broken";
+
+/** A text of the panel. */
+type TextName =
+  | ("avatar" | "launcher" | "badge" | "mark" | "close" | "conversation")
+  | ("message" | "placeholder" | "send" | "terms" | "privacy")
+  | ("question" | "input" | "allow" | "refuse" | "retry" | "connect")
+  | Exclude<State, "error">
+  | ProblemText
+  | ("token" | "validity" | "refreshes" | "count" | "parameters" | "voice");
+
+/** The panel's texts in one language; the markup names some of them. */
+type Texts = { [name in TextName]: string } & { [name: string]: string };
+
+/** Values for the `{name}` in a text. */
+type FillText = (text: string, values: { [name: string]: any }) => string;
+
+interface Problem {
+  text: ProblemText;
+  values: { [name: string]: string | number };
 }
 
-/** What the token endpoint gave, as the session storage keeps it. */
+/** What the panel tells the element about its visitor. */
+interface PanelEvents {
+  toggled(open: boolean): void;
+  retry(): void;
+  say(text: string): void;
+  followed(event: MouseEvent): void;
+}
+
+interface Claims {
+  exp?: number;
+  jti?: string;
+}
+
+interface AvatarParameters {
+  name?: string;
+  language?: string;
+  voice?: string;
+  websocket?: string;
+}
+
+/** What the token endpoint gave. `<sentifyd-bot>` keeps it in the session storage as it is. */
 interface Auth {
   token: string;
   refreshToken: string;
-  avatarParameters: { name: string; language: string; voice: string; websocket: string };
+  avatarParameters: AvatarParameters;
   tokenEndpoint: string;
 }
+
+/** What the panel shows of it. */
+interface Issued {
+  claims: Claims;
+  refreshes: number;
+  parameters: AvatarParameters;
+}
+
+/** The element, as its connection sees it. */
+interface ConnectionHost {
+  readonly endpoint: string;
+  key(name: string): string;
+  setState(state: State, problem?: Problem | null): void;
+  issued(issued: Issued): void;
+  disconnected(): void;
+  receive(message: Message): void;
+}
+
+/** Attributes that are true or false. */
+type Flag = "toggler" | "compact" | "overlay";
 
 /** What the sandbox's server sends. */
 type Message =

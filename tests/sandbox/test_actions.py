@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Error, Locator, Page
 
-from tests.sandbox.test_component import Stage
+from tests.sandbox.stage import Stage
 from tests.support.browsing import Visit
 
 READY = """

@@ -2,64 +2,14 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import Locator, Page
-from starlette.applications import Starlette
-from starlette.responses import HTMLResponse, Response
-from starlette.routing import Route
+from playwright.sync_api import Locator
 
-from edge_service.app import create_app
-from edge_service.sandbox.app import Sandbox, create_sandbox
 from edge_service.sandbox.faults import Fault
-from edge_service.settings import Settings
+from tests.sandbox.stage import Stage
 from tests.support.browsing import Visit
-from tests.support.servers import serving
-from tests.support.settings import KEY, avatar_settings
-
-
-class Stage:
-    """Sandbox, token service and a site whose pages a test writes."""
-
-    def __init__(self, stack: ExitStack, token_life: int) -> None:
-        self.body = ""
-        self.script = ""
-        self.headers: dict[str, str] = {}
-        self.sandbox = Sandbox(KEY, token_life)
-        self.sandbox_url = stack.enter_context(serving(create_sandbox(self.sandbox)))
-        routes = [Route("/page.js", self._script), Route("/{path:path}", self._page)]
-        self.site = stack.enter_context(serving(Starlette(routes=routes)))
-        origins = frozenset({self.site})
-        avatar = avatar_settings(self.sandbox_url, allowed_origins=origins)
-        settings = Settings(avatars={"": avatar})
-        self.edge = stack.enter_context(serving(create_app(settings)))
-        self.endpoint = f"{self.edge}/request_tokens"
-        self.loader = f"{self.sandbox_url}/sentifyd-bot/main.js"
-
-    def embed(self, attributes: str = "", loader: str | None = None) -> None:
-        self.body = (
-            f'<script src="{loader or self.loader}" defer></script>'
-            f'<sentifyd-bot token_endpoint="{self.endpoint}" avatar_id="a1" {attributes}>'
-            "</sentifyd-bot>"
-        )
-
-    async def _page(self, _: object) -> HTMLResponse:
-        head = '<title>Page</title><link rel="icon" href="data:,">'
-        return HTMLResponse(
-            f"<!doctype html><html lang=en>{head}{self.body}</html>", headers=self.headers
-        )
-
-    async def _script(self, _: object) -> Response:
-        return Response(self.script, media_type="text/javascript")
-
-
-@pytest.fixture
-def stage() -> Iterator[Callable[..., Stage]]:
-    with ExitStack() as stack:
-        yield lambda token_life=30: Stage(stack, token_life)
 
 
 @pytest.mark.parametrize(
@@ -79,103 +29,6 @@ def test_pages_with_either_documented_loader_connect(
     visit.page.goto(set_up.site)
 
     visit.wait_until_connected()
-    assert visit.errors() == []
-
-
-REALTIME = "sentifyd-realtime"
-STATE = "chatbotState_a1"
-
-
-@pytest.fixture
-def realtime(stage: Callable[..., Stage], visit: Visit) -> Page:
-    """A page with the realtime element that is not connected yet."""
-    set_up = stage()
-    set_up.body = (
-        f'<script src="{set_up.sandbox_url}/{REALTIME}/v1/main.js" type="module"></script>'
-        f'<{REALTIME} token-endpoint="{set_up.endpoint}" avatar-id="a1"></{REALTIME}>'
-    )
-    visit.page.add_init_script("sessionStorage.setItem('showChatbot_a1', 'true')")
-    visit.page.goto(set_up.site)
-    return visit.page
-
-
-def _wait_for_realtime(page: Page, state: str = "connected") -> Locator:
-    page.wait_for_selector(f'{REALTIME}[data-state="{state}"]', state="attached")
-    return page.locator(REALTIME)
-
-
-def test_realtime_element_with_kebab_case_attributes_connects(realtime: Page, visit: Visit) -> None:
-    _wait_for_realtime(realtime)
-
-    assert visit.errors() == []
-
-
-def test_realtime_element_is_opened_by_its_method(realtime: Page, visit: Visit) -> None:
-    panel = _wait_for_realtime(realtime).get_by_role("region", name="Sandbox avatar")
-    assert not panel.is_visible()
-    assert visit.stored(STATE) is None
-
-    for is_open in (True, False):
-        now = realtime.evaluate(
-            f"""() => {{
-              document.querySelector("{REALTIME}")._handleToggleChatbot();
-              return sessionStorage.{STATE};
-            }}"""
-        )
-        assert json.loads(now) == {"isVisible": is_open, "mode": "AVATAR", "enableCaptions": True}
-        assert panel.is_visible() is is_open
-    realtime.evaluate(f"sessionStorage.{STATE} = JSON.stringify({{ isVisible: true }})")
-    assert not panel.is_visible()
-    assert visit.stored("showChatbot_a1") is True
-
-    realtime.reload()
-    assert _wait_for_realtime(realtime).get_by_role("region").is_visible()
-
-
-@pytest.mark.parametrize("is_removed", [True, False], ids=["put-back", "moved"])
-def test_moved_realtime_element_loses_its_connection(
-    realtime: Page, visit: Visit, is_removed: bool
-) -> None:
-    element = _wait_for_realtime(realtime)
-    realtime.evaluate(
-        f"""(isRemoved) => {{
-          const element = document.querySelector("{REALTIME}");
-          if (isRemoved) element.remove();
-          document.body.append(element);
-        }}""",
-        is_removed,
-    )
-    assert element.get_attribute("data-state") == "idle"
-    asked = [request.url for request in visit.requests if "request_tokens" in request.url]
-    assert len(asked) == 1
-
-    realtime.evaluate(f'document.querySelector("{REALTIME}")._handleToggleChatbot()')
-    element.get_by_role("button", name="Connect").click()
-    _wait_for_realtime(realtime)
-    assert [r.url for r in visit.requests if "request_tokens" in r.url] == asked
-
-
-def test_realtime_element_requests_tokens_on_every_page(realtime: Page, visit: Visit) -> None:
-    _wait_for_realtime(realtime)
-    realtime.reload()
-    _wait_for_realtime(realtime)
-
-    assert sum("request_tokens" in request.url for request in visit.requests) == 2
-
-
-def test_realtime_element_applies_changed_attributes(realtime: Page, visit: Visit) -> None:
-    element = _wait_for_realtime(realtime)
-    panel = element.get_by_role("region", name="Sandbox avatar")
-    # The attribute alone does not hide it.
-    realtime.evaluate(f'document.querySelector("{REALTIME}").hidden = true')
-    assert element.is_visible()
-
-    for toggler, is_open in (("false", True), ("true", False)):
-        realtime.evaluate(
-            f'value => document.querySelector("{REALTIME}").setAttribute("toggler", value)', toggler
-        )
-        assert panel.is_visible() is is_open
-    assert element.get_attribute("data-state") == "connected"
     assert visit.errors() == []
 
 
@@ -308,19 +161,21 @@ def test_header_and_message_field_stay_visible(
     visit.page.goto(set_up.site)
     visit.wait_until_connected()
     avatar = visit.page.locator(visit.avatar)
-    avatar.get_by_role("button", name="Avatar (sandbox)").click()
+    launcher = avatar.get_by_role("button", name="Avatar (sandbox)")
+    close = avatar.get_by_role("button", name="Close the avatar")
+    launcher.click()
 
-    for part in (
-        avatar.get_by_role("button", name="Close the avatar"),
-        avatar.get_by_role("textbox"),
-        avatar.get_by_role("button", name="Avatar (sandbox)"),
-    ):
-        box = part.bounding_box()
-        assert box
-        assert box["x"] >= 0
-        assert box["y"] >= 0
-        assert box["x"] + box["width"] <= size[0]
-        assert box["y"] + box["height"] <= size[1]
+    assert _is_inside(close, size)
+    assert _is_inside(avatar.get_by_role("textbox"), size)
+    close.click()
+    assert _is_inside(launcher, size)
+
+
+def _is_inside(part: Locator, size: tuple[int, int]) -> bool:
+    box = part.bounding_box()
+    assert box
+    right, bottom = box["x"] + box["width"], box["y"] + box["height"]
+    return 0 <= box["x"] < right <= size[0] and 0 <= box["y"] < bottom <= size[1]
 
 
 def test_answer_without_tokens_is_reported(stage: Callable[..., Stage], visit: Visit) -> None:

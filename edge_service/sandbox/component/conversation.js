@@ -11,7 +11,11 @@ function lineElements([who, text, links = []], openLink) {
     list.append(...items);
     elements.push(list);
   }
-  elements.forEach((element) => { element.className = who; });
+  elements.forEach((element) => {
+    element.className = who;
+    // Visitors and sites may use another language than the panel.
+    element.dir = "auto";
+  });
   return elements;
 }
 

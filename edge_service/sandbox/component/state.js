@@ -9,6 +9,6 @@ function readOpen(key) {
 }
 
 /** @type {WriteOpen} */
-function writeOpen(key, open) {
-  storage.write(key, IS_REALTIME ? { isVisible: open, mode: "AVATAR", enableCaptions: true } : open);
+function writeOpen(key, open, enableCaptions) {
+  storage.write(key, IS_REALTIME ? { isVisible: open, mode: "AVATAR", enableCaptions } : open);
 }

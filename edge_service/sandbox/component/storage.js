@@ -1,6 +1,9 @@
 // If storage is blocked, the avatar starts anew on each page.
 /** @type {Store} */
 const storage = {
+  isBlocked() {
+    try { return !sessionStorage; } catch { return true; }
+  },
   read(key) {
     try { return JSON.parse(sessionStorage.getItem(key) ?? "null"); } catch { return null; }
   },

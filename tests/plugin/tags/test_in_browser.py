@@ -86,7 +86,7 @@ def test_options_have_visible_effects(site: Callable[[dict[str, Any]], str], vis
     page.get_by_role("button", name="Avatar (sandbox)").click()
     panel = page.get_by_role("region", name="Acme Hilfe")
     assert panel.get_by_placeholder("Nachricht schreiben").is_visible()
-    assert not panel.get_by_text("Not Sentifyd: a sandbox").is_visible()
+    assert not panel.get_by_text("Nicht Sentifyd, sondern").is_visible()
     look = "element => [element.clientHeight, getComputedStyle(element).borderRadius]"
     assert panel.evaluate(look) == [498, "4px"]
     colour = "element => getComputedStyle(element).backgroundColor"
@@ -102,7 +102,7 @@ def test_options_have_visible_effects(site: Callable[[dict[str, Any]], str], vis
     panel = page.locator("sentifyd-bot .panel")
     assert panel.is_visible()
     assert not panel.locator("header").is_visible()
-    assert panel.get_by_text("Not Sentifyd: a sandbox").is_visible()
+    assert panel.get_by_text("Nicht Sentifyd, sondern").is_visible()
     assert panel.locator("img").evaluate("image => image.naturalWidth") == 60
 
     page.goto(f"{url}/guide/overlay/")
