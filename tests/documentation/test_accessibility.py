@@ -19,6 +19,7 @@ PAGES = [
     "reference/options/",
     "deploy/capacity/",
     "security/",
+    "accessibility/",
     "guide/site/",
 ]
 SERIOUS_IMPACTS = {"serious", "critical"}
