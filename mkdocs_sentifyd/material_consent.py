@@ -27,7 +27,8 @@ def register_consent(config: MkDocsConfig, name: str) -> str | None:
     if not isinstance(consent, dict):
         return (
             "consent: this site has no consent form (extra.consent of Material), so the avatar "
-            f"waits until a script dispatches the event sentifyd:consent with {{{name}: true}}"
+            f"waits until a script dispatches the event sentifyd:consent with {{{name}: true}}. "
+            "Write that script, or set load to interaction to ask at the launcher"
         )
     cookies = consent.get("cookies")
     if not isinstance(cookies, dict):
@@ -37,6 +38,7 @@ def register_consent(config: MkDocsConfig, name: str) -> str | None:
     if is_ours and "manage" in (consent.get("actions") or _ACTIONS):
         return (
             "consent: Accept agrees only to ticked boxes, and the avatar's box is hidden "
-            "behind Manage settings: set extra.consent.actions to [accept, reject] to show it"
+            "behind Manage settings: set extra.consent.actions to [accept, reject] to show it, "
+            "or load to interaction to ask at the launcher"
         )
     return None

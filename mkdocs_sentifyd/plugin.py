@@ -72,8 +72,11 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if self._is_serving:
             self._prepare_preview(config)
         self._selection = Selection(self.config, self._preview)
-        if self.config.consent and (line := register_consent(config, self.config.consent)):
-            log.info("%s", line)
+        if name := self.config.consent:
+            hint = register_consent(config, name)
+            # The launcher asks visitors who have not found the form.
+            if hint and not self.config.behaviour.asks:
+                log.info("%s", hint)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Reset the counters, except for the nested build of another language."""

@@ -25,6 +25,7 @@ _PUBLIC_KEY = (
     "EVERY READER OF THE SITE GETS THIS KEY, and can use it anywhere: run a token service to keep "
     "it off the site (option token_endpoint)"
 )
+_NO_QUESTION = "is only for consent with load: interaction: set both"
 _FINAL_SLASH = "ends with a slash, so the token service answers 404: remove the slash"
 
 
@@ -142,6 +143,24 @@ class AppearanceConfig(Options):
         return super().validate()
 
 
+class ConsentTexts(Options):
+    """Texts of the question that the launcher asks, in place of the plugin's own."""
+
+    question = c.Optional(fields.Text())
+    """The question. Default: “Talking to the avatar loads it from Sentifyd. Do you want to allow
+    this?”, in the avatar's language."""
+
+    privacy = c.Optional(fields.Text())
+    """Label of the link to `brand.privacy_url`. Default: “Privacy policy”, in the avatar's
+    language."""
+
+    allow = c.Optional(fields.Text())
+    """Label of the button that agrees. Default: “Allow”, in the avatar's language."""
+
+    not_now = c.Optional(fields.Text())
+    """Label of the button that does not agree. Default: “Not now”, in the avatar's language."""
+
+
 class PageConfig(Options):
     """Options of a page's avatar, which overrides and front matter can set too."""
 
@@ -225,8 +244,11 @@ class SentifydConfig(PageConfig):
 
     consent = fields.ConsentName()
     """Name of a consent, such as `sentifyd`. Nothing third-party is fetched before the visitor
-    gives it: in Material's form, or, on other sites, by the event `sentifyd:consent`. Default:
-    none."""
+    gives it: at the launcher with `load: interaction`, in Material's form, or by the event
+    `sentifyd:consent`. Default: none."""
+
+    consent_texts = fields.Group[ConsentTexts]()
+    """Texts of the question that the launcher asks with `consent` and `load: interaction`."""
 
     actions = fields.Flag(default=False)
     """Whether the avatar may search, read and open the site's pages in the visitor's browser."""
@@ -241,7 +263,8 @@ class SentifydConfig(PageConfig):
     @property
     def behaviour(self) -> Behaviour:
         """The options for the browser."""
-        return Behaviour(self.load, self.consent, self.actions, self.shortcut)
+        texts = {name: text for name, text in self.consent_texts.items() if text}
+        return Behaviour(self.load, self.consent, self.actions, self.shortcut, texts)
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Look for an API key first: its message is the most urgent one."""
@@ -260,6 +283,8 @@ class SentifydConfig(PageConfig):
             warnings.append(("public_api_key", _PUBLIC_KEY))
         if any(fields.ends_with_slash(page.token_endpoint or "") for page in pages):
             warnings.append(("token_endpoint", _FINAL_SLASH))
+        if self.behaviour.consent_texts and not self.behaviour.asks:
+            warnings.append(("consent_texts", _NO_QUESTION))
         return errors, warnings
 
     def page(self, *layers: Mapping[str, Any]) -> PageConfig:

@@ -32,9 +32,14 @@ function dispatch(name, detail) {
 
 /** @type {Fail} */
 export function fail(reason, message) {
-  isOpenRequested = false;
+  cancel();
   console.error(`sentifyd: ${message}`);
   dispatch("error", { reason, message });
+}
+
+// Drops a request to open.
+export function cancel() {
+  isOpenRequested = false;
 }
 
 export function update() {

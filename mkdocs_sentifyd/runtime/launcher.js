@@ -2,10 +2,10 @@
 import { discard, fail, holds, isClosed, isOpen, isOpenRequested } from "./core.js";
 import * as opening from "./opening.js";
 
-const host = document.createElement("div");
+export const host = document.createElement("div");
 host.dataset.sentifydLauncher = "";
 host.innerHTML = "<p role=status dir=auto></p><button></button>";
-const [status, button] = host.children;
+export const [status, button] = host.children;
 /** @type {Settings | null} */
 let settings = null;
 let isInitialised = false;
@@ -14,7 +14,8 @@ let isLoading = false;
 /** @type {Draw} */
 function draw(loading, message) {
   isLoading = loading;
-  host.hidden = !settings || isClosed || !(loading || (holds.has("load") && holds.size < 2));
+  const isWaiting = holds.size > 0 && holds.size === +holds.has("load") + +holds.has("consent");
+  host.hidden = !settings || isClosed || !(loading || isWaiting);
   button.ariaExpanded = `${loading}`;
   status.textContent = message;
 }
@@ -73,5 +74,5 @@ export default (current) => {
   // A shortcut or a script can also request the avatar.
   const isPending = current && (isOpenRequested ? !isOpen() : isLoading && isOpen());
   if (isPending && !holds.has("consent")) draw(true, current.launcher.loading);
-  else draw(false, status.textContent);
+  else draw(false, isLoading || isOpenRequested ? "" : status.textContent);
 };

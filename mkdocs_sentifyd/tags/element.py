@@ -16,7 +16,7 @@ from mkdocs_sentifyd.components import (
 )
 from mkdocs_sentifyd.options.schema import PageConfig
 
-__all__ = ["colours", "element_attributes"]
+__all__ = ["colours", "element_attributes", "from_page"]
 
 # In pixels. An overlay fills its host element, which has no size by default.
 OVERLAY_WIDTH, OVERLAY_HEIGHT = 360, 480
@@ -42,9 +42,9 @@ def element_attributes(settings: PageConfig, language: str, root: str) -> dict[s
         ATTRIBUTES["barge_in"]: settings.barge_in,
         ATTRIBUTES["ui_language"]: _ui_language(settings.ui_language, language),
         ATTRIBUTES["brand.name"]: brand.name,
-        ATTRIBUTES["brand.logo"]: _from_page(brand.logo, root),
-        ATTRIBUTES["brand.terms_url"]: _from_page(brand.terms_url, root),
-        ATTRIBUTES["brand.privacy_url"]: _from_page(brand.privacy_url, root),
+        ATTRIBUTES["brand.logo"]: from_page(brand.logo, root),
+        ATTRIBUTES["brand.terms_url"]: from_page(brand.terms_url, root),
+        ATTRIBUTES["brand.privacy_url"]: from_page(brand.privacy_url, root),
         ATTRIBUTES["appearance.background"]: look.background,
         ATTRIBUTES["appearance.corner_radius"]: look.corner_radius,
         ATTRIBUTES["appearance.canvas_width"]: look.canvas_width,
@@ -67,7 +67,8 @@ def _ui_language(wanted: str, language: str) -> str | None:
     return None if code == "en" else code
 
 
-def _from_page(address: str | None, root: str) -> str | None:
+def from_page(address: str | None, root: str) -> str | None:
+    """Return an address of the options for a link in a page; for `root` see above."""
     if address is None or address.startswith("/") or re.match("[a-zA-Z][a-zA-Z0-9+.-]*:", address):
         return address
     return root + address

@@ -258,7 +258,7 @@ class Avatar:
             ),
             style_sheets=(_STATIC_ONLY, *palette),
             behaviour=self.behaviour,
-            page=runtime.page_settings(settings, self.behaviour, language),
+            page=runtime.page_settings(settings, self.behaviour, language, root),
             root=root,
             public_key=settings.public_api_key,
         )

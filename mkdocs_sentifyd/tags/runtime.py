@@ -15,9 +15,9 @@ from mkdocs_sentifyd.components import supported_language
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags.assets import folder
-from mkdocs_sentifyd.tags.element import colours
+from mkdocs_sentifyd.tags.element import colours, from_page
 from mkdocs_sentifyd.tags.templates import render
-from mkdocs_sentifyd.tags.translations import WORDS
+from mkdocs_sentifyd.tags.translations import QUESTION, WORDS
 
 __all__ = [
     *("core", "page_settings", "parts", "script", "serialised", "settings_tags", "style_sheet"),
@@ -50,19 +50,24 @@ def parts(behaviour: Behaviour, *, handles_typing: bool) -> list[str]:
         "consent": behaviour.consent is not None,
         "idle": behaviour.load == "idle",
         "launcher": behaviour.load == "interaction",
+        # It imports the two before it.
+        "question": behaviour.asks,
         "keyboard": handles_typing or behaviour.shortcut is not None,
         "actions": behaviour.actions,
     }
     return [part for part, is_wanted in wanted.items() if is_wanted]
 
 
-def page_settings(settings: PageConfig, behaviour: Behaviour, language: str) -> dict[str, Any]:
+def page_settings(
+    settings: PageConfig, behaviour: Behaviour, language: str, root: str
+) -> dict[str, Any]:
     """Return the runtime's settings for a page other than the element and its loader.
 
     Args:
         settings: the page's options.
         behaviour: the options for the browser.
         language: the page's language.
+        root: relative path from the page to the root of the site: empty, or ending in `/`.
     """
     found: dict[str, Any] = {}
     if behaviour.consent is not None:
@@ -82,6 +87,15 @@ def page_settings(settings: PageConfig, behaviour: Behaviour, language: str) -> 
             "failed": words.failed,
             "style": "; ".join(f"{name}: {value}" for name, value in colours(settings)),
         }
+        if behaviour.asks:
+            own = behaviour.consent_texts
+            # The author's texts may be in a language that the component does not support.
+            lang = language if own and language and settings.ui_language == "auto" else code
+            found["question"] = {
+                "lang": lang,
+                "url": from_page(settings.brand.privacy_url, root),
+                "texts": [own.get(name, getattr(words, name)) for name in QUESTION],
+            }
     return found
 
 

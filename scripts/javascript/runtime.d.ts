@@ -17,6 +17,15 @@ interface Settings {
   shortcut?: string;
   /** There whenever the part `launcher` is. */
   launcher: { lang: string; label: string; loading: string; failed: string; style: string };
+  /** There whenever the part `question` is. */
+  question: Question;
+}
+
+/** The question for consent; `url` is the address of the privacy policy. */
+interface Question {
+  lang: string;
+  texts: string[];
+  url: string | null;
 }
 
 type Attributes = { [name: string]: string | undefined };
@@ -145,6 +154,8 @@ interface Window {
   SentifydRealtime?: ActionSdk;
   /** Material's and Zensical's stored choices, and their stream of pages. */
   __md_get?(key: string): Choices | null;
+  __md_set(key: string, choices: Choices): void;
+  __md_scope?: URL;
   document$?: { subscribe(listener: () => void): void };
 }
 
@@ -162,6 +173,8 @@ interface DocumentEventMap {
 }
 
 interface ParentNode {
+  querySelectorAll(selectors: "button[data-sentifyd-withdraw]"): NodeListOf<HTMLButtonElement>;
+  querySelector(selectors: `form[name=consent] input[name=${string}]`): HTMLInputElement | null;
   querySelector(selectors: "meta[name=sentifyd]"): HTMLMetaElement | null;
 }
 
@@ -178,6 +191,10 @@ interface HTMLCollection {
 }
 
 interface KeyboardEvent {
+  target: Element;
+}
+
+interface PointerEvent {
   target: Element;
 }
 

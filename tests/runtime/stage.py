@@ -278,7 +278,11 @@ class Visitor(Visit):
 
     def launcher(self) -> Locator:
         """The launcher, which is shown instead of the avatar."""
-        return self.page.locator("[data-sentifyd-launcher]").get_by_role("button")
+        return self.page.locator("[data-sentifyd-launcher] > button")
+
+    def question(self) -> Locator:
+        """The question for consent, beside the launcher."""
+        return self.page.locator("[data-sentifyd-launcher]").get_by_role("dialog")
 
     def launcher_status(self) -> Locator:
         return self.page.locator("[data-sentifyd-launcher] [role=status]")

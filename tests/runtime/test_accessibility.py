@@ -103,6 +103,73 @@ def test_failure_message_is_accessible_and_visible(
     assert box["x"] + box["width"] <= PHONE["width"]
 
 
+ASKING = {**ASKED, "consent": "sentifyd", "brand": {"privacy_url": "plain/"}}
+# What makes one button more prominent than another.
+PROMINENCE = """button => {
+  const { color, backgroundColor, borderColor, borderWidth, font } = getComputedStyle(button);
+  const { width, height } = button.getBoundingClientRect();
+  return [color, backgroundColor, borderColor, borderWidth, font, width, height];
+}"""
+
+
+@pytest.mark.parametrize(
+    ("theme", "scheme", "language", "forced"),
+    [
+        (MATERIAL, "dark", "ar", "none"),
+        (MKDOCS, "light", "de", "none"),
+        (MKDOCS, "dark", "en", "active"),
+    ],
+    ids=["arabic, dark", "german", "forced colours"],
+)
+def test_question_for_consent_is_accessible_and_visible(
+    stage: Stage,
+    visitor: Visitor,
+    theme: Theme,
+    scheme: Scheme,
+    language: str,
+    forced: Literal["none", "active"],
+) -> None:
+    page = visitor.page
+    page.emulate_media(color_scheme=scheme, forced_colors=forced)
+    page.set_viewport_size({"width": 320, "height": 568})
+    visitor.open(stage.build({**ASKING, "ui_language": language}, theme=_themed(theme, scheme)))
+    visitor.launcher().press("Enter")
+    question = visitor.question()
+    question.wait_for()
+
+    assert _violations(visitor, LAUNCHER) == []
+    assert page.evaluate(OVERFLOW) == 320
+    direction = "element => getComputedStyle(element).direction"
+    assert question.evaluate(direction) == ("rtl" if language == "ar" else "ltr")
+    assert question.get_attribute("lang") == language
+    allow, refuse = (button.evaluate(PROMINENCE) for button in question.get_by_role("button").all())
+    assert allow == refuse
+    for part in (question, *question.get_by_role("button").all()):
+        box = part.bounding_box()
+        assert box
+        assert 0 <= box["x"] <= box["x"] + box["width"] <= 320
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= 568
+
+
+def test_question_for_consent_scrolls_on_a_low_screen(stage: Stage, visitor: Visitor) -> None:
+    """320 by 256 pixels are 1280 by 1024 at 400 % (WCAG 2.2, 1.4.10)."""
+    page = visitor.page
+    page.set_viewport_size({"width": 320, "height": 256})
+    visitor.open(stage.build({**ASKING, "ui_language": "de"}, theme=_themed(MKDOCS, "light")))
+    visitor.launcher().press("Enter")
+
+    # The theme has a bar at the top.
+    bar = page.locator(".navbar").evaluate("bar => bar.offsetHeight")
+    text, button = visitor.question().locator("p"), visitor.question().get_by_role("button").last
+    box = text.bounding_box()
+    assert box
+    assert box["y"] >= bar
+    button.focus()
+    box = button.bounding_box()
+    assert box
+    assert bar <= box["y"] <= box["y"] + box["height"] <= 256
+
+
 @THEMES
 def test_open_avatar_is_accessible(stage: Stage, visitor: Visitor, theme: Theme) -> None:
     visitor.open(stage.build(ASKED, theme=theme))

@@ -109,6 +109,20 @@ def test_runtime_works_under_a_strict_policy(
         assert visitor.element().evaluate(colour).strip() == "#123456"
 
 
+def test_question_works_under_a_strict_policy(stage: Stage, visitor: Visitor) -> None:
+    plain = stage.build(theme=INSTANT, with_avatar=False)
+    url = stage.build({"consent": "sentifyd", "load": "interaction", **COLOURED}, theme=INSTANT)
+    visitor.open(_strict(stage, plain, plain))
+    theirs = _violations(visitor)
+
+    visitor.open(_strict(stage, url, plain))
+    visitor.launcher().click()
+    visitor.question().get_by_role("button", name="Allow").click()
+    visitor.wait_until_connected()
+
+    assert _violations(visitor) <= theirs
+
+
 def test_strict_policy_is_enforced(stage: Stage, visitor: Visitor) -> None:
     """The test above only makes sense if the policy forbids something."""
     plain = stage.build(theme=MKDOCS, with_avatar=False)

@@ -123,6 +123,10 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"overrides": [{"match": "*", "consent": "x"}]}, "overrides", "for the whole site"),
         ({"consent": "my cookie"}, "consent", "must be a name"),
         ({"consent": True}, "consent", "must be a name"),
+        ({"consent_texts": {"allow": "a\nb"}}, "consent_texts", "must be one line of text"),
+        ({"consent_texts": "Allow?"}, "consent_texts", "must be a mapping"),
+        ({"overrides": [{"match": "*", "consent_texts": {"allow": "Yes"}}]}, "overrides",
+         "for the whole site"),
         ({"load": "lazy"}, "load", "must be one of eager, idle, interaction"),
         ({"actions": "all"}, "actions", "must be true or false"),
         ({"preview": True}, "preview", "must be one of live, sandbox, off"),
@@ -264,10 +268,25 @@ def test_misspelt_option_is_reported_with_a_suggestion(build: BuildSite) -> None
     for options, fix in (
         ({"exlude": ["a.md"]}, "'exlude': no such option: did you mean exclude?"),
         ({"brand": {"nmae": "A"}}, "did you mean name?"),
+        ({"consent_texts": {"alow": "A"}}, "did you mean allow?"),
     ):
         built = build(PAGES, options)
         assert built.status == 1
         assert fix in built.output
+
+
+@pytest.mark.parametrize("options", [{}, {"consent": "sentifyd"}, {"load": "interaction"}])
+def test_texts_of_a_question_that_is_not_asked_are_reported(options: dict[str, str]) -> None:
+    texts = {"consent_texts": {"allow": "Yes"}}
+
+    _, [(name, line)] = validated({**options, **texts})
+
+    assert (name, line) == (
+        "consent_texts",
+        "is only for consent with load: interaction: set both",
+    )
+    asking = {"consent": "sentifyd", "load": "interaction", **texts}
+    assert validated(asking) == ([], [])
 
 
 @pytest.mark.parametrize("path", ["request_tokens/", "docs/request_tokens/avtr_1/?site=docs"])

@@ -51,7 +51,7 @@ def test_all_runtime_scripts_together_are_small(root: Path) -> None:
     files = sorted((root / "mkdocs_sentifyd/runtime").glob("*.js"))
     assert "core.js" in [file.name for file in files]
 
-    assert _size(*files) <= 7680
+    assert _size(*files) <= 8192
 
 
 def test_theme_is_detected_by_its_script() -> None:
@@ -139,6 +139,10 @@ def test_page_without_an_avatar_has_only_the_core_script(build: BuildSite) -> No
         ({"consent": "sentifyd"}, {"consent.js"}),
         ({"shortcut": "ctrl+alt+a"}, {"keyboard.js"}),
         ({"consent": "sentifyd", "load": "idle"}, {"consent.js", "idle.js"}),
+        (
+            {"consent": "sentifyd", "load": "interaction"},
+            {"consent.js", "launcher.js", "question.js"},
+        ),
     ],
 )
 def test_page_loads_the_parts_that_its_settings_need(
@@ -153,6 +157,37 @@ def test_page_loads_the_parts_that_its_settings_need(
     }
     # A page preloads exactly the parts that the core imports.
     assert {f"{part}.js" for part in _settings(page)["parts"]} == parts
+
+
+ASKING = {"consent": "sentifyd", "load": "interaction"}
+
+
+def test_question_has_the_authors_texts_and_the_privacy_policy(build: BuildSite) -> None:
+    own = {"question": "Darf der Avatar geladen werden?", "not_now": "Jetzt nicht"}
+    options = {**ASKING, "consent_texts": own, "ui_language": "de"}
+    pages = {**PAGES, "deep/page.md": "---\nsentifyd: {brand: {privacy_url: legal/}}\n---\n"}
+    built = build(pages, options, theme=MKDOCS)
+
+    assert _settings(built.page("index.html"))["question"] == {
+        "lang": "de",
+        "url": None,
+        "texts": [own["question"], "Datenschutzerklärung", "Erlauben", own["not_now"]],
+    }
+    deep = _settings(built.page("deep/page/index.html"))["question"]
+    assert deep["url"] == "../../legal/"
+
+
+@pytest.mark.parametrize(
+    ("texts", "language"), [({}, "en"), ({"question": "Posso caricarlo?"}, "it")]
+)
+def test_question_has_the_language_of_its_texts(
+    build: BuildSite, texts: dict[str, str], language: str
+) -> None:
+    """The component does not support Italian, so its own texts are English."""
+    theme = {**MATERIAL, "language": "it"}
+    page = build(PAGES, {**ASKING, "consent_texts": texts}, theme=theme).page("index.html")
+
+    assert _settings(page)["question"]["lang"] == language
 
 
 @pytest.mark.parametrize("theme", [INSTANT, MATERIAL, MKDOCS])
