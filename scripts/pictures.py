@@ -23,7 +23,7 @@ FOLDER = Path("example_docs/docs/assets")
 # A page of the example without an image.
 PAGE = "guide/site/"
 QUESTION = "Can I choose pages by patterns?"
-# A site with the consent form of Material.
+# A site that asks for consent.
 CONSENT = """
 site_name: Example Docs
 theme: {name: material, font: false, palette: {primary: teal}}
@@ -33,11 +33,18 @@ plugins:
       token_endpoint: !ENV SENTIFYD_TOKEN_ENDPOINT
       loader: {url: !ENV SENTIFYD_LOADER_URL}
       consent: sentifyd
+"""
+# In the consent form of Material, or at the launcher.
+FORM = """
 extra:
   consent:
     title: Cookies and other sites
     description: The avatar on these pages comes from Sentifyd. It is loaded when you agree to it.
     actions: [accept, reject]
+"""
+LAUNCHER = """
+      load: interaction
+      brand: {privacy_url: privacy/}
 """
 
 
@@ -97,21 +104,37 @@ def capture_avatar(browser: Browser, site: str) -> None:
         page.close()
 
 
-def capture_consent(browser: Browser) -> None:
-    """Take the screenshot of Material's form, with the avatar's box ticked."""
+@contextmanager
+def consent(browser: Browser, more: str) -> Iterator[Page]:
+    """Open a site that asks for consent.
+
+    Args:
+        browser: the browser.
+        more: the end of its configuration, which says where it asks.
+    """
     with tempfile.TemporaryDirectory() as folder:
         config_file = Path(folder, "mkdocs.yml")
-        config_file.write_text(CONSENT)
+        config_file.write_text(CONSENT.rstrip() + more)
         Path(folder, "docs").mkdir()
         Path(folder, "docs/index.md").write_text("# Example Docs\n\n## Install\n\n## Use\n")
         with demo(config_file=config_file) as site:
             page = browser.new_page(viewport={"width": 920, "height": 440}, reduced_motion="reduce")
             page.goto(site)
-            form = page.locator("form[name=consent]")
-            form.get_by_text("Sentifyd avatar").click()
-            page.mouse.move(0, 0)
-            page.screenshot(path=FOLDER / "consent.png")
+            yield page
             page.close()
+
+
+def capture_consent(browser: Browser) -> None:
+    """Take the screenshots of Material's form, with the box ticked, and of the question."""
+    with consent(browser, FORM) as page:
+        page.locator("form[name=consent]").get_by_text("Sentifyd avatar").click()
+        page.mouse.move(0, 0)
+        page.screenshot(path=FOLDER / "consent.png")
+    with consent(browser, LAUNCHER) as page:
+        page.get_by_role("button", name="Talk to the avatar").click()
+        page.get_by_role("dialog").get_by_role("button", name="Allow").wait_for()
+        page.mouse.move(0, 0)
+        page.screenshot(path=FOLDER / "question.png")
 
 
 def main() -> None:
