@@ -8,13 +8,16 @@ from typing import Literal
 
 __all__ = [
     *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
-    *("STORAGE_PREFIXES", "Component", "Host", "Opening", "canonical_name", "supported_language"),
+    *("STORAGE_PREFIXES", "TOKENS_PREFIX", "Component", "Host", "Opening", "canonical_name"),
+    "supported_language",
 ]
 
 _CANONICAL_NAMES = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
 LANGUAGES = ("en", "fr", "de", "es", "ar", "zh")
 # Prefixes of the session storage keys that a component writes; the avatar's ID follows.
 STORAGE_PREFIXES = ("showChatbot_", "chatbotState_", "authData_", "conversationData_")
+# The one of them under which it keeps its tokens.
+TOKENS_PREFIX = "authData_"
 
 
 @dataclass(frozen=True, slots=True)

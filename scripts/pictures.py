@@ -1,4 +1,4 @@
-"""Take the screenshots for README and documentation, of the demo in Chromium.
+"""Take the screenshots for README and documentation, of the demo in Chromium and other engines.
 
 Run it in the project's folder: `python -m scripts.pictures`.
 """
@@ -12,12 +12,14 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
 
 from edge_service.sandbox.demo import EXAMPLE
+from tests.support.engines import Tab, chromium, firefox, webkit
 
 FOLDER = Path("example_docs/docs/assets")
 # A page of the example without an image.
@@ -137,6 +139,25 @@ def capture_consent(browser: Browser) -> None:
         page.screenshot(path=FOLDER / "question.png")
 
 
+def capture_engine(tab: Tab, site: str, name: str) -> None:
+    """Take the screenshot of the open avatar in an engine."""
+    root = "document.querySelector('sentifyd-bot[data-state=connected]').shadowRoot"
+    # WebKitGTK's window is never narrower than 447 pixels.
+    tab.resize(460, 440)
+    tab.open(site + PAGE)
+    tab.click(f"{root}.querySelector('.launcher')")
+    tab.click(f"{root}.querySelector('input')")
+    tab.type(QUESTION)
+    tab.press("Enter")
+    tab.wait_for(f"{root}.querySelector('.log a') && !{root}.host.hasAttribute('data-talking')")
+    tab.evaluate(f"{root}.activeElement?.blur()")
+    path = FOLDER / f"engine-{name}.png"
+    tab.screenshot(path)
+    with Image.open(path) as picture:
+        # Firefox writes a larger file, with an alpha channel.
+        picture.convert("RGB").save(path, optimize=True)
+
+
 def main() -> None:
     """Take every screenshot."""
     with sync_playwright() as playwright:
@@ -147,6 +168,14 @@ def main() -> None:
         capture_consent(browser)
         with demo() as site:
             capture_avatar(browser, site)
+            with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+                engines = {
+                    "chromium": chromium(browser),
+                    "firefox": firefox(Path(folder)),
+                    "webkit": webkit(Path(folder)),
+                }
+                for name, engine in engines.items():
+                    capture_engine(stack.enter_context(engine), site, name)
         with demo("interaction") as site:
             page = browser.new_page(viewport={"width": 920, "height": 560})
             page.goto(site + PAGE)

@@ -165,14 +165,27 @@ window.sentifydDocs = {
 };
 
 // The component does not report failed token requests.
-new PerformanceObserver((list) => {
-  for (const { name, responseStatus: status } of list.getEntries()) {
-    // Later requests refresh the tokens of a conversation.
-    if (name !== settings?.endpoint || hasTokens !== null || !element) continue;
-    hasTokens = status > 199 && status < 300;
-    if (!hasTokens) fail("endpoint", `${name} answers ${status || "nothing"}`);
-  }
-}).observe({ type: "resource" });
+if ("responseStatus" in PerformanceResourceTiming.prototype) {
+  new PerformanceObserver((list) => {
+    for (const { name, responseStatus: status } of list.getEntries()) {
+      // Later requests refresh the tokens of a conversation.
+      if (name !== settings?.endpoint || hasTokens !== null || !element) continue;
+      hasTokens = status > 199 && status < 300;
+      if (!hasTokens) fail("endpoint", `${name} answers ${status || "nothing"}`);
+    }
+  }).observe({ type: "resource" });
+} else {
+  // WebKit reports no status, and no failed connection. But a new element soon stores its tokens.
+  document.addEventListener("sentifyd:shown", ({ detail }) => {
+    setTimeout(() => {
+      if (detail.element !== element || hasTokens !== null || !settings?.endpoint) return;
+      try {
+        hasTokens = settings.tokens + settings.avatar in sessionStorage;
+      } catch {}
+      if (hasTokens === false) fail("endpoint", `${settings.endpoint} gives no tokens`);
+    }, 15000);
+  });
+}
 
 update();
 // Material and Zensical report every page change here.

@@ -36,9 +36,9 @@ function finish(element, tries = 50) {
   const hadFocus = document.activeElement === button;
   draw(false, "");
   if (!hadFocus) return;
-  // The button is hidden now.
-  element.tabIndex = -1;
-  // Otherwise the Tab key skips everything inside the element.
+  // The button is hidden now. With -1, WebKit's Tab key would skip everything inside the element.
+  element.tabIndex = 0;
+  // Otherwise the element itself stays a stop of the Tab key.
   element.onblur = () => element.removeAttribute("tabindex");
   element.focus();
 }

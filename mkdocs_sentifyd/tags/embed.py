@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
 
-from mkdocs_sentifyd.components import COMPONENTS, STORAGE_PREFIXES, canonical_name
+from mkdocs_sentifyd.components import COMPONENTS, STORAGE_PREFIXES, TOKENS_PREFIX, canonical_name
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags import runtime
@@ -151,6 +151,7 @@ class Embed:
             "identity": " ".join(map(str, [component.element, avatar, endpoint, *read_on_connect])),
             "opening": asdict(component.opening),
             "stored": list(STORAGE_PREFIXES),
+            "tokens": TOKENS_PREFIX,
             "loader": None if has_loader else self.loader.properties(),
             "place": has_place,
             "attributes": attributes,

@@ -13,6 +13,8 @@ interface Settings {
   /** How a script opens and closes the component; `components.py` describes it. */
   opening: { storage: string; field: string | null; toggle: "_handleToggleChatbot" };
   stored: string[];
+  /** Prefix of the session storage key under which the component keeps its tokens. */
+  tokens: string;
   consent?: string;
   shortcut?: string;
   /** There whenever the part `launcher` is. */
@@ -198,7 +200,7 @@ interface PointerEvent {
   target: Element;
 }
 
-/** The runtime observes resources only, and all of them have it. */
+/** The runtime observes resources only, in engines where all of them have it. */
 interface PerformanceEntry {
   responseStatus: number;
 }

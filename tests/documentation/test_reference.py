@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import re
 from collections.abc import Iterator
@@ -346,6 +347,17 @@ def test_the_browser_runtime_is_documented(root: Path) -> None:
     assert len(names) > 25
     missing = [n for n in names if not re.search(rf"(?<![\w-]){re.escape(n)}(?![\w-])", code)]
     assert missing == []
+
+
+def test_table_of_engines_lists_what_is_tested(root: Path) -> None:
+    module = ast.parse((root / "tests/runtime/test_promises.py").read_text())
+    tests = [part for part in module.body if getattr(part, "name", "").startswith("test_")]
+    promises = [ast.get_docstring(test) for test in tests if isinstance(test, ast.FunctionDef)]
+    text = (root / "example_docs/docs/reference/browsers.md").read_text()
+    table = text.partition("| The runtime's promises |")[2].partition("\n\n")[0]
+    rows = [f"{line.split('|')[1].strip()}." for line in table.splitlines()[2:]]
+    assert len(rows) == 16
+    assert rows == promises
 
 
 def test_page_actions_are_documented(root: Path) -> None:

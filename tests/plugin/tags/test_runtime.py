@@ -117,7 +117,7 @@ def test_settings_contain_the_facts_about_the_component(
 
     settings = _settings(page)
     assert settings["opening"] == asdict(COMPONENTS[component].opening)
-    assert settings["opening"]["storage"] in settings["stored"]
+    assert {settings["opening"]["storage"], settings["tokens"]} <= {*settings["stored"]}
     scripts = (root / "mkdocs_sentifyd/runtime").glob("*.js")
     sources = "".join(file.read_text() for file in scripts)
     names = [*settings["stored"], settings["opening"]["toggle"]]
