@@ -15,12 +15,14 @@ WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 # More than there are cores, because most tests wait most of the time.
 WORKERS := -n 4 --dist worksteal
+ENGINES := chromium firefox webkit
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-lowest lint lint-javascript bench dist pins sbom audit
+.PHONY: help install demo docs test test-browser test-lowest lint lint-javascript bench dist pins sbom audit
 help:
 	@echo "make demo         run a documentation site with an avatar on this machine"
 	@echo "make test         run all tests, including those in a browser"
+	@echo "make test-browser ENGINE=firefox, or webkit or chromium: test the runtime's promises in one engine"
 	@echo "make test-lowest  test plugin and service with the lowest supported versions"
 	@echo "make lint         run ruff, mypy, import-linter, Biome and tsc; check workflows and Dockerfiles"
 	@echo "make docs         build the documentation in example_docs/site, in strict mode"
@@ -49,12 +51,19 @@ docs: $(DEMO)
 
 test: $(INSTALLED)
 	@scripts/need chromium
+	@scripts/need firefox
+	@scripts/need webkit
 	@scripts/need redis
 	@scripts/need nginx
 	@scripts/need prometheus
 	@scripts/need caddy
 	@scripts/need haproxy
 	$(BIN)/pytest $(WORKERS) $(ARGS)
+
+test-browser: $(INSTALLED)
+	$(if $(and $(filter $(ENGINES),$(ENGINE)),$(filter 1,$(words $(ENGINE)))),,$(error set ENGINE to one of: $(ENGINES)))
+	@scripts/need $(ENGINE)
+	$(BIN)/pytest tests/runtime/test_promises.py -k $(ENGINE) $(ARGS)
 
 test-lowest: $(LOWEST)/.installed
 	@scripts/need chromium

@@ -152,6 +152,41 @@ def test_uv_is_used_if_it_is_on_the_path(machine: Machine, python: str) -> None:
     assert "--quiet" not in install
 
 
+BROWSERS = {"firefox": {"firefox-esr"}, "webkit": {"webkit2gtk-driver", "xvfb"}}
+
+
+@pytest.mark.parametrize("engine", BROWSERS)
+def test_browser_engine_is_installed_once_without_recommended_packages(
+    machine: Machine, engine: str
+) -> None:
+    machine.put("path/id", "echo 0")
+    machine.put("path/env", 'shift; "$@"')
+    machine.put("path/apt-get", "exit 0")
+
+    assert machine.need(engine).returncode == 0
+    lines = machine.record.read_text().splitlines()
+    installs = [line.split() for line in lines if " install " in line and "/apt-get" in line]
+    assert all("--no-install-recommends" in words for words in installs)
+    assert {words[-1] for words in installs if words[0].endswith("/apt-get")} == BROWSERS[engine]
+
+    for name in ("firefox-esr", "WebKitWebDriver", "Xvfb"):
+        machine.put(f"path/{name}", "exit 0")
+    machine.record.write_text("")
+    assert machine.need(engine).returncode == 0
+    assert machine.record.read_text() == ""
+
+
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+@pytest.mark.parametrize("engine", BROWSERS)
+def test_missing_browser_engine_is_reported(
+    machine: Machine, engine: str, ci: str, status: int
+) -> None:
+    missing = machine.need(engine, CI=ci)
+
+    assert missing.returncode == status
+    assert any(f"install it by hand ({name} on" in missing.stderr for name in BROWSERS[engine])
+
+
 PIP_OUTPUT = """\
 Obtaining file:///project
 Collecting mkdocs>=1.6
