@@ -9,6 +9,7 @@ import pytest
 from playwright.sync_api import Route
 
 from tests.runtime.stage import INSTANT, MATERIAL, MKDOCS, READTHEDOCS, Stage, Theme, Visitor
+from tests.support.ports import free_port
 
 THEMES = pytest.mark.parametrize(
     "theme",
@@ -285,7 +286,7 @@ def test_next_page_after_a_failure_does_not_retry_by_itself(stage: Stage, visito
 
 
 def _refused(_: Stage) -> str:
-    return "http://127.0.0.1:9/request_tokens"
+    return f"http://127.0.0.1:{free_port()}/request_tokens"
 
 
 def _answering(status: int) -> Callable[[Stage], str]:
