@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 __all__ = [
     *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
-    *("STORAGE_PREFIXES", "TOKENS_PREFIX", "Component", "Host", "Opening", "canonical_name"),
+    *("STORAGE_PREFIXES", "TOKENS_PREFIX", "Component", "Ending", "Host", "Opening"),
+    "canonical_name",
     "supported_language",
 ]
 
@@ -66,6 +68,26 @@ class Host:
 
 
 @dataclass(frozen=True, slots=True)
+class Ending:
+    """When an element can be removed, if a removed one goes on requesting tokens, and connects.
+
+    Until then the runtime hides it. Times are in seconds.
+
+    Attributes:
+        connecting: from the tokens until the element has connected; removal then ends it.
+        pauses: numbers of refused requests in a row, after which an element that is removed makes
+            no more.
+        silence: without a request for this time after a refusal, an element makes no more.
+        longest: without a response for this time, it is removed.
+    """
+
+    connecting: int
+    pauses: tuple[int, ...]
+    silence: int
+    longest: int
+
+
+@dataclass(frozen=True, slots=True)
 class Component:
     """A custom element.
 
@@ -75,6 +97,9 @@ class Component:
         loader_type: how the browser runs that script.
         attribute_names: spelling of the attributes with the credentials.
         opening: how to open and close it.
+        ending: how to end it; `None` if nothing is known, and it is removed at once.
+        display: its attributes for the display with their defaults, if it does not follow an
+            attribute that is removed; every page then sets all of them.
         read_on_connect: attributes that it reads only when it is connected; to change one, the
             runtime creates a new element.
         other_loaders: other known URLs of the script, which an author may have pasted.
@@ -86,6 +111,8 @@ class Component:
     loader_type: Literal["classic", "module"]
     attribute_names: Literal["documented", "kebab"]
     opening: Opening
+    ending: Ending | None = None
+    display: Mapping[str, str] = field(default_factory=dict)
     read_on_connect: tuple[str, ...] = ()
     other_loaders: tuple[str, ...] = ()
     hosts: tuple[Host, ...] = ()
@@ -101,7 +128,7 @@ COMPONENTS = {
         # other component, which uses this component's name.
         opening=Opening(storage="showChatbot_", field=None, toggle="_handleToggleChatbot"),
         # It is not documented whether the element follows changes, so the runtime replaces it.
-        read_on_connect=("toggler",),
+        read_on_connect=("toggler", "compact"),
         other_loaders=("https://cdn.sentifyd.io/element/bot.js",),
         # The first is in the vendor's documentation, the second in its WordPress plugin. Both are
         # named as hosts of the login; none is named for the WebSocket.
@@ -129,6 +156,8 @@ COMPONENTS = {
         attribute_names="kebab",
         # Observed in version 1.4.0 of the vendor's package; the hosted loader may differ.
         opening=Opening(storage="chatbotState_", field="isVisible", toggle="_handleToggleChatbot"),
+        ending=Ending(connecting=5, pauses=(7, 10, 13, 16), silence=10, longest=60),
+        display={"toggler": "true", "compact": "false", "overlay": "false"},
         hosts=(
             Host(
                 name="serve.sentifyd.io",

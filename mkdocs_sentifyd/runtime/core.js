@@ -17,6 +17,8 @@ const early = window.sentifydDocs;
 /** @type {HTMLElement | null} */
 let element = null;
 let isShown = false;
+let wasOpen = false;
+let timer = 0;
 // Whether this element received tokens, or null.
 /** @type {boolean | null} */
 let hasTokens = null;
@@ -50,6 +52,7 @@ export function update() {
   parts.forEach((part) => part(settings));
   if (settings && !isClosed && !holds.size) show(settings);
   else setShown(false);
+  check();
 }
 
 /** @param {string} name */
@@ -76,12 +79,15 @@ function show(settings) {
   if (settings.identity !== identity || element?.parentNode !== place) discard();
   identity = settings.identity;
   if (!loaders.get(name)) return load(settings);
-  element ??= inertDocument.createElement(name);
+  if (opening.leaving) return;
+  if (!element) {
+    element = inertDocument.createElement(name);
+    opening.begin(settle);
+  }
   for (const key in { ...currentAttributes, ...attributes }) {
     const value = attributes[key];
     if (value === currentAttributes[key]) continue;
-    // A Content-Security-Policy may forbid the attribute.
-    if (key === "style") element.style.cssText = value ?? "";
+    if (key === "style") setStyle(element.style, value);
     else if (value === undefined) element.removeAttribute(key);
     else element.setAttribute(key, value);
   }
@@ -94,6 +100,15 @@ function show(settings) {
   if (isOpening) opening.setOpen(element, true);
   setShown(true);
   isOpenRequested = false;
+}
+
+// The component has own styles, and a Content-Security-Policy may forbid the attribute.
+/** @type {SetStyle} */
+function setStyle(style, wanted = "") {
+  const old = inertDocument.body.style;
+  for (const name of old) style.removeProperty(name);
+  old.cssText = wanted;
+  style.cssText += wanted;
 }
 
 /** @param {Settings} settings */
@@ -127,22 +142,43 @@ function setShown(wanted) {
 
 export function discard() {
   setShown(false);
-  element?.remove();
+  if (element) opening.end(element);
   element = null;
   currentAttributes = {};
   hasTokens = null;
-  opening.forget();
 }
 
 const isFloating = () => settings?.attributes.toggler !== "false";
 
 export const isOpen = () => isShown && (!isFloating() || opening.isOpen());
 
+// Reports what the visitor sees. An open component may close by itself.
+function check() {
+  clearTimeout(timer);
+  if (isOpen() !== wasOpen) {
+    wasOpen = !wasOpen;
+    document.dispatchEvent(new CustomEvent(`sentifyd:${wasOpen ? "open" : "close"}`));
+  }
+  if (wasOpen) timer = setTimeout(check, 400);
+}
+// The component stops some clicks from bubbling.
+addEventListener("click", () => setTimeout(check), true);
+
+/** @type {Settle} */
+function settle(isRefused) {
+  // It would ask again. An open one has a button for that.
+  if (element && isRefused && !isOpen()) {
+    isClosed = true;
+    discard();
+  }
+  update();
+}
+
 /** @param {boolean} wanted */
 function setOpen(wanted) {
   if (!settings) return;
   // A component without tokens may never request them again.
-  if (wanted && hasTokens === false && !isOpen()) discard();
+  if (wanted && hasTokens === false && !isOpen() && !settings.ending) discard();
   if (isFloating() && opening.setOpen(element, wanted)) discard();
   if (wanted || !isFloating()) isClosed = !wanted;
   if (wanted) holds.delete("load");
@@ -165,16 +201,19 @@ window.sentifydDocs = {
 };
 
 // The component does not report failed token requests.
-if ("responseStatus" in PerformanceResourceTiming.prototype) {
-  new PerformanceObserver((list) => {
-    for (const { name, responseStatus: status } of list.getEntries()) {
-      // Later requests refresh the tokens of a conversation.
-      if (name !== settings?.endpoint || hasTokens !== null || !element) continue;
-      hasTokens = status > 199 && status < 300;
-      if (!hasTokens) fail("endpoint", `${name} answers ${status || "nothing"}`);
-    }
-  }).observe({ type: "resource" });
-} else {
+new PerformanceObserver((list) => {
+  for (const { name, responseStatus: status } of list.getEntries()) {
+    // Without a status, this is false.
+    const isRefused = status < 200 || status > 299;
+    opening.count(name, isRefused);
+    // Later requests refresh the tokens of a conversation.
+    if (status === undefined || name !== settings?.endpoint || hasTokens !== null || !element) continue;
+    hasTokens = !isRefused;
+    if (isRefused) fail("endpoint", `${name} answers ${status || "nothing"}`);
+  }
+}).observe({ type: "resource" });
+
+if (!("responseStatus" in PerformanceResourceTiming.prototype)) {
   // WebKit reports no status, and no failed connection. But a new element soon stores its tokens.
   document.addEventListener("sentifyd:shown", ({ detail }) => {
     setTimeout(() => {

@@ -10,7 +10,6 @@ from mkdocs_sentifyd.components import (
     COLOURS,
     COMPONENTS,
     DISPLAYS,
-    OVERLAYS,
     canonical_name,
     supported_language,
 )
@@ -18,7 +17,7 @@ from mkdocs_sentifyd.options.schema import PageConfig
 
 __all__ = ["colours", "element_attributes", "from_page"]
 
-# In pixels. An overlay fills its host element, which has no size by default.
+# In pixels. An overlay that does not float fills its host element, which has no size by default.
 OVERLAY_WIDTH, OVERLAY_HEIGHT = 360, 480
 
 
@@ -37,6 +36,7 @@ def element_attributes(settings: PageConfig, language: str, root: str) -> dict[s
         spelling(ATTRIBUTES["token_endpoint"]): settings.token_endpoint,
         spelling(ATTRIBUTES["avatar_id"]): settings.avatar_id,
         ATTRIBUTES["public_api_key"]: settings.public_api_key,
+        **COMPONENTS[settings.component].display,
         **DISPLAYS.get(settings.display or "", {}),
         ATTRIBUTES["captions"]: settings.captions,
         ATTRIBUTES["barge_in"]: settings.barge_in,
@@ -76,7 +76,7 @@ def from_page(address: str | None, root: str) -> str | None:
 
 def _style(settings: PageConfig) -> Iterator[tuple[str, str]]:
     look = settings.appearance
-    if settings.display in OVERLAYS:
+    if settings.display == "overlay":
         width, height = look.canvas_width, look.canvas_height
         yield "display", "block"
         yield "width", f"{OVERLAY_WIDTH if width is None else width}px"

@@ -150,6 +150,7 @@ class Embed:
             # If it changes, the runtime creates a new element.
             "identity": " ".join(map(str, [component.element, avatar, endpoint, *read_on_connect])),
             "opening": asdict(component.opening),
+            "ending": component.ending and asdict(component.ending),
             "stored": list(STORAGE_PREFIXES),
             "tokens": TOKENS_PREFIX,
             "loader": None if has_loader else self.loader.properties(),

@@ -12,6 +12,7 @@ interface Settings {
   parts: string[];
   /** How a script opens and closes the component; `components.py` describes it. */
   opening: { storage: string; field: string | null; toggle: "_handleToggleChatbot" };
+  ending: Ending | null;
   stored: string[];
   /** Prefix of the session storage key under which the component keeps its tokens. */
   tokens: string;
@@ -62,6 +63,31 @@ interface Asked {
  * storage again, and must not be removed and put back when it lacks the method.
  */
 type SetOpen = (element: HTMLElement | null, wanted: boolean) => boolean;
+
+/** When an element can be removed; `Ending` in `components.py` describes it. */
+interface Ending {
+  connecting: number;
+  pauses: number[];
+  silence: number;
+  longest: number;
+}
+
+/** What an element asks the token endpoint, and how often in a row it was refused. */
+interface Requests {
+  ending: Ending | null;
+  endpoint: string | null;
+  settle: Settle;
+  refusals: number;
+}
+
+/** Called when an element is connected, or has stopped asking because it was refused. */
+type Settle = (isRefused: boolean) => void;
+
+type Begin = (settle: Settle) => void;
+
+type Count = (url: string, isRefused: boolean) => void;
+
+type SetStyle = (style: CSSStyleDeclaration, wanted?: string) => void;
 
 type Draw = (busy: boolean, message: string) => void;
 

@@ -15,7 +15,9 @@ from tests.support.sites import ENDPOINT, LOADER, OPTIONS, BuildSite
 PAGES = {"index.md": "# Home\n", "guide/a.md": "# A\n", "guide/b.md": "# B\n"}
 CREDENTIALS = {"token_endpoint": ENDPOINT, "avatar_id": "avtr_1234abcd"}
 REALTIME = "https://frontend.sentifyd.io/sentifyd-realtime/v1/main.js"
-KEBAB = {"token-endpoint": ENDPOINT, "avatar-id": "avtr_1234abcd"}
+# The realtime component does not follow a display attribute that is removed.
+DISPLAY = {"toggler": "true", "compact": "false", "overlay": "false"}
+KEBAB = {"token-endpoint": ENDPOINT, "avatar-id": "avtr_1234abcd", **DISPLAY}
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,7 @@ def test_realtime_component_has_its_own_loader_and_spelling(build: BuildSite) ->
         ({"attribute_names": "documented"}, ["token_endpoint", "avatar_id"]),
         (
             {"component": "realtime", "attribute_names": "documented"},
-            ["token_endpoint", "avatar_id"],
+            ["token_endpoint", "avatar_id", *DISPLAY],
         ),
     ],
 )
@@ -137,11 +139,18 @@ def test_spelling_of_attribute_names_can_be_chosen(
             "overlay-toggler",
             {"canvas_width": 200, "canvas_height": 300, "primary_color": "teal"},
             "true",
-            "display: block; width: 200px; max-width: 100%; height: 300px; --primary-color: teal",
+            # It floats, and has a size of its own.
+            "--primary-color: teal",
+        ),
+        (
+            "overlay",
+            {"canvas_width": 200, "canvas_height": 300},
+            "false",
+            "display: block; width: 200px; max-width: 100%; height: 300px",
         ),
     ],
 )
-def test_overlay_element_has_a_size(
+def test_only_an_overlay_in_the_text_gets_a_size(
     build: BuildSite, display: str, look: dict[str, Any], toggler: str, style: str
 ) -> None:
     options = {"component": "realtime", "display": display, "appearance": look}
@@ -266,7 +275,8 @@ def test_each_section_can_have_its_own_avatar(build: BuildSite) -> None:
     assert built.page("guide/a/index.html").element() == guide
     realtime = built.page("guide/b/index.html")
     assert realtime.element("sentifyd-realtime") == {
-        name.replace("_", "-"): value for name, value in guide.items()
+        **{name.replace("_", "-"): value for name, value in guide.items()},
+        **DISPLAY,
     }
     assert realtime.elements() == []
 

@@ -47,11 +47,11 @@ def test_core_script_is_small(root: Path) -> None:
     assert _size(root / "mkdocs_sentifyd/runtime/core.js") <= 2560
 
 
-def test_all_runtime_scripts_together_are_small(root: Path) -> None:
-    files = sorted((root / "mkdocs_sentifyd/runtime").glob("*.js"))
+def test_all_runtime_files_together_are_small(root: Path) -> None:
+    files = sorted((root / "mkdocs_sentifyd/runtime").iterdir())
     assert "core.js" in [file.name for file in files]
 
-    assert _size(*files) <= 8192
+    assert _size(*files) <= 9216
 
 
 def test_theme_is_detected_by_its_script() -> None:
