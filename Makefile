@@ -11,6 +11,7 @@ LISTS := deploy/container/requirements
 SBOM := dist/sentifyd-edge.cdx.json
 CYCLONEDX := cyclonedx-bom==7.5.0
 JAVASCRIPT := .venvs/javascript
+COMPONENT := .venvs/component
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 # More than there are cores, because most tests wait most of the time.
@@ -49,7 +50,7 @@ demo: $(DEMO)
 docs: $(DEMO)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --config-file example_docs/mkdocs.yml
 
-test: $(INSTALLED)
+test: $(INSTALLED) $(COMPONENT)/.installed
 	@scripts/need chromium
 	@scripts/need firefox
 	@scripts/need webkit
@@ -103,6 +104,11 @@ lint-javascript: $(JAVASCRIPT)/.installed
 $(JAVASCRIPT)/.installed: scripts/javascript/package.json $(INSTALLED)
 	@rm -f $@
 	@scripts/need javascript $(BIN) $(JAVASCRIPT)
+
+# Without npm's registry there is no stamp, and `need` has said so.
+$(COMPONENT)/.installed: $(wildcard scripts/component/*) $(INSTALLED)
+	@rm -f $@
+	@scripts/need component $(BIN) $(COMPONENT)
 
 bench: $(INSTALLED)
 	@scripts/need chromium

@@ -125,6 +125,36 @@ def test_javascript_tools_are_installed_with_npm(machine: Machine, tmp_path: Pat
     assert "--no-package-lock" in npm
 
 
+@pytest.mark.parametrize(("ci", "status"), [("true", 1), ("", 0)])
+def test_another_tarball_of_the_component_is_refused(
+    machine: Machine, tmp_path: Path, ci: str, status: int
+) -> None:
+    machine.put("path/node", "exit 0")
+    machine.put("path/npm", "echo other >sentifyd-realtime-1.4.0.tgz")
+    for tool in ("sed", "sha512sum"):
+        (machine.path / tool).symlink_to(shutil.which(tool) or "")
+
+    found = machine.need("component", str(machine.bin), str(tmp_path / "component"), CI=ci)
+
+    assert found.returncode == status
+    assert "component cannot be installed" in found.stderr.splitlines()[-1 if ci else -2]
+    assert not (tmp_path / "component" / ".installed").exists()
+    # npm has only fetched it.
+    (npm,) = [line for line in machine.record.read_text().splitlines() if "/npm " in line]
+    assert npm.endswith("pack --silent --ignore-scripts sentifyd-realtime@1.4.0")
+
+
+def test_versions_of_the_component_are_exact_and_name_no_registry(root: Path) -> None:
+    folder = root / "scripts/component"
+    package = json.loads((folder / "package.json").read_text())
+
+    tarball = (folder / "sha512").read_text().split()[1]
+    assert package["dependencies"] == {"sentifyd-realtime": f"file:{tarball}"}
+    versions = {**package["devDependencies"], **package["overrides"]}
+    assert [v for v in versions.values() if not re.fullmatch(r"\d+\.\d+\.\d+", v)] == []
+    assert [file.name for file in folder.iterdir() if "://" in file.read_text()] == []
+
+
 def test_javascript_versions_are_exact(root: Path) -> None:
     package = json.loads((root / "scripts/javascript/package.json").read_text())
 

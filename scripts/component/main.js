@@ -1,0 +1,3 @@
+import { registerSentifydRealtime } from "sentifyd-realtime";
+
+registerSentifydRealtime();
