@@ -42,7 +42,10 @@ def test_script_calls_and_the_visitor_open_and_close_the_avatar(realtime: Realti
 
 
 def test_closing_without_the_runtime_is_reported(realtime: Realtime) -> None:
+    realtime.page.clock.install()
     realtime.start(realtime.build())
+    # Five seconds after the tokens, the runtime looks at everything once.
+    realtime.page.clock.run_for(6_000)
     realtime.ask("open")
     realtime.wait_for_openings("open")
 
