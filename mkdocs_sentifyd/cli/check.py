@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urljoin
 
 from mkdocs.config.base import ValidationError
 
@@ -70,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
     with progress_bar() as progress:
         result = check_site(options.site_dir, config, keys, progress)
     for url in endpoints:
-        result.findings += check_endpoint(url, origin, keys)
+        result.findings += check_endpoint(urljoin(origin, url), origin, keys)
     (print_json if options.json else print_report)(result)
     return 1 if any(finding.severity == "error" for finding in result.findings) else 0
 

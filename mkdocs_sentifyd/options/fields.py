@@ -23,6 +23,8 @@ SomeConfig = TypeVar("SomeConfig", bound=Config)
 
 EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
 # Characters that no URL may contain, although some parsers accept them.
+# Browsers take `//` and `/\` for the beginning of a host.
+_OWN_PATH = re.compile(r"/(?![/\\])[^\s\x00-\x1f\x7f\ud800-\udfff\\<>\"#]*")
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
 _MODIFIERS = ("ctrl", "alt", "shift", "meta")
 _FINAL_SLASH = re.compile(r"/request_tokens(?:/[^/]+)?/+\Z")
@@ -48,11 +50,13 @@ class AvatarId(BaseConfigOption[str]):
 
 
 class TokenEndpoint(BaseConfigOption[str | None]):
-    """An absolute URL that the visitor's browser can call."""
+    """A URL that the visitor's browser can call: absolute, or a path on the site's own host."""
 
     def run_validation(self, value: object) -> str | None:
         """Return the URL unchanged."""
-        return None if value is None else _public_url(value, EXAMPLE_ENDPOINT)
+        if value is None or (isinstance(value, str) and _OWN_PATH.fullmatch(value)):
+            return value
+        return _public_url(value, EXAMPLE_ENDPOINT, "or a path such as /request_tokens")
 
     def post_validation(self, config: Config, key_name: str) -> None:
         """Require exactly one of `token_endpoint` and `public_api_key`."""
@@ -70,7 +74,7 @@ def ends_with_slash(token_endpoint: str) -> bool:
     """Whether a URL is a route of the token service with a trailing slash, which is not a route.
 
     Args:
-        token_endpoint: an absolute URL.
+        token_endpoint: a URL.
     """
     return bool(_FINAL_SLASH.search(urlsplit(token_endpoint).path))
 
@@ -256,10 +260,11 @@ def is_one_line(text: str) -> bool:
     return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in text)
 
 
-def _public_url(value: object, example: str, *, fragment: bool = False) -> str:
+def _public_url(value: object, example: str, other: str = "", *, fragment: bool = False) -> str:
+    wanted = ", ".join(filter(None, [f"must be an absolute URL, such as {example}", other]))
     if not isinstance(value, str):
-        raise ValidationError(f"must be an absolute URL, such as {example}")
-    url = _split(value, example)
+        raise ValidationError(wanted)
+    url = _split(value, example, wanted)
     if url.username is not None or url.password is not None:
         raise ValidationError(
             "must not contain credentials: every reader of the site would get them"
@@ -271,7 +276,7 @@ def _public_url(value: object, example: str, *, fragment: bool = False) -> str:
     return value
 
 
-def _split(value: str, example: str) -> SplitResult:
+def _split(value: str, example: str, wanted: str) -> SplitResult:
     try:
         url = urlsplit(value)
         _ = url.port
@@ -279,7 +284,7 @@ def _split(value: str, example: str) -> SplitResult:
         raise ValidationError(f"is malformed: check host and port, as in {example}") from None
     # urlsplit removes tabs and line breaks, so it may see another URL than the browser.
     if url.scheme not in ("http", "https") or not url.hostname or _UNSAFE.search(value):
-        raise ValidationError(f"must be an absolute URL, such as {example}")
+        raise ValidationError(wanted)
     return url
 
 

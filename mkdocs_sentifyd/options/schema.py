@@ -169,7 +169,7 @@ class PageConfig(Options):
 
     token_endpoint = fields.TokenEndpoint()
     """Required. URL of the token service's `/request_tokens`: `https`, or `http` for a loopback
-    host."""
+    host; or a path such as `/request_tokens`, if the service is on the site's own host."""
 
     component = fields.OneOf(*COMPONENTS, default="bot")
     """Which web component: `bot` (`<sentifyd-bot>`) or `realtime` (`<sentifyd-realtime>`)."""

@@ -47,7 +47,11 @@ export function cancel() {
 export function update() {
   const meta = document.querySelector("meta[name=sentifyd]");
   settings = meta && JSON.parse(meta.content);
-  if (settings) opening.configure(settings);
+  if (settings) {
+    // As the browser's performance entries have it.
+    if (settings.endpoint) settings.endpoint = new URL(settings.endpoint, document.baseURI).href;
+    opening.configure(settings);
+  }
   settings?.parts.forEach(add);
   parts.forEach((part) => part(settings));
   if (settings && !isClosed && !holds.size) show(settings);

@@ -26,11 +26,16 @@ button.onclick = () => {
 
 // Keeps the button until the avatar is open and visible.
 /** @type {Finish} */
-function finish(element, tries = 50) {
+function finish(element, tries = 50, frames = 4) {
   if (!isLoading) return;
   if (!isOpen() || !element.getClientRects().length) {
     if (tries) setTimeout(finish, 100, element, tries - 1);
     else fail("open", `<${element.localName}> does not open`);
+    return;
+  }
+  // The component draws its panel a few frames later.
+  if (frames) {
+    requestAnimationFrame(() => finish(element, tries, frames - 1));
     return;
   }
   const hadFocus = document.activeElement === button;

@@ -5,6 +5,7 @@ let key = "";
 // The last requested state: the storage may be blocked or full.
 /** @type {Asked} */
 let last = {};
+let isWanted = false;
 // The element's requests for tokens.
 /** @type {Requests} */
 let requests;
@@ -49,7 +50,13 @@ export function isOpen() {
 /** @type {SetOpen} */
 export function setOpen(element, wanted) {
   const { field, toggle } = page.opening;
+  isWanted = wanted;
   if (isOpen() === wanted) return false;
+  // The realtime component forgets what it is asked before it has read the storage.
+  if (element?.hasUpdated === false) {
+    setTimeout(() => setOpen(element, isWanted), 100);
+    return false;
+  }
   const before = read();
   const canToggle = typeof element?.[toggle] === "function";
   if (canToggle) {

@@ -144,8 +144,7 @@ class Embed:
         return {
             **self.page,
             "avatar": avatar,
-            # The runtime compares it with URLs from the browser's performance entries.
-            "endpoint": endpoint and runtime.serialised(endpoint),
+            "endpoint": endpoint,
             "element": component.element,
             # If it changes, the runtime creates a new element.
             "identity": " ".join(map(str, [component.element, avatar, endpoint, *read_on_connect])),

@@ -9,7 +9,6 @@ import functools
 import json
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 from mkdocs_sentifyd.components import supported_language
 from mkdocs_sentifyd.options.behaviour import Behaviour
@@ -20,23 +19,8 @@ from mkdocs_sentifyd.tags.templates import render
 from mkdocs_sentifyd.tags.translations import QUESTION, WORDS
 
 __all__ = [
-    *("core", "page_settings", "parts", "script", "serialised", "settings_tags", "style_sheet"),
+    *("core", "page_settings", "parts", "script", "settings_tags", "style_sheet"),
 ]
-
-
-def serialised(url: str) -> str:
-    """Return a URL as browsers serialise it (URL Standard, section 4.5); other texts unchanged."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return url
-    if not parts.hostname:
-        return url
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    if port not in (None, {"http": 80, "https": 443}.get(parts.scheme)):
-        host = f"{host}:{port}"
-    return urlunsplit((parts.scheme, host, parts.path or "/", parts.query, ""))
 
 
 def parts(behaviour: Behaviour, *, handles_typing: bool) -> list[str]:

@@ -91,7 +91,7 @@ type SetStyle = (style: CSSStyleDeclaration, wanted?: string) => void;
 
 type Draw = (busy: boolean, message: string) => void;
 
-type Finish = (element: HTMLElement, tries?: number) => void;
+type Finish = (element: HTMLElement, tries?: number, frames?: number) => void;
 
 /** An action as both of the vendor's SDKs take it. */
 interface Action {
@@ -209,6 +209,8 @@ interface ParentNode {
 interface HTMLElement {
   /** Only in some versions of the vendor's components. */
   _handleToggleChatbot(): void;
+  /** Whether a component made with Lit is drawn; others do not have it. */
+  hasUpdated?: boolean;
   /** The runtime listens to nothing else on an element. */
   addEventListener(type: string, listener: (event: KeyboardEvent) => void): void;
 }

@@ -140,3 +140,8 @@ class Vendor(Realtime):
         page.context.route(
             "https://**", lambda route: route.fulfill(content_type="text/css", body="")
         )
+
+    def violations(self) -> list[str]:
+        """What the page's policy did not allow."""
+        found: list[str] = self.page.evaluate("seen.violations")
+        return found

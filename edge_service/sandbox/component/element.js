@@ -8,6 +8,7 @@ class SentifydSandbox extends HTMLElement {
   #connection = new (IS_REALTIME ? RealtimeConnection : Connection)(this);
   #flags = new Flags(this);
   #isOpen = false;
+  #hasUpdated = false;
   /** @type {Line[]} */
   #conversation = [];
   #sendActions = () => this.#connection.send({ actions: describeActions() });
@@ -80,6 +81,7 @@ class SentifydSandbox extends HTMLElement {
   }
 
   #readOpen() {
+    this.#hasUpdated = true;
     this.#isOpen = readOpen(this.key(STATE_KEY));
     this.#arrange();
   }
@@ -109,6 +111,7 @@ class SentifydSandbox extends HTMLElement {
         this.#storeOpen(!this.#isOpen);
         this.#arrange();
       };
+      Object.defineProperty(SentifydSandbox.prototype, "hasUpdated", { get() { return this.#hasUpdated; } });
     }
   }
 
