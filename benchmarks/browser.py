@@ -14,16 +14,14 @@ from typing import NamedTuple
 
 from playwright.sync_api import Browser
 
-import mkdocs_sentifyd
 from benchmarks.arrivals import measure_paint, measure_requests
 from benchmarks.figures import Table
 from benchmarks.modes import Places, build_sites
 from benchmarks.tours import measure_navigation
 from benchmarks.visits import chromium, has_chromium
+from mkdocs_sentifyd.tags.assets import contents
 
 __all__ = ["add_options", "measure"]
-
-RUNTIME = Path(mkdocs_sentifyd.__file__).with_name("runtime")
 
 
 class Effort(NamedTuple):
@@ -82,9 +80,8 @@ def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
 
 def file_table() -> Table:
     """List the sizes of the runtime's files, plain and compressed one by one."""
-    rows = []
-    for file in sorted(RUNTIME.iterdir()):
-        if file.suffix in (".css", ".js"):
-            content = file.read_bytes()
-            rows.append([f"`{file.name}`", f"{len(content)}", f"{len(gzip.compress(content))}"])
+    rows = [
+        [f"`{name}`", f"{len(content)}", f"{len(gzip.compress(content))}"]
+        for name, content in contents().items()
+    ]
     return Table("Files of the runtime", ["", "bytes", "with gzip"], rows)
