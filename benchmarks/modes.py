@@ -18,7 +18,7 @@ __all__ = ["AGREED", "MODES", "REFUSED", "Mode", "Places", "Site", "build_sites"
 
 PAGES = 12
 OPENS = "sentifyd-bot button.launcher"
-ASKS_FIRST = "[data-sentifyd-launcher] button"
+ASKS_FIRST = "[data-sentifyd-launcher] > button"
 CONSENT = "sentifyd"
 # The decision as Material stores it; without one, its form would cover the page.
 AGREED = json.dumps({CONSENT: True})

@@ -32,12 +32,16 @@ if (location.search === "?blocked") {
   });
 }
 
-seen.avatar = () => document.querySelector("sentifyd-bot, sentifyd-realtime");
+// An element that ends is hidden for some seconds.
+seen.avatar = () => {
+  const found = [...document.querySelectorAll("sentifyd-bot, sentifyd-realtime")];
+  return found.find(({ hidden }) => !hidden) ?? null;
+};
 seen.panel = () => seen.avatar()?.shadowRoot.querySelector(".panel");
 seen.isOpen = () => seen.panel()?.hidden === false;
 seen.isVisible = (element) => !!element?.getClientRects().length;
 seen.state = () => seen.avatar()?.dataset.state;
-seen.button = () => document.querySelector("[data-sentifyd-launcher] button");
+seen.button = () => document.querySelector("[data-sentifyd-launcher] > button");
 seen.link = (text) => [...document.links].find((link) => link.textContent.trim() === text);
 seen.title = () => document.querySelector("h1").firstChild.textContent;
 seen.attributes = () => Object.fromEntries([...seen.avatar().attributes].map(({ name, value }) => [name, value]));

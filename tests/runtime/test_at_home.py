@@ -17,7 +17,8 @@ PALETTE = [
 # The style of the sandbox's button, or of our launcher.
 FACE = """() => {
   const host = document.querySelector("sentifyd-bot, [data-sentifyd-launcher]");
-  return getComputedStyle((host.shadowRoot ?? host).lastElementChild).backgroundColor;
+  const button = host.shadowRoot?.querySelector(".launcher") ?? host.lastElementChild;
+  return getComputedStyle(button).backgroundColor;
 }"""
 HEADER = "getComputedStyle(document.querySelector('.md-header')).backgroundColor"
 TEAL, RED = "rgb(0, 148, 133)", "rgb(239, 85, 82)"

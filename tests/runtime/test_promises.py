@@ -405,14 +405,17 @@ def test_strict_content_security_policy_is_not_violated(guest: Guest) -> None:
 
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_blocked_storage_does_not_break_the_avatar(guest: Guest, component: str) -> None:
-    """Blocked session storage does not break the avatar."""
+    """Blocked session storage does not break `<sentifyd-bot>`, and is reported for the other."""
     tab = guest.tab
-    guest.start(f"{guest.build(SHORTCUT, MKDOCS)}{COMPONENTS[component]}?blocked")
-    assert tab.evaluate("(() => { try { sessionStorage } catch { return true } })()")
-
+    url = f"{guest.build(SHORTCUT, MKDOCS)}{COMPONENTS[component]}?blocked"
     if component == "realtime":
-        tab.evaluate("void sentifydDocs.open()")
-        tab.wait_for("seen.isOpen()")
+        guest.open(url)
+        tab.wait_for("seen.errors().length")
+        [[_, reason, _message]] = tab.evaluate("seen.errors()")
+        assert reason == "loader"
+        return
+    guest.start(url)
+    assert tab.evaluate("(() => { try { sessionStorage } catch { return true } })()")
     guest.pass_time()
 
     assert tab.evaluate("seen.errors()") == []
