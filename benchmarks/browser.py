@@ -30,18 +30,22 @@ class Effort(NamedTuple):
     Attributes:
         rounds: number of rounds of visits.
         navigations: number of navigations in a visit of many pages.
+        pages: number of pages of each site.
     """
 
     rounds: int
     navigations: int
+    pages: int
 
 
-FULL = Effort(rounds=12, navigations=50)
-QUICK = Effort(rounds=1, navigations=6)
+FULL = Effort(rounds=12, navigations=50, pages=12)
+QUICK = Effort(rounds=1, navigations=6, pages=2)
 MEASURES: dict[str, Callable[[Browser, Places, Effort], list[Table]]] = {
     "requests": lambda browser, places, _: [measure_requests(browser, places)],
     "paint": lambda browser, places, effort: measure_paint(browser, places, effort.rounds),
-    "navigation": lambda browser, places, effort: measure_navigation(browser, places, *effort),
+    "navigation": lambda browser, places, effort: measure_navigation(
+        browser, places, effort.rounds, effort.navigations
+    ),
 }
 
 
@@ -69,7 +73,7 @@ def measure(options: argparse.Namespace, show: Callable[[Table], None]) -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory()), "sites")
         folder.mkdir()
         places = Places.around(folder)
-        build_sites(folder, places)
+        build_sites(folder, places, effort.pages)
         for server in places:
             stack.enter_context(server)
         browser = stack.enter_context(chromium())

@@ -16,7 +16,6 @@ from benchmarks.sites import write_site
 
 __all__ = ["AGREED", "MODES", "REFUSED", "Mode", "Places", "Site", "build_sites"]
 
-PAGES = 12
 OPENS = "sentifyd-bot button.launcher"
 ASKS_FIRST = "[data-sentifyd-launcher] > button"
 CONSENT = "sentifyd"
@@ -133,11 +132,11 @@ class Places(NamedTuple):
         return f"http://127.0.0.1:{self.sandbox.port}/sentifyd-bot/main.js"
 
 
-def build_sites(folder: Path, places: Places) -> None:
+def build_sites(folder: Path, places: Places, pages: int) -> None:
     """Build the sites of all modes and their plain twins, below a folder that is served."""
     os.environ["NO_MKDOCS_2_WARNING"] = "1"
     sources = folder.with_name("sources")
-    write_site(sources, PAGES, "material")
+    write_site(sources, pages, "material")
     sites = {site.name: site for mode in MODES for site in (mode.site, mode.site.plain)}
     for site in sites.values():
         file = sources / f"site-{site.name}.yml"

@@ -11,6 +11,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page
 from starlette.staticfiles import StaticFiles
 
+from tests.support.effort import some
 from tests.support.servers import serving
 
 PAGES = [
@@ -80,7 +81,8 @@ def test_pages_have_no_serious_violation(
         lambda route: route.fulfill(json={"config": {"lang": ["en"]}, "docs": []}),
     )
     found = {}
-    for path in PAGES:
+    # Both palettes have the same structure.
+    for path in PAGES if palette == "light" else some(PAGES):
         page.goto(f"{site}/{path}")
         page.locator(f"body[data-md-color-scheme={scheme}]").wait_for()
         found[path] = violations(page, options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -13,8 +14,6 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
-from click.testing import CliRunner
-from mkdocs.__main__ import cli
 from playwright.sync_api import Browser, Page
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
@@ -836,16 +835,10 @@ QUESTIONS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def manual(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Docs]:
-    """This project's own documentation."""
-    folder = tmp_path_factory.mktemp("manual")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("NO_MKDOCS_2_WARNING", "1")
-        config_file = str(ROOT / "example_docs" / "mkdocs.yml")
-        arguments = ["build", "--quiet", "--config-file", config_file, "--site-dir", str(folder)]
-        result = CliRunner().invoke(cli, arguments)
-    assert result.exit_code == 0, result.output
+@pytest.fixture
+def manual(documentation: Path, tmp_path: Path) -> Iterator[Docs]:
+    """This project's own documentation, in a folder to which a page can be added."""
+    folder = shutil.copytree(documentation, tmp_path / "manual", copy_function=os.link)
     with started(folder) as docs:
         yield docs
 

@@ -43,8 +43,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:Do not use the `random` module inside strategies"),
 ]
 
-# Ten times as many by hand: OPENAPI_EXAMPLES=400 pytest tests/service/web/test_openapi.py
-EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "40"))
+# More by hand: OPENAPI_EXAMPLES=400 pytest tests/service/web/test_openapi.py
+EXAMPLES = int(os.environ.get("OPENAPI_EXAMPLES", "25"))
 FREE = {"RATE_LIMIT": "999999/second"}
 NOWHERE = "http://127.0.0.1:1"
 NAMED = ROUTE + "/{avatar}"
