@@ -14,7 +14,7 @@ from typing import IO, TypedDict
 
 __all__ = ["Preview", "PreviewError", "local_origins"]
 
-START_SECONDS = 10.0
+START_SECONDS = 30.0
 STOP_SECONDS = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost")
 
