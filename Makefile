@@ -15,7 +15,7 @@ COMPONENT := .venvs/component
 WORKFLOWS := $(wildcard .github/workflows/*.yml)
 DOCKERFILES := $(wildcard deploy/*/Dockerfile)
 # More than there are cores, because most tests wait most of the time.
-WORKERS := -n 6 --dist worksteal
+WORKERS := -n 4 --dist worksteal
 ENGINES := chromium firefox webkit
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 

@@ -13,8 +13,8 @@ THOROUGH = os.environ.get("THOROUGH") == "true"
 
 
 def some(items: Sequence[T]) -> Sequence[T]:
-    """Every item if thorough, otherwise every third."""
-    return items if THOROUGH else items[::3]
+    """Every item if thorough, otherwise every sixth."""
+    return items if THOROUGH else items[::6]
 
 
 def examples(usual: int) -> int:
