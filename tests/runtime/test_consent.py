@@ -212,7 +212,7 @@ def test_launcher_asks_before_anything_loads(stage: Stage, visitor: Visitor, the
     visitor.wait_until_connected()
 
     page.get_by_role("region", name="Sandbox avatar").wait_for()
-    assert page.evaluate("document.activeElement.localName") == "sentifyd-bot"
+    page.wait_for_function("document.activeElement.localName === 'sentifyd-bot'")
     assert not question.is_visible()
     assert visitor.loader_requests() == 1
     assert page.evaluate(OWN_KEY) == [f"{url.removeprefix(stage.origin)}.__consent.sentifyd"]

@@ -85,7 +85,7 @@ def test_interaction_sends_no_request_until_the_launcher_is_used(
 
     # The avatar is already open, and it has the focus that the launcher had.
     page.get_by_role("region", name=OPEN).wait_for()
-    assert page.evaluate("document.activeElement.localName") == "sentifyd-bot"
+    page.wait_for_function("document.activeElement.localName === 'sentifyd-bot'")
     assert not launcher.is_visible()
     assert (visitor.connects(), visitor.loader_requests()) == (1, 1)
     assert visitor.errors() == []
@@ -367,7 +367,7 @@ def test_keyboard_focus_can_return_to_the_avatar(stage: Stage, visitor: Visitor)
     visitor.open(stage.build(ASKED, theme=MKDOCS))
     visitor.launcher().press("Enter")
     visitor.wait_until_connected()
-    assert page.evaluate(WITH_FOCUS) == "sentifyd-bot"
+    page.wait_for_function(f"{WITH_FOCUS} === 'sentifyd-bot'")
 
     page.get_by_role("link", name="To Realtime", exact=True).focus()
     passed = []
