@@ -19,7 +19,7 @@ WORKERS := -n 4 --dist worksteal
 ENGINES := chromium firefox webkit
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-browser test-lowest lint lint-javascript bench dist pins sbom audit
+.PHONY: help install demo docs test test-browser test-lowest lint lint-types lint-types-windows lint-javascript bench dist pins sbom audit
 help:
 	@echo "make demo         run a documentation site with an avatar on this machine"
 	@echo "make test         run all tests, including those in a browser"
@@ -83,8 +83,7 @@ $(LOWEST)/.installed: pyproject.toml $(INSTALLED)
 lint: $(INSTALLED) $(JAVASCRIPT)/.installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 edge_service mkdocs_sentifyd
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync lint-types lint-types-windows
 	$(BIN)/lint-imports
 	$(BIN)/zizmor --offline --quiet .github
 	$(BIN)/check-jsonschema --quiet --builtin-schema vendor.github-workflows $(WORKFLOWS)
@@ -92,6 +91,11 @@ lint: $(INSTALLED) $(JAVASCRIPT)/.installed
 	$(BIN)/hadolint $(DOCKERFILES)
 	for script in $(SCRIPTS); do sh -n $$script || exit 1; done
 	@[ ! -e $(JAVASCRIPT)/.installed ] || $(MAKE) --no-print-directory lint-javascript
+
+lint-types:
+	$(BIN)/mypy
+lint-types-windows:
+	$(BIN)/mypy --platform win32 --cache-dir .mypy_cache/win32 edge_service mkdocs_sentifyd
 
 # Both programs look for node on PATH.
 lint-javascript: export PATH := $(JAVASCRIPT)/node_modules/.bin:$(PATH)

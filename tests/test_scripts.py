@@ -251,3 +251,24 @@ def test_pip_is_used_without_uv_and_prints_each_package(
     ]
     install = machine.record.read_text().splitlines()[-1]
     assert "--constraint constraints.txt --editable .[demo]" in install
+
+
+@pytest.mark.parametrize("status", [0, 2])
+def test_pip_installs_uv_for_development_and_replaces_it_if_it_fails(
+    machine: Machine, tmp_path: Path, status: int
+) -> None:
+    venv = tmp_path / "venv"
+    (venv / "bin").mkdir(parents=True)
+    machine.put("path/python3", "exit 0")
+    machine.put("venv/bin/python", "exit 0")
+    machine.put("venv/bin/uv", f"exit {status}")
+
+    done = machine.run("install", str(venv), "dev", "")
+
+    assert done.returncode == 0
+    _, first, second, *rest = machine.record.read_text().splitlines()[-3 - bool(status) :]
+    assert first.endswith("--constraint constraints.txt uv")
+    assert second.startswith(f"{venv}/bin/uv pip install --python {venv} --constraint constraints")
+    assert [line.split()[0] for line in rest] == [f"{venv}/bin/python"] * bool(status)
+    assert ("uv cannot install it; pip tries" in done.stdout) is bool(status)
+    assert all(line.endswith("--editable .[dev]") for line in [second, *rest])
