@@ -7,6 +7,15 @@ import pytest
 from tests.matrix.environments import Environment, InstallError, make_environment
 from tests.matrix.sites import Site
 from tests.support import missing
+from tests.support.effort import some
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Try ProperDocs, which differs little from MkDocs, with some of the tests."""
+    fork = [item for item in items if "[properdocs" in item.name]
+    left_out = set(fork) - set(some(fork))
+    config.hook.pytest_deselected(items=list(left_out))
+    items[:] = [item for item in items if item not in left_out]
 
 
 def _environment(name: str, *, with_project: bool) -> Environment:

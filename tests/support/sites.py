@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from unittest.mock import patch
 
+import jinja2
 import yaml
 from bs4 import BeautifulSoup, Tag
 from click.testing import CliRunner
+from jinja2.bccache import Bucket
 from mkdocs.__main__ import cli
+from mkdocs.theme import Theme
 
 ENDPOINT = "https://tokens.example.com/request_tokens"
 LOADER = "https://frontend.sentifyd.io/sentifyd-bot/main.js"
@@ -59,6 +63,30 @@ class Page:
         assert "sentifyd" not in self.html.lower()
 
 
+class _Compiled(jinja2.BytecodeCache):
+    """Templates that this process has compiled: most of the time of a small Material site."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str], bytes] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        if code := self._codes.get((bucket.key, bucket.checksum)):
+            bucket.bytecode_from_string(code)
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        self._codes[bucket.key, bucket.checksum] = bucket.bytecode_to_string()
+
+
+_COMPILED = _Compiled()
+_GET_ENV = Theme.get_env
+
+
+def _get_env(theme: Theme) -> jinja2.Environment:
+    environment = _GET_ENV(theme)
+    environment.bytecode_cache = _COMPILED
+    return environment
+
+
 class Build:
     """The result of `mkdocs build`."""
 
@@ -99,7 +127,8 @@ def build_site(
 ) -> Build:
     """Write a site and run `mkdocs build` in this process; it may fail."""
     command = ["build", "--config-file", str(write_site(folder, config, pages))]
-    result = CliRunner().invoke(
-        cli, [*command, *(["--strict"] if strict else [])], env={"NO_MKDOCS_2_WARNING": "1"}
-    )
+    with patch.object(Theme, "get_env", _get_env):
+        result = CliRunner().invoke(
+            cli, [*command, *(["--strict"] if strict else [])], env={"NO_MKDOCS_2_WARNING": "1"}
+        )
     return Build(folder / "site", result.exit_code, result.output)

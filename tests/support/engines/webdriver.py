@@ -14,15 +14,29 @@ import requests
 
 from tests.support import missing
 from tests.support.engines.actions import Actions, clicking, pressing, typing
-from tests.support.engines.tab import HEIGHT, PATIENCE, WIDTH, BrowserError, Json, Tab, as_script
+from tests.support.engines.tab import HEIGHT, PATIENCE, WIDTH, BrowserError, Json, Tab
 from tests.support.ports import free_port
 from tests.support.processes import Command
 from tests.support.waiting import until
 
-# A script may only end by calling its last argument.
-_ASYNC = """
+_SCRIPT = """
+const args = %s;
+try {
+  const value = (%s);
+  if (!(value instanceof Promise)) return { text: JSON.stringify(value) };
+  window.awaited = value;
+  return null;
+} catch (error) {
+  return { error: `${error}` };
+}
+"""
+# Only for promises: a page that goes into the back/forward cache never answers it.
+_AWAIT = """
 const end = arguments[0];
-(async () => { %s })().then((text) => end({ text }), (error) => end({ error: `${error}` }));
+window.awaited.then(
+  (value) => end({ text: JSON.stringify(value) }),
+  (error) => end({ error: `${error}` }),
+);
 """
 
 
@@ -45,8 +59,9 @@ class WebKitTab(Tab):
         self._post("/url", url=url)
 
     def evaluate(self, expression: str, *args: object) -> Json:
-        script = _ASYNC % as_script(expression, args)
-        answer = self._post("/execute/async", script=script, args=[])
+        script = _SCRIPT % (json.dumps(args), expression)
+        answer = self._post("/execute/sync", script=script, args=[])
+        answer = answer or self._post("/execute/async", script=_AWAIT, args=[])
         if "error" in answer:
             raise BrowserError(answer["error"])
         text = answer.get("text")
