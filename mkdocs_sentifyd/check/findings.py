@@ -56,11 +56,6 @@ _DIFFERENCE_FIX = f"{_REBUILD}, unless the page's author intends the difference"
 
 KINDS = {
     # The site
-    "page-unreadable": Kind(
-        "contains markup that the parser of this check cannot read",
-        "look for a `<![` that does not begin a CDATA section",
-        Severity.WARNING,
-    ),
     "front-matter": Kind(
         "has front matter that cannot be used: {problem}", "correct the front matter of its source"
     ),

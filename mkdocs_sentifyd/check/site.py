@@ -8,8 +8,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from bs4.exceptions import ParserRejectedMarkup
-
 from mkdocs_sentifyd.api_keys import find_named_key
 from mkdocs_sentifyd.check.findings import Finding, Severity, finding
 from mkdocs_sentifyd.check.page import CheckedPage
@@ -76,14 +74,11 @@ def check_site(
             continue
         result.pages += 1
         try:
-            page = CheckedPage(site_dir, path, html)
             embed = site.embed(path, html) if site else None
-        except ParserRejectedMarkup:
-            result.findings.append(finding("page-unreadable", path))
-            continue
         except PageError as error:
             result.findings.append(finding("front-matter", path, problem=error))
             continue
+        page = CheckedPage(site_dir, path, html)
         result.avatars += embed is not None
         result.findings += (
             page.check_without_avatar() if embed is None else page.check_with_avatar(embed)
