@@ -13,10 +13,12 @@ from mkdocs.utils import is_error_template, is_markdown_file
 
 from mkdocs_sentifyd.api_keys import secret_keys
 from mkdocs_sentifyd.markup.insert import inject, inject_runtime
-from mkdocs_sentifyd.markup.tokenizer import is_whole_page
 from mkdocs_sentifyd.material_consent import register_consent
 from mkdocs_sentifyd.options.schema import SentifydConfig
+from mkdocs_sentifyd.site.config_file import SiteError
 from mkdocs_sentifyd.site.front_matter import UNREADABLE, PageError, has_unreadable_options
+from mkdocs_sentifyd.site.pages import is_page
+from mkdocs_sentifyd.site.record import Record, configuration_of, is_listed
 from mkdocs_sentifyd.site.selection import Selection
 from mkdocs_sentifyd.tags.assets import install
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from jinja2 import Environment
     from mkdocs.structure.files import Files
+    from mkdocs.structure.nav import Navigation
     from mkdocs.structure.pages import Page
 
     from mkdocs_sentifyd.preview import Preview
@@ -52,20 +55,24 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _language: str
     _paths: set[str]
     _avatar_count: int
+    _record: Record
+    _listed: set[str]
     _page_values: dict[str, object]
     _folder_values: dict[str, object]
     _unreadable: set[str]
     _has_scripts: bool
     _build_depth = 0
     _is_serving = False
+    _is_dirty = False
     _has_logged_live = False
     _preview: Preview | None = None
 
-    def on_startup(self, *, command: str, dirty: bool) -> None:  # noqa: ARG002 - the event's signature
-        """Remember whether the command is `mkdocs serve`."""
+    def on_startup(self, *, command: str, dirty: bool) -> None:
+        """Remember whether the command is `mkdocs serve`, and whether it keeps unchanged pages."""
         # MkDocs may use one plugin object for several commands in a process.
         self.on_shutdown()
         self._is_serving, self._has_logged_live = command == "serve", False
+        self._is_dirty = dirty
 
     def on_config(self, config: MkDocsConfig) -> None:
         """Read the options; with several languages, MkDocs calls this once per language."""
@@ -82,8 +89,13 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Reset the counters, except for the nested build of another language."""
         if not self._build_depth:
             self._avatar_count, self._paths, self._has_scripts = 0, set(), False
+            self._record, self._listed = Record(configuration_of(self.config), "mkdocs"), set()
         self._page_values, self._folder_values, self._unreadable = {}, {}, set()
         self._build_depth += 1
+
+    def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
+        """Remember the pages that visitors find in the navigation."""
+        self._listed.update(page.file.dest_uri for page in nav.pages)
 
     @event_priority(LATE)
     def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
@@ -121,7 +133,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if template_name not in config.theme.static_templates:
             return output_content
         # Some themes have fragments among their static templates.
-        if not is_whole_page(output_content):
+        if not is_page(output_content):
             return output_content
         try:
             avatar = self._selection.template(template_name)
@@ -132,12 +144,16 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if is_error_template(template_name):
             # A server shows it at any URL, so its links must begin at the root of the host.
             root = urlsplit(config.site_url or "/").path
-        return self._inject(output_content, template_name, avatar, root)
+        self._listed.add(template_name)
+        return self._inject(output_content, template_name, template_name, avatar, root)
 
     @event_priority(LATE)
     def on_post_page(self, output: str, *, page: Page, config: MkDocsConfig) -> str:  # noqa: ARG002
         """Put the avatar on a chosen page."""
         source = page.file.src_uri
+        # Themes also make redirects, fragments and JSON of pages.
+        if not is_page(output):
+            return output
         try:
             if source in self._unreadable:
                 raise PageError(UNREADABLE.format("YAML"))
@@ -146,7 +162,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         except PageError as error:
             log.warning("%s: %s", source, error)
             return output
-        return self._inject(output, source, avatar, "../" * page.url.count("/"))
+        root = "../" * page.url.count("/")
+        return self._inject(output, source, page.file.dest_uri, avatar, root)
 
     @event_priority(LAST)
     def on_post_build(self, *, config: MkDocsConfig) -> None:
@@ -157,14 +174,21 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
         log.info("%d pages have an avatar", self._avatar_count)
-        if self._avatar_count or self._has_scripts:
-            self._install(Path(config.site_dir))
+        self._install(Path(config.site_dir))
         if keys := secret_keys():
             self._refuse_leaks(Path(config.site_dir), keys)
 
     def _install(self, site_dir: Path) -> None:
         try:
-            install(site_dir, with_scripts=self._has_scripts)
+            if self._is_dirty and (older := self._record.keep(Record.read(site_dir))):
+                log.warning(
+                    "%d pages have the options of an earlier build: build without --dirty", older
+                )
+            self._record.write(site_dir)
+            if self._avatar_count or self._has_scripts:
+                install(site_dir, with_scripts=self._has_scripts)
+        except SiteError as error:
+            raise PluginError(str(error)) from None
         except OSError as error:
             raise PluginError(f"{error.filename} cannot be written: {error.strerror}") from None
 
@@ -225,17 +249,20 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         sources = (file.relative_to(docs_dir).as_posix() for file in files)
         return list(self._selection.unused(self._paths.union(sources)))
 
-    def _inject(self, html: str, name: str, avatar: Avatar | None, root: str) -> str:
-        # MkDocs does not write an empty page, so it must stay empty.
-        if not html or html.isspace() or (self._is_serving and self.config.preview == "off"):
+    def _inject(self, html: str, name: str, path: str, avatar: Avatar | None, root: str) -> str:
+        if self._is_serving and self.config.preview == "off":
             return html
+        listed = path in self._listed and is_listed(html)
         if avatar is None:
+            self._record.add(path, None, listed=listed)
             after = inject_runtime(html, root)
             self._has_scripts |= after != html
             return after
         page = inject(html, avatar.embed(self._language, root))
         for warning in page.warnings:
             log.warning("%s: %s", name, warning)
+        if page.settings is not None:
+            self._record.add(path, page.settings, listed=listed)
         self._avatar_count += 1
         self._has_scripts |= page.has_scripts
         return page.html

@@ -56,14 +56,10 @@ _DIFFERENCE_FIX = f"{_REBUILD}, unless the page's author intends the difference"
 
 KINDS = {
     # The site
-    "front-matter": Kind(
-        "has front matter that cannot be used: {problem}", "correct the front matter of its source"
+    "record-missing": Kind(
+        "has no {file}, so the plugin did not build it", "build it, or run `mkdocs-sentifyd inject`"
     ),
-    "unused": Kind(
-        "has settings for pages that do not exist: {problem}",
-        "correct the pattern or the page, or remove it",
-        Severity.WARNING,
-    ),
+    "other-configuration": Kind("was built with another configuration", _REBUILD),
     "no-avatar": Kind(
         "no page of the site should have an avatar",
         "check include and exclude: together they leave no page",
@@ -103,9 +99,7 @@ KINDS = {
     ),
     "attribute-missing": Kind("its <{element}> has no {attribute}", _REBUILD),
     "attribute-differs": Kind(
-        "its <{element}> has a different {attribute} than the configuration",
-        _DIFFERENCE_FIX,
-        Severity.WARNING,
+        "its <{element}> has a different {attribute} than the build gave it", _REBUILD
     ),
     "address-broken": Kind(
         "its {attribute} points to nothing in the site",
@@ -135,7 +129,7 @@ KINDS = {
     "settings-missing": Kind("has no settings for the browser runtime", _REBUILD),
     "settings-repeated": Kind("has the settings for the browser runtime {count} times", _REBUILD),
     "settings-differ": Kind(
-        "gives the browser runtime a different {setting} than the configuration", _REBUILD
+        "gives the browser runtime a different {setting} than the build gave it", _REBUILD
     ),
     "runtime-missing": Kind("has no browser runtime", _REBUILD),
     "runtime-repeated": Kind("has the browser runtime {count} times", _REBUILD),

@@ -14,12 +14,14 @@ from urllib.parse import unquote, urljoin, urlsplit
 from bs4 import BeautifulSoup, Tag
 
 from mkdocs_sentifyd.api_keys import find_api_key
+from mkdocs_sentifyd.check.expected import Expected
 from mkdocs_sentifyd.check.findings import Finding, Severity, finding
 from mkdocs_sentifyd.check.runtime import is_core, read_settings, runtime_findings
 from mkdocs_sentifyd.components import ADDRESSES, ATTRIBUTES, COMPONENTS, canonical_name
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.markup.tokenizer import tags
-from mkdocs_sentifyd.tags.embed import Embed, address
+from mkdocs_sentifyd.tags.loader import address
+from mkdocs_sentifyd.tags.recorded import digest
 
 __all__ = ["CheckedPage"]
 
@@ -72,53 +74,53 @@ class CheckedPage:
             severity = Severity.WARNING if is_bare else Severity.ERROR
             yield self._finding("unexpected-avatar", severity, part=kind)
 
-    def check_with_avatar(self, embed: Embed) -> Iterator[Finding]:
+    def check_with_avatar(self, expected: Expected) -> Iterator[Finding]:
         """Compare a page with the tags that it should have."""
-        elements = [tag for tag in self._elements if tag.name == embed.element]
-        loaders = [tag for tag in self._scripts if embed.is_loader(_attributes(tag))]
-        if embed.behaviour.needs_runtime or self._traits.is_instant:
-            yield from self._check_with_runtime(elements, loaders, embed)
+        elements = [tag for tag in self._elements if tag.name == expected.element]
+        loaders = [tag for tag in self._scripts if expected.loader.is_in(_attributes(tag))]
+        if expected.behaviour.needs_runtime or self._traits.is_instant:
+            yield from self._check_with_runtime(elements, loaders, expected)
             return
         for name, found in (("element", elements), ("loader", loaders)):
-            if not found:
+            if not found and (name == "element" or expected.loader_is_known):
                 yield self._finding(f"{name}-missing")
             elif len(found) > 1:
                 count = len(found)
-                yield self._finding(f"{name}-repeated", count=count, element=embed.element)
-        for tag in self._other_component(embed):
-            yield self._finding("other-component", element=tag.name, component=embed.component)
+                yield self._finding(f"{name}-repeated", count=count, element=expected.element)
+        for tag in self._other_component(expected):
+            yield self._finding("other-component", element=tag.name, component=expected.component)
         for tag in (*elements, *loaders):
             yield from self._repeated(tag)
         if elements:
-            yield from self._attributes(_attributes(elements[0]), embed)
-        if loaders:
-            yield from self._loader(loaders[0], embed)
+            yield from self._attributes(_attributes(elements[0]), expected)
+        if loaders and expected.loader_is_known:
+            yield from self._loader(loaders[0], expected)
 
     def _check_with_runtime(
-        self, elements: list[Tag], loaders: list[Tag], embed: Embed
+        self, elements: list[Tag], loaders: list[Tag], expected: Expected
     ) -> Iterator[Finding]:
         """Compare a page on which the browser runtime creates the element."""
         cores = [tag for tag in self._scripts if is_core(tag)]
-        yield from runtime_findings(
-            self._path, self._metas, cores, embed, handles_typing=self._traits.handles_typing
-        )
+        yield from runtime_findings(self._path, self._metas, cores, expected)
         for tag in elements:
             yield self._finding("element-beside-runtime", element=tag.name)
-        for tag in loaders if embed.behaviour.delays_loader else ():
+        for tag in loaders if expected.behaviour.delays_loader else ():
             yield self._finding("loader-early", url=_source(tag))
         for tag in cores:
             if not self._exists(_source(tag)):
                 yield self._finding("runtime-file-missing", url=_source(tag))
         for meta in self._metas[:1]:
             attributes = read_settings(meta).get("attributes")
-            yield from self._attributes(attributes if isinstance(attributes, dict) else {}, embed)
+            yield from self._attributes(
+                attributes if isinstance(attributes, dict) else {}, expected
+            )
 
-    def _other_component(self, embed: Embed) -> list[Tag]:
+    def _other_component(self, expected: Expected) -> list[Tag]:
         """Elements of the other component, and the loaders that define it."""
-        elements = [tag for tag in self._elements if tag.name != embed.element]
+        elements = [tag for tag in self._elements if tag.name != expected.element]
         others = {
-            location for location, name in _LOADERS.items() if name != embed.component
-        } - embed.loaders
+            location for location, name in _LOADERS.items() if name != expected.component
+        } - expected.loader.addresses
         return elements + [tag for tag in self._scripts if address(_source(tag)) in others]
 
     def _repeated(self, tag: Tag) -> Iterator[Finding]:
@@ -128,26 +130,29 @@ class CheckedPage:
         for name in names:
             yield self._finding("attribute-repeated", element=tag.name, attribute=name)
 
-    def _attributes(self, found: Mapping[str, str], embed: Embed) -> Iterator[Finding]:
+    def _attributes(self, found: Mapping[str, str], expected: Expected) -> Iterator[Finding]:
         by_name = {canonical_name(name): value for name, value in found.items()}
-        if find_api_key({k: v for k, v in found.items() if v != embed.public_key}):
-            yield self._finding("key-on-element", element=embed.element)
-        for name, wanted in embed.attributes.items():
+        if find_api_key({k: v for k, v in found.items() if v != expected.public_key}):
+            yield self._finding("key-on-element", element=expected.element)
+        for name, wanted in expected.attributes.items():
             value = by_name.get(canonical_name(name))
             if value is None:
-                yield self._finding("attribute-missing", element=embed.element, attribute=name)
+                yield self._finding("attribute-missing", element=expected.element, attribute=name)
             elif value != wanted:
-                yield self._finding("attribute-differs", element=embed.element, attribute=name)
+                yield self._finding("attribute-differs", element=expected.element, attribute=name)
+        style = by_name.get("style")
+        if (style and digest(style)) != expected.settings["style"]:
+            yield self._finding("attribute-differs", element=expected.element, attribute="style")
         for name in ADDRESSES:
             if name in found and not self._exists(found[name]):
                 yield self._finding("address-broken", attribute=name)
 
-    def _loader(self, loader: Tag, embed: Embed) -> Iterator[Finding]:
+    def _loader(self, loader: Tag, expected: Expected) -> Iterator[Finding]:
         found = _attributes(loader)
-        for name, value in embed.loader.attributes().items():
+        for name, value in expected.loader.attributes().items():
             if name != "src" and found.get(name) != value:
                 yield self._finding("loader-differs", attribute=name)
-        if found["src"].strip().lower().startswith("http://") and embed.loader.url.startswith(
+        if found["src"].strip().lower().startswith("http://") and expected.loader.url.startswith(
             "https://"
         ):
             yield self._finding("loader-insecure")

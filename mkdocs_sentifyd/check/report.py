@@ -48,8 +48,11 @@ def print_report(check: SiteCheck) -> None:
     warnings = len(check.findings) - errors
     if check.findings:
         console.print()
+    if check.others:
+        pages = "HTML page is" if check.others == 1 else "HTML pages are"
+        console.print(f"{check.others} other {pages} not of the build, and not compared")
     console.print(
-        f"{check.pages} pages, {check.avatars} with an avatar: "
+        f"{_count(check.pages, 'page')}, {check.avatars} with an avatar: "
         + (
             f"{_count(errors, 'error')}, {_count(warnings, 'warning')}"
             if check.findings

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bs4 import Tag
 
+from mkdocs_sentifyd.check.expected import Expected
 from mkdocs_sentifyd.check.findings import Finding, finding
-from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.recorded import recorded
 
 __all__ = ["is_core", "read_settings", "runtime_findings"]
 
@@ -32,16 +33,15 @@ def read_settings(meta: Tag) -> dict[str, Any]:
 
 
 def runtime_findings(
-    path: str, metas: Sequence[Tag], cores: Sequence[Tag], embed: Embed, *, handles_typing: bool
+    path: str, metas: Sequence[Tag], cores: Sequence[Tag], expected: Expected
 ) -> Iterator[Finding]:
-    """Compare a page's settings, except for the element's attributes, with the configuration.
+    """Compare a page's settings, except for the element's attributes, with those it should have.
 
     Args:
         path: path of the page below the site's folder.
         metas: its `<meta name="sentifyd">` tags.
         cores: its script tags that load the core of the runtime.
-        embed: the tags that it should have.
-        handles_typing: whether its theme reacts to keys that are typed into the avatar.
+        expected: what it should have.
     """
     for name, tags in (("settings", metas), ("runtime", cores)):
         if not tags:
@@ -49,17 +49,8 @@ def runtime_findings(
         elif len(tags) > 1:
             yield finding(f"{name}-repeated", path, count=len(tags))
     if metas:
-        found = read_settings(metas[0])
-        wanted = embed.runtime_settings(handles_typing=handles_typing)
-        for name in _differing(found, wanted):
-            yield finding("settings-differ", path, setting=name)
-
-
-def _differing(found: Mapping[str, Any], wanted: Mapping[str, Any]) -> Iterator[str]:
-    # An author's element may have attributes of its own, and the page a loader of its own.
-    own = {"attributes", "avatar", "endpoint", "identity", "place"}
-    if found.get("loader") is None:
-        own.add("loader")
-    for name in sorted((found.keys() | wanted.keys()) - own):
-        if found.get(name) != wanted.get(name):
-            yield name
+        found, wanted = recorded(read_settings(metas[0])), expected.settings
+        # The style belongs to the attributes.
+        for name in sorted((found.keys() | wanted.keys()) - {"attributes", "style"}):
+            if found.get(name) != wanted.get(name):
+                yield finding("settings-differ", path, setting=name)

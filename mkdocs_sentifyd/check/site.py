@@ -5,26 +5,20 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from mkdocs_sentifyd.api_keys import find_named_key
-from mkdocs_sentifyd.check.findings import Finding, Severity, finding
+from mkdocs_sentifyd.check.expected import Expectations
+from mkdocs_sentifyd.check.findings import Finding, finding
 from mkdocs_sentifyd.check.page import CheckedPage
 from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
-from mkdocs_sentifyd.site.front_matter import PageError
 from mkdocs_sentifyd.site.leaks import leaking_files, site_files
-from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files, read_file
+from mkdocs_sentifyd.site.pages import Progress, is_page, page_files, read_file
+from mkdocs_sentifyd.site.record import FILE, Record, configuration_of
 
 __all__ = ["SiteCheck", "check_site"]
 
-# The page is right after all if its unknown source wants an avatar (`True`) or none (`False`).
-_RIGHT_IF_SOURCE_WANTS_AVATAR = {
-    "loader-missing": False,
-    "element-missing": False,
-    "settings-missing": False,
-    "unexpected-avatar": True,
-}
 # In bytes.
 MAX_TEXT_SIZE = 16 << 20
 
@@ -34,13 +28,15 @@ class SiteCheck:
     """The result of a check.
 
     Attributes:
-        pages: number of pages.
+        pages: number of pages that the plugin or `inject` has seen.
         avatars: number of pages that should have an avatar.
+        others: number of other HTML pages, such as copied files.
         findings: the problems.
     """
 
     pages: int = 0
     avatars: int = 0
+    others: int = 0
     findings: list[Finding] = field(default_factory=list)
 
 
@@ -65,45 +61,37 @@ def check_site(
     if not site_dir.is_dir():
         raise SiteError(f"{site_dir} is not a folder: build the site first")
     result = SiteCheck()
-    site = BuiltSite(config, config.options) if config.options is not None else None
+    record = Record.read(site_dir)
+    if config.options is None:
+        expectations = None
+    elif record is None:
+        result.findings.append(finding("record-missing", str(site_dir), file=FILE))
+        expectations = None
+    else:
+        if record.configuration != configuration_of(config.options):
+            result.findings.append(finding("other-configuration", FILE))
+        expectations = Expectations(config.options)
     files = page_files(site_dir)
     for number, path in enumerate(files):
         progress(number, len(files))
         html = read_file(f"{site_dir}/{path}").decode("utf-8", "replace")
         if not is_page(html):
             continue
-        result.pages += 1
-        try:
-            embed = site.embed(path, html) if site else None
-        except PageError as error:
-            result.findings.append(finding("front-matter", path, problem=error))
+        if config.options is not None and (record is None or path not in record):
+            result.others += 1
             continue
+        result.pages += 1
+        settings = record.settings(path) if expectations and record else None
         page = CheckedPage(site_dir, path, html)
-        result.avatars += embed is not None
-        result.findings += (
-            page.check_without_avatar() if embed is None else page.check_with_avatar(embed)
-        )
-    if site:
-        _downgrade_uncertain(result.findings, site)
-        result.findings += [finding("unused", "mkdocs.yml", problem=line) for line in site.unused()]
-    if config.options is not None and not result.avatars:
+        if expectations is None or settings is None:
+            result.findings += page.check_without_avatar()
+        else:
+            result.avatars += 1
+            result.findings += page.check_with_avatar(expectations.of(settings))
+    if record and config.options is not None and not result.avatars:
         result.findings.append(finding("no-avatar", str(site_dir)))
     result.findings += _keys(site_dir, keys, config)
     return result
-
-
-def _downgrade_uncertain(findings: list[Finding], site: BuiltSite) -> None:
-    """Turn errors into warnings where the unknown source of a page may explain them.
-
-    The source of a page is unknown if, for example, a blog plugin chose the page's URL.
-    """
-    choices = site.choices_of_unmatched_sources()
-    for index, found in enumerate(findings):
-        choice = _RIGHT_IF_SOURCE_WANTS_AVATAR.get(found.code)
-        if choice in choices and found.where in site.pages_of_unknown_source:
-            findings[index] = replace(
-                found, severity=Severity.WARNING, what=f"{found.what} (its source is unknown)"
-            )
 
 
 def _keys(site_dir: Path, keys: Sequence[str], config: SiteConfig) -> Iterator[Finding]:

@@ -7,10 +7,10 @@ looks for the offsets where the tags go, and leaves the rest of the page unchang
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.components import COMPONENTS
@@ -18,6 +18,7 @@ from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.recorded import recorded
 from mkdocs_sentifyd.tags.runtime import core, script
 
 __all__ = ["Injected", "has_asset", "inject", "inject_runtime"]
@@ -38,11 +39,14 @@ class Injected(NamedTuple):
         html: the page.
         warnings: problems that its author should fix, one line each.
         has_scripts: whether it loads scripts of the browser runtime.
+        settings: what it should have, for the record of the build; `None` if the page has settings
+            of an earlier run.
     """
 
     html: str
     warnings: tuple[str, ...] = ()
     has_scripts: bool = False
+    settings: Mapping[str, Any] | None = None
 
 
 def inject(html: str, embed: Embed) -> Injected:
@@ -65,21 +69,30 @@ def inject(html: str, embed: Embed) -> Injected:
     keyboard = script(embed.root, "keyboard") if page.has_shortcuts else ""
     if offsets := _fast_offsets(html, embed):
         head, body = offsets
+        settings = embed.runtime_settings(
+            None, handles_typing=page.handles_typing, has_loader=False
+        )
         if needs_runtime:
             head_tags = embed.runtime_tags(
                 None, handles_typing=page.handles_typing, has_loader=False
             )
-            return Injected(f"{html[:head]}{head_tags}{html[head:]}", has_scripts=True)
+            after = f"{html[:head]}{head_tags}{html[head:]}"
+            return Injected(after, has_scripts=True, settings=recorded(settings))
         head_tags = embed.loader_tag + embed.style_tags + keyboard
         parts = (html[:head], head_tags, html[head:body], embed.element_tag, html[body:])
-        return Injected("".join(parts), has_scripts=bool(keyboard))
+        return Injected("".join(parts), (), bool(keyboard), recorded(settings))
     outline = _outline(html, embed)
     warnings = tuple(_warnings(outline, embed))
+    own = outline.elements[0].attributes() if outline.elements else None
+    settings = recorded(
+        embed.runtime_settings(
+            own, handles_typing=page.handles_typing, has_loader=outline.has_loader
+        )
+    )
     if outline.other_elements and not outline.elements:
-        return Injected(html, warnings)
+        return Injected(html, warnings, settings=settings)
     edits: list[tuple[int, str]] = []
     if needs_runtime:
-        own = outline.elements[0].attributes() if outline.elements else None
         head_tags = embed.runtime_tags(
             own, handles_typing=page.handles_typing, has_loader=outline.has_loader
         )
@@ -103,7 +116,7 @@ def inject(html: str, embed: Embed) -> Injected:
             pieces += [html[position:offset], text]
             position = offset
     page_html = "".join([*pieces, html[position:]])
-    return Injected(page_html, warnings, needs_runtime or bool(keyboard))
+    return Injected(page_html, warnings, needs_runtime or bool(keyboard), settings)
 
 
 def inject_runtime(html: str, root: str) -> str:
@@ -195,7 +208,7 @@ class _Outline:
 def _fast_offsets(html: str, embed: Embed) -> tuple[int, int] | None:
     """Return where head and body end, or `None` if the page is unusual or may have an avatar."""
     body_end = end_of_body(html)
-    if body_end is None or may_have_avatar(html, embed.hosts):
+    if body_end is None or may_have_avatar(html, embed.loader.hosts):
         return None
     head_end = end_of_head(html)
     if head_end is not None:
@@ -221,7 +234,7 @@ def _outline(html: str, embed: Embed) -> _Outline:
             is_ours = tag.name == embed.element
             (outline.elements if is_ours else outline.other_elements).append(tag)
         elif tag.name == "script" and not outline.has_loader:
-            outline.has_loader = embed.is_loader(tag.attributes())
+            outline.has_loader = embed.loader.is_in(tag.attributes())
     if ends[UNCLOSED] >= 0 and (last := end_of_body(html)) is not None:
         ends["body"] = last
     outline.body_end = next((end for end in ends.values() if end >= 0), len(html))

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import os
 from collections import deque
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from mkdocs_sentifyd.markup.insert import has_asset, inject, inject_runtime
 from mkdocs_sentifyd.site.config_file import SiteError, read_config
 from mkdocs_sentifyd.site.front_matter import PageError
 from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files, read_file
+from mkdocs_sentifyd.site.record import Record, configuration_of, is_listed
 from mkdocs_sentifyd.tags.assets import install
 
 __all__ = ["Report", "inject_site"]
@@ -64,52 +67,71 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
     if config.options is None:
         return report
     site = BuiltSite(config, config.options)
+    old = Record.read(site_dir)
+    if old and old.configuration != configuration_of(config.options):
+        old = None
+    # MkDocs knows more about the pages that it built than their HTML shows.
+    built = old if old and old.builder == "mkdocs" else None
+    record = built or Record(configuration_of(config.options), "inject")
     # Writing takes as long as everything else, so threads write while the next pages are read.
     with ThreadPoolExecutor(WRITERS) as pool:
         writes: deque[Future[None]] = deque()
         for number, path in enumerate(files):
             file = f"{site_dir}/{path}"
             try:
-                if (content := _injected(file, path, site, report)) is not None:
-                    report.changed += 1
-                    writes.append(pool.submit(_replace, file, content))
+                # Everything that matters here is ASCII in most encodings; surrogateescape keeps
+                # other bytes.
+                before = read_file(file).decode("utf-8", "surrogateescape")
             except OSError as error:
                 raise SiteError(f"{file}: {error.strerror}") from None
+            if built and path in built:
+                report.has_avatars |= built.settings(path) is not None
+                report.has_scripts |= has_asset(before)
+            elif is_page(before):
+                after = _injected(path, before, site, report, record, old)
+                if after != before:
+                    report.changed += 1
+                    content = after.encode("utf-8", "surrogateescape")
+                    writes.append(pool.submit(_replace, file, content))
             while len(writes) > MAX_PENDING:
                 writes.popleft().result()
             progress(number, len(files))
         for write in writes:
             write.result()
-    if report.has_avatars or report.has_scripts:
-        try:
+    try:
+        record.write(site_dir)
+        if report.has_avatars or report.has_scripts:
             install(site_dir, with_scripts=report.has_scripts)
-        except OSError as error:
-            raise SiteError(f"{error.filename}: {error.strerror}") from None
+    except OSError as error:
+        raise SiteError(f"{error.filename}: {error.strerror}") from None
     report.warnings += site.unused()
     return report
 
 
-def _injected(file: str, path: str, site: BuiltSite, report: Report) -> bytes | None:
-    """Return the new content of a page, or `None` if it does not change."""
-    # Everything that matters here is ASCII in most encodings; surrogateescape keeps other bytes.
-    before = read_file(file).decode("utf-8", "surrogateescape")
-    if not is_page(before):
-        return None
+def _injected(
+    path: str, before: str, site: BuiltSite, report: Report, record: Record, old: Record | None
+) -> str:
+    """Return the new text of a page, and note in the record what it has."""
     try:
         embed = site.embed(path, before)
     except PageError as error:
         report.skipped.append(f"{path}: {error}")
-        return None
+        return before
+    settings: Mapping[str, Any] | None = None
     if embed is None:
         after = inject_runtime(before, site.root(path))
         report.has_scripts |= after != before or has_asset(before)
     else:
         page = inject(before, embed)
-        after = page.html
+        after, settings = page.html, page.settings
         report.has_avatars = True
         report.warnings += [f"{path}: {warning}" for warning in page.warnings]
         report.has_scripts |= page.has_scripts
-    return None if after == before else after.encode("utf-8", "surrogateescape")
+        if after == before and old and path in old:
+            settings = old.settings(path)
+    if embed is None or settings is not None:
+        record.add(path, settings, listed=is_listed(before))
+    return after
 
 
 def _replace(file: str, content: bytes) -> None:

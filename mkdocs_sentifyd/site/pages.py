@@ -66,9 +66,13 @@ def is_page(html: str) -> bool:
 
 
 def _redirects(html: str) -> bool:
-    for tag in tags(html, {"meta", "body"}):
+    for tag in tags(html, {"meta", "noscript", "body"}):
         if tag.name == "body":
             return False
+        # To the tokenizer, the content of `noscript` is text, as to a browser with scripts.
+        end = html.find("</", tag.end)
+        if tag.name == "noscript" and not tag.is_end and _redirects(html[tag.end : end]):
+            return True
         attributes = tag.attributes()
         is_refresh = attributes.get("http-equiv", "").strip().lower() == "refresh"
         # Without a URL, the refresh reloads the same page.
@@ -91,9 +95,6 @@ class BuiltSite:
     Args:
         config: the configuration that `read_config` returns.
         options: the plugin's options in it.
-
-    Attributes:
-        pages_of_unknown_source: paths given to `embed` for which no source was found.
     """
 
     def __init__(self, config: SiteConfig, options: SentifydConfig) -> None:
@@ -103,7 +104,6 @@ class BuiltSite:
         self._selection = Selection(options)
         self._folder_files: dict[str, dict[str, Any]] = {}
         self._paths: set[str] = set()
-        self.pages_of_unknown_source: set[str] = set()
 
     def embed(self, path: str, html: str) -> Embed | None:
         """Return what a page should have.
@@ -129,7 +129,6 @@ class BuiltSite:
             avatar = self._selection.template(path)
         else:
             # Match the patterns against every possible name of its source, and its own path.
-            self.pages_of_unknown_source.add(path)
             sources = [*_with_suffixes(_names(path)), path]
             self._paths.update(sources)
             avatar = self._selection.page(sources, [])
@@ -169,23 +168,6 @@ class BuiltSite:
             if front_matter is None or front_matter
         ]
         return lines
-
-    def choices_of_unmatched_sources(self) -> set[bool]:
-        """Return what the sources without a known page want.
-
-        Returns:
-            `True` is in the set if one of them wants an avatar, `False` if one wants none.
-        """
-        found: set[bool] = set()
-        for source, front_matter in self._unmatched_sources().items():
-            try:
-                if front_matter is None:
-                    raise PageError
-                found.add(self._selection.page([source], front_matter) is not None)
-            except PageError:
-                # Unreadable front matter may ask for an avatar or for none.
-                found |= {True, False}
-        return found
 
     def _unmatched_sources(self) -> dict[str, list[object] | None]:
         """Map sources without a known page to their front matter, or `None` if it is unreadable."""

@@ -101,7 +101,7 @@ def _of_page(site: BuiltSite | None, site_dir: Path, path: str) -> Iterator[_Nee
         elif "src" not in attributes:
             is_blockable = attributes.get("type", "").strip().lower() in _BLOCKABLE
             script = tag.end if is_blockable else None
-        elif embed is not None and embed.is_loader(attributes):
+        elif embed is not None and embed.loader.is_in(attributes):
             yield "script-src", _source(attributes["src"])
 
 

@@ -325,7 +325,7 @@ def test_check_finds_ten_faults_at_once(build: BuildSite, check: Check, tmp_path
     assert found.status == 1
 
 
-def test_differences_an_author_may_intend_are_only_warnings(build: BuildSite, check: Check) -> None:
+def test_what_an_author_may_intend_is_no_error(build: BuildSite, check: Check) -> None:
     own = '# Own\n\n<div><sentifyd-bot avatar_id="x"></sentifyd-bot></div>\n'
     off = "---\nsentifyd: false\n---\n# Off\n\n<sentifyd-bot></sentifyd-bot>\n"
     options = {**OPTIONS, "exclude": ["private/", "prviate/"]}
@@ -333,11 +333,7 @@ def test_differences_an_author_may_intend_are_only_warnings(build: BuildSite, ch
 
     found = check()
 
-    assert found.codes == {
-        ("attribute-differs", "own/index.html"),
-        ("unused", "mkdocs.yml"),
-        ("unexpected-avatar", OFF),
-    }
+    assert found.codes == {("unexpected-avatar", OFF)}
     assert found.status == 0
 
 
@@ -350,8 +346,29 @@ def test_check_reports_tags_of_an_older_configuration(
 
     found = check()
 
-    assert ("attribute-differs", A) in found.codes
-    assert ("attribute-differs", OFF) not in found.codes
+    assert found.codes == {("other-configuration", "assets/sentifyd/pages.json")}
+    assert found.status == 1
+
+
+@pytest.mark.parametrize("options", [OPTIONS, CONSENT])
+@pytest.mark.parametrize("value", ["avtr_1234abcd", "https://tokens.example.com/request_tokens"])
+def test_changed_credential_in_a_page_is_an_error(
+    build: BuildSite, check: Check, options: Mapping[str, object], value: str
+) -> None:
+    site = build(PAGES, options).site
+    edit(A, value, f"{value}x")(site)
+
+    found = check()
+
+    assert {("attribute-differs", A)} <= found.codes
+    assert found.status == 1
+
+
+def test_changed_colour_is_an_error(build: BuildSite, check: Check) -> None:
+    site = build(PAGES, {**OPTIONS, "appearance": {"primary_color": "#123456"}}).site
+    edit(A, "#123456", "#654321")(site)
+
+    assert check().codes == {("attribute-differs", A)}
 
 
 def test_check_reports_loader_without_its_configured_hash(build: BuildSite, check: Check) -> None:
@@ -410,33 +427,27 @@ def test_text_output_groups_pages_by_finding(
     assert summary == "10 pages, 10 with an avatar: 10 errors, no warnings"
 
 
-def test_missing_avatar_is_a_warning_if_the_source_is_unknown(
-    build: BuildSite, check: Check
-) -> None:
+def test_page_whose_url_a_plugin_chose_is_compared_too(build: BuildSite, check: Check) -> None:
     pages = {
         "index.md": "# Home\n",
         "blog/index.md": "# Blog\n",
         "blog/posts/q.md": "---\ndate: 2026-01-01\nsentifyd: false\n---\n# Q\n",
+        "blog/posts/r.md": "---\ndate: 2026-01-01\n---\n# R\n",
     }
     options = {"avatar_id": "avtr_1", "token_endpoint": "https://t.example/r"}
     site = build(pages, theme="material", plugins=["blog", {"sentifyd": options}]).site
-    (post,) = (path.relative_to(site).as_posix() for path in site.rglob("q/index.html"))
+    post = {name: f"blog/2026/01/01/{name}/index.html" for name in ("q", "r")}
+    assert check().codes == set()
 
-    found = check()
+    edit(post["q"], "</head>", f"{LOADER}</head>")(site)
+    edit(post["r"], LOADER, "")(site)
 
-    assert {
-        ("element-missing", post),
-        ("loader-missing", post),
-        ("unused", "mkdocs.yml"),
-    } <= found.codes
-    assert found.status == 0
+    assert check().codes == {("unexpected-avatar", post["q"]), ("loader-missing", post["r"])}
 
 
-def test_missing_avatars_are_errors_if_no_page_has_one(check: Check, tmp_path: Path) -> None:
-    """The sources are in another folder, and the configured one is empty."""
+def test_site_that_the_plugin_did_not_build_is_an_error(check: Check, tmp_path: Path) -> None:
     (tmp_path / "site").mkdir()
     (tmp_path / "docs").mkdir()
-    (tmp_path / "docs" / "notes.md").write_text("# Notes\n")
     page = "<!doctype html><html><head></head><body><p>Text</p></body></html>"
     (tmp_path / "site" / "a.html").write_text(page)
     options = {"avatar_id": "avtr_1", "token_endpoint": "https://t.example/r"}
@@ -444,8 +455,39 @@ def test_missing_avatars_are_errors_if_no_page_has_one(check: Check, tmp_path: P
 
     found = check()
 
-    assert found.codes == {("element-missing", "a.html"), ("loader-missing", "a.html")}
+    assert found.codes == {("record-missing", str(tmp_path / "site"))}
     assert found.status == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"version":1,"configuration":"","builder":"","settings":[],"pages":{"":0}}'],
+)
+def test_malformed_record_is_refused(
+    build: BuildSite, content: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    site = build({"index.md": "# Home\n"}).site
+    (site / "assets/sentifyd/pages.json").write_text(content)
+
+    assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "mkdocs-sentifyd: assets/sentifyd/pages.json is malformed: build the site again"
+    ]
+
+
+def test_html_that_mkdocs_only_copies_is_not_compared(
+    build: BuildSite, check: Check, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    report = "<!doctype html><html><head><title>R</title></head><body><p>coverage</p></body></html>"
+    site = build({"index.md": "# Home\n", "report.html": report}, {"include": ["*.md"]}).site
+    assert check().codes == set()
+
+    capsys.readouterr()
+    assert main(["check", str(site), "--config-file", str(tmp_path / "mkdocs.yml")]) == 0
+    assert capsys.readouterr().out == (
+        "1 other HTML page is not of the build, and not compared\n"
+        "2 pages, 2 with an avatar: no problems\n"
+    )
 
 
 def test_unusual_pages_do_not_stop_the_check(build: BuildSite, check: Check) -> None:

@@ -14,13 +14,14 @@ from mkdocs_sentifyd.markup.fast_path import end_of_head, may_have_avatar
 from mkdocs_sentifyd.markup.insert import _fast_offsets, _outline, inject
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, tags
 from mkdocs_sentifyd.options.behaviour import Behaviour
-from mkdocs_sentifyd.tags.embed import Embed, Loader
+from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.loader import Loader
 
 LOADER = "https://l.example/main.js"
 EMBED = Embed(
     component="bot",
     attributes={"token_endpoint": "T", "avatar_id": "A"},
-    loader=Loader(LOADER, "classic"),
+    loader=Loader("bot", LOADER, "classic"),
     style_sheets=(),
     behaviour=Behaviour(),
     page={},
@@ -69,7 +70,7 @@ def test_quoted_tags_are_not_tags(quote: str, tag: str, where: str) -> None:
     wanted = html[:at_head] + EMBED.loader_tag + html[at_head:at_body] + ELEMENT + html[at_body:]
     assert result.html == wanted
     assert result.warnings == ()
-    assert inject(wanted, EMBED) == result
+    assert inject(wanted, EMBED)[:3] == result[:3]
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_authors_element_is_completed(placed: str, completed: str) -> None:
 
     assert result.html == page(EMBED.loader_tag, f"<p>{completed}</p>")
     assert result.warnings == ()
-    assert inject(result.html, EMBED) == result
+    assert inject(result.html, EMBED)[:3] == result[:3]
 
 
 def test_element_with_a_similar_name_is_not_an_avatar() -> None:
@@ -235,7 +236,7 @@ def test_inject_adds_only_its_own_tags(html: str) -> None:
 def test_inject_is_idempotent_if_the_head_never_ends(name: str) -> None:
     once = inject(f"<!doctype html><html><head><{name}>x</head><body>p</body></html>", EMBED)
 
-    assert inject(once.html, EMBED) == once
+    assert inject(once.html, EMBED)[:3] == once[:3]
     assert once.html.count(EMBED.loader_tag) == once.html.count(EMBED.element_tag) == 1
 
 
@@ -306,8 +307,8 @@ SCRIPTS = [
 @pytest.mark.parametrize("tag", [*SCRIPTS, "<SENTIFYD-BOT>", "<sentifyd-Realtime\na=b>"])
 def test_fast_path_misses_no_avatar(tag: str) -> None:
     filler = '<script src="other.js"></script><p class="scripted">&amp;<sentifyd>'
-    assert may_have_avatar(f"{filler}{tag}{filler}", EMBED.hosts)
-    assert not may_have_avatar(filler * 2, EMBED.hosts)
+    assert may_have_avatar(f"{filler}{tag}{filler}", EMBED.loader.hosts)
+    assert not may_have_avatar(filler * 2, EMBED.loader.hosts)
 
 
 def test_fast_path_handles_pages_of_themes() -> None:

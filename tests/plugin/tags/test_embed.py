@@ -8,7 +8,8 @@ import pytest
 from bs4 import BeautifulSoup, Tag
 
 from mkdocs_sentifyd.options.behaviour import Behaviour
-from mkdocs_sentifyd.tags.embed import Embed, Loader
+from mkdocs_sentifyd.tags.embed import Embed
+from mkdocs_sentifyd.tags.loader import Loader
 
 
 def _attributes(html: str) -> dict[str, str]:
@@ -27,7 +28,7 @@ def test_rendered_tags_match_the_data(
     embed = Embed(
         component="bot",
         attributes={"avatar_id": "A", "brand-name": 'Zoë & "Co" <x>', "style": "color: red"},
-        loader=Loader("https://l.example/main.js?a=1&b=2", kind, integrity, crossorigin),
+        loader=Loader("bot", "https://l.example/main.js?a=1&b=2", kind, integrity, crossorigin),
         style_sheets=(),
         behaviour=Behaviour(),
         page={},
