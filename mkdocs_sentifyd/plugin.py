@@ -255,9 +255,9 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         listed = path in self._listed and is_listed(html)
         if avatar is None:
             self._record.add(path, None, listed=listed)
-            after = inject_runtime(html, root)
-            self._has_scripts |= after != html
-            return after
+            page = inject_runtime(html, root)
+            self._has_scripts |= page.has_scripts
+            return page.html
         page = inject(html, avatar.embed(self._language, root))
         for warning in page.warnings:
             log.warning("%s: %s", name, warning)

@@ -7,7 +7,7 @@ looks for the offsets where the tags go, and leaves the rest of the page unchang
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -41,12 +41,14 @@ class Injected(NamedTuple):
         has_scripts: whether it loads scripts of the browser runtime.
         settings: what it should have, for the record of the build; `None` if the page has settings
             of an earlier run.
+        inserted: start and length of what was inserted, as offsets in `html`.
     """
 
     html: str
     warnings: tuple[str, ...] = ()
     has_scripts: bool = False
     settings: Mapping[str, Any] | None = None
+    inserted: tuple[tuple[int, int], ...] = ()
 
 
 def inject(html: str, embed: Embed) -> Injected:
@@ -76,11 +78,12 @@ def inject(html: str, embed: Embed) -> Injected:
             head_tags = embed.runtime_tags(
                 None, handles_typing=page.handles_typing, has_loader=False
             )
-            after = f"{html[:head]}{head_tags}{html[head:]}"
-            return Injected(after, has_scripts=True, settings=recorded(settings))
-        head_tags = embed.loader_tag + embed.style_tags + keyboard
-        parts = (html[:head], head_tags, html[head:body], embed.element_tag, html[body:])
-        return Injected("".join(parts), (), bool(keyboard), recorded(settings))
+            edits = [(head, head_tags)]
+        else:
+            head_tags = embed.loader_tag + embed.style_tags + keyboard
+            edits = [(head, head_tags), (body, embed.element_tag)]
+        after, inserted = _inserted(html, edits)
+        return Injected(after, (), needs_runtime or bool(keyboard), recorded(settings), inserted)
     outline = _outline(html, embed)
     warnings = tuple(_warnings(outline, embed))
     own = outline.elements[0].attributes() if outline.elements else None
@@ -91,7 +94,7 @@ def inject(html: str, embed: Embed) -> Injected:
     )
     if outline.other_elements and not outline.elements:
         return Injected(html, warnings, settings=settings)
-    edits: list[tuple[int, str]] = []
+    edits = []
     if needs_runtime:
         head_tags = embed.runtime_tags(
             own, handles_typing=page.handles_typing, has_loader=outline.has_loader
@@ -109,17 +112,17 @@ def inject(html: str, embed: Embed) -> Injected:
         edits.append((outline.body_end, head_tags + element))
     else:
         edits += [(outline.head_end, head_tags), (outline.body_end, element)]
-    pieces, position = [], 0
-    for offset, text in sorted(edits, key=itemgetter(0)):
-        # After something that was never closed, the tokenizer does not find tags of an earlier run.
-        if not html.endswith((text, text + embed.element_tag), 0, offset):
-            pieces += [html[position:offset], text]
-            position = offset
-    page_html = "".join([*pieces, html[position:]])
-    return Injected(page_html, warnings, needs_runtime or bool(keyboard), settings)
+    # After something that was never closed, the tokenizer does not find tags of an earlier run.
+    missing = [
+        (offset, text)
+        for offset, text in sorted(edits, key=itemgetter(0))
+        if not html.endswith((text, text + embed.element_tag), 0, offset)
+    ]
+    after, inserted = _inserted(html, missing)
+    return Injected(after, warnings, needs_runtime or bool(keyboard), settings, inserted)
 
 
-def inject_runtime(html: str, root: str) -> str:
+def inject_runtime(html: str, root: str) -> Injected:
     """Put the runtime into a page without an avatar if the theme has instant navigation.
 
     A visitor may go from there to a page with an avatar without loading a new document.
@@ -128,14 +131,30 @@ def inject_runtime(html: str, root: str) -> str:
         html: a whole page.
         root: relative path from the page to the root of the site: empty, or ending in `/`.
     """
-    if not traits(html).is_instant or has_asset(html):
-        return html
-    tag = core(root)
+    if not traits(html).is_instant:
+        return Injected(html)
+    if has_asset(html):
+        return Injected(html, has_scripts=True)
     end = end_of_head(html)
     if end is None:
         ends = (tag.start for tag in tags(html, {"head"}) if tag.is_end)
         end = next(ends, None)
-    return html if end is None else f"{html[:end]}{tag}{html[end:]}"
+    if end is None:
+        return Injected(html)
+    after, inserted = _inserted(html, [(end, core(root))])
+    return Injected(after, has_scripts=True, inserted=inserted)
+
+
+def _inserted(
+    html: str, edits: Iterable[tuple[int, str]]
+) -> tuple[str, tuple[tuple[int, int], ...]]:
+    """Insert texts at ascending offsets; return the page, and where they are in it."""
+    pieces, inserted, position, added = [], [], 0, 0
+    for offset, text in edits:
+        pieces += [html[position:offset], text]
+        inserted.append((offset + added, len(text)))
+        position, added = offset, added + len(text)
+    return "".join([*pieces, html[position:]]), tuple(inserted)
 
 
 def _has_settings(html: str) -> bool:

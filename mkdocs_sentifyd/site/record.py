@@ -111,6 +111,11 @@ class Record:
         url, hashed = _keys(path)
         self._pages[url if listed else hashed] = None if settings is None else self._index(settings)
 
+    def discard(self, path: str) -> None:
+        """Forget a page; `path` as in `add`."""
+        for key in _keys(path):
+            self._pages.pop(key, None)
+
     def settings(self, path: str) -> Settings | None:
         """Return what a page has, or `None` for a page without an avatar; `path` as in `add`."""
         index = next(self._pages[key] for key in _keys(path) if key in self._pages)
@@ -139,17 +144,22 @@ class Record:
         return len(kept)
 
     def write(self, site_dir: Path) -> None:
-        """Write the file.
+        """Write the file. It does not depend on the order in which the pages were added.
 
         Raises:
             OSError: the file cannot be written.
         """
+        pages = dict(sorted(self._pages.items()))
+        used = list(dict.fromkeys(index for index in pages.values() if index is not None))
+        numbers = {index: number for number, index in enumerate(used)}
         data = {
             "version": VERSION,
             "configuration": self.configuration,
             "builder": self.builder,
-            "settings": self._settings,
-            "pages": dict(sorted(self._pages.items())),
+            "settings": [self._settings[index] for index in used],
+            "pages": {
+                key: None if index is None else numbers[index] for key, index in pages.items()
+            },
         }
         file = site_dir / FILE
         file.parent.mkdir(parents=True, exist_ok=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 from mkdocs_sentifyd.cli import main
@@ -50,7 +52,17 @@ class Site:
         """Run a strict build that must succeed, and return its output."""
         status, output = self.try_build("--strict", *arguments)
         assert status == 0, output
+        self.check()
         return output
+
+    def check(self, folder: Path | None = None) -> None:
+        """Run `mkdocs-sentifyd check` in the process of the tests; it must find nothing."""
+        command = ["check", str(folder or self.output), "--config-file"]
+        with redirect_stdout(StringIO()) as printed:
+            status = main([*command, str(self.folder / "mkdocs.yml")])
+        assert (status, "no errors, no warnings" in printed.getvalue()) == (0, True), (
+            printed.getvalue()
+        )
 
     def try_build(self, *arguments: str) -> tuple[int, str]:
         """Run a build, and return its exit status and output."""
@@ -68,6 +80,7 @@ class Site:
         """Run `mkdocs-sentifyd inject` in the process of the tests."""
         config_file = str(self.folder / "mkdocs.yml")
         assert main(["inject", str(self.output), "--config-file", config_file]) == 0
+        self.check()
 
     def commit(self) -> None:
         """Put all files into a new git repository."""
