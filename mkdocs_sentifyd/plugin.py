@@ -64,6 +64,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _build_depth = 0
     _is_serving = False
     _is_dirty = False
+    _is_offline = False
     _has_logged_live = False
     _preview: Preview | None = None
 
@@ -78,6 +79,9 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         """Read the options; with several languages, MkDocs calls this once per language."""
         if self._is_serving:
             self._prepare_preview(config)
+        offline = config.plugins.get("material/offline")
+        # Browsers let no page from a file use an avatar.
+        self._is_offline = bool(offline and offline.config.enabled) and not self._is_serving
         self._selection = Selection(self.config, self._preview)
         if name := self.config.consent:
             hint = register_consent(config, name)
@@ -143,7 +147,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         root = "../" * template_name.count("/")
         if is_error_template(template_name):
             # A server shows it at any URL, so its links must begin at the root of the host.
-            root = urlsplit(config.site_url or "/").path
+            # mike sets `site_url` without a final slash.
+            root = urlsplit(config.site_url or "").path.rstrip("/") + "/"
         self._listed.add(template_name)
         return self._inject(output_content, template_name, template_name, avatar, root)
 
@@ -173,8 +178,11 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             return
         for line in self._unused(Path(config.docs_dir)):
             log.warning("%s", line)
-        log.info("%d pages have an avatar", self._avatar_count)
-        self._install(Path(config.site_dir))
+        if self._is_offline:
+            log.info("no page has an avatar, because the offline plugin builds for file://")
+        else:
+            log.info("%d pages have an avatar", self._avatar_count)
+            self._install(Path(config.site_dir))
         if keys := secret_keys():
             self._refuse_leaks(Path(config.site_dir), keys)
 
@@ -250,7 +258,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         return list(self._selection.unused(self._paths.union(sources)))
 
     def _inject(self, html: str, name: str, path: str, avatar: Avatar | None, root: str) -> str:
-        if self._is_serving and self.config.preview == "off":
+        if self._is_offline or (self._is_serving and self.config.preview == "off"):
             return html
         listed = path in self._listed and is_listed(html)
         if avatar is None:

@@ -62,22 +62,22 @@ def check_site(
         raise SiteError(f"{site_dir} is not a folder: build the site first")
     result = SiteCheck()
     record = Record.read(site_dir)
-    if config.options is None:
-        expectations = None
-    elif record is None:
+    expectations = None
+    # A site for offline use has neither a record nor avatars.
+    options = None if record is None and config.is_offline else config.options
+    if options and record is None:
         result.findings.append(finding("record-missing", str(site_dir), file=FILE))
-        expectations = None
-    else:
-        if record.configuration != configuration_of(config.options):
+    elif options and record:
+        if record.configuration != configuration_of(options):
             result.findings.append(finding("other-configuration", FILE))
-        expectations = Expectations(config.options)
+        expectations = Expectations(options)
     files = page_files(site_dir)
     for number, path in enumerate(files):
         progress(number, len(files))
         html = read_file(f"{site_dir}/{path}").decode("utf-8", "replace")
         if not is_page(html):
             continue
-        if config.options is not None and (record is None or path not in record):
+        if options and (record is None or path not in record):
             result.others += 1
             continue
         result.pages += 1
@@ -88,7 +88,7 @@ def check_site(
         else:
             result.avatars += 1
             result.findings += page.check_with_avatar(expectations.of(settings))
-    if record and config.options is not None and not result.avatars:
+    if record and options and not result.avatars:
         result.findings.append(finding("no-avatar", str(site_dir)))
     result.findings += _keys(site_dir, keys, config)
     return result

@@ -33,6 +33,7 @@ class SiteConfig:
         meta_file: name of the files with front matter for a folder, or `None` if Material's meta
             plugin is off.
         options: the plugin's options, or `None` if the plugin is off.
+        is_offline: whether Material's offline plugin is on, which builds for `file://`.
         warnings: problems that the author should fix, one line each.
     """
 
@@ -40,6 +41,7 @@ class SiteConfig:
     site_url: str
     meta_file: str | None
     options: SentifydConfig | None
+    is_offline: bool
     warnings: tuple[str, ...]
 
 
@@ -68,11 +70,13 @@ def read_config(file: Path) -> SiteConfig:
             raise SiteError(f"{file}: docs_dir {docs_dir} does not exist: correct it")
         warnings = (*warnings, f"{docs_dir} does not exist: front matter is ignored")
     meta = plugins.get("material/meta", plugins.get("meta"))
+    offline = plugins.get("material/offline", plugins.get("offline"))
     return SiteConfig(
         docs_dir=docs_dir,
         site_url=_site_url(settings.get("site_url"), file),
         meta_file=str(meta.get("meta_file", ".meta.yml")) if isinstance(meta, dict) else None,
         options=config,
+        is_offline=isinstance(offline, dict) and offline.get("enabled", True) is True,
         warnings=warnings,
     )
 

@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from tests.matrix.sites import INLINE, OFF, Site, pages_with_avatar
-from tests.support.sites import ENDPOINT, LOADER, OPTIONS
+from tests.matrix.sites import INLINE, OFF, Site
+from tests.support.sites import ENDPOINT, LOADER, OPTIONS, Page
 
 
 def test_plugin_warning_fails_a_strict_build(site: Site) -> None:
@@ -148,14 +148,19 @@ def test_search_index_does_not_contain_the_avatar(site: Site) -> None:
     assert site.pages_with_avatar() == {"index.html", "a/index.html", "404.html"}
 
 
-def test_offline_plugin_pages_have_avatars(site: Site) -> None:
+@pytest.mark.parametrize("enabled", [True, False])
+def test_offline_build_has_no_avatars(site: Site, enabled: bool) -> None:
     site.write({"docs/index.md": "# Home\n", "docs/a.md": "# A\n", "docs/off.md": f"{OFF}# Off\n"})
-    site.configure(["offline", "search"])
+    site.configure([{"offline": {"enabled": enabled}}, "search"])
 
-    site.build()
+    output = site.build()
 
-    assert (site.output / "search" / "search_index.js").is_file()
-    assert site.pages_with_avatar() == {"index.html", "a.html", "404.html"}
+    assert (site.output / "search" / "search_index.js").is_file() is enabled
+    pages = {"index.html", "a/index.html", "404.html"}
+    assert site.pages_with_avatar() == (set() if enabled else pages)
+    reason = "no page has an avatar, because the offline plugin builds for file://"
+    assert (reason in output) is enabled
+    assert (site.output / "assets/sentifyd").exists() is not enabled
 
 
 def _post(day: int, text: str, meta: str = "") -> str:
@@ -277,11 +282,13 @@ def test_every_language_has_one_avatar_per_page(
     assert site.pages_with_avatar(attributes) == {"index.html", "a/index.html", *spoken}
 
 
-def test_every_mike_version_has_one_avatar_per_page(site: Site) -> None:
+def test_every_mike_version_has_its_own_avatars_and_runtime(site: Site) -> None:
     site.write(
         {"docs/index.md": "# Home\n", "docs/off.md": f"{OFF}# Off\n", ".gitignore": "site/\n"}
     )
-    site.configure(extra={"version": {"provider": "mike"}}, strict=True)
+    site.configure(
+        options={"load": "interaction"}, extra={"version": {"provider": "mike"}}, strict=True
+    )
     site.commit()
 
     config_file = "--config-file=mkdocs.yml"
@@ -291,11 +298,58 @@ def test_every_mike_version_has_one_avatar_per_page(site: Site) -> None:
 
     site.git("worktree", "add", "--quiet", "pages", "gh-pages")
     pages = site.folder / "pages"
-    assert (pages / "index.html").is_file()
-    assert (pages / "latest" / "index.html").is_file()
-    assert pages_with_avatar(pages) == {
-        *("1.0/index.html", "1.0/404.html", "2.0/index.html", "2.0/404.html")
-    }
+    redirects = {"index.html", *(f"latest/{page}" for page in ("index.html", "404.html"))}
+    for version in ("1.0", "2.0"):
+        site.check(pages / version)
+        for name, root in {"index.html": "", "404.html": f"/{version}/"}.items():
+            page = Page((pages / version / name).read_text(encoding="utf-8"))
+            (core,) = page.soup.select("script[src*='assets/sentifyd']")
+            path = str(core["src"])
+            assert path.startswith(f"{root}assets/sentifyd/")
+            assert (pages / version / path.removeprefix(root)).is_file()
+    for name in redirects:
+        assert "sentifyd" not in (pages / name).read_text(encoding="utf-8")
+
+
+GENERATE = """\
+import mkdocs_gen_files
+
+for name, options in {"on": "display: normal", "off": "sentifyd: false"}.items():
+    with mkdocs_gen_files.open(f"made/{name}.md", "w") as page:
+        print(f"---\\n{options}\\n---\\n# {name}", file=page)
+"""
+
+
+def test_generated_pages_follow_their_own_front_matter(site: Site) -> None:
+    site.write({"docs/index.md": "# Home\n", "generate.py": GENERATE})
+    site.configure([{"gen-files": {"scripts": ["generate.py"]}}])
+
+    site.build()
+
+    with_avatar = {"index.html", "made/on/index.html", "404.html"}
+    assert site.pages_with_avatar() == with_avatar
+    site.inject()
+    assert site.pages_with_avatar() == with_avatar
+
+
+def test_pages_of_a_monorepo_follow_their_own_front_matter(site: Site) -> None:
+    site.write(
+        {
+            "docs/index.md": "# Home\n",
+            "part/mkdocs.yml": "site_name: part\nnav:\n  - On: index.md\n  - Off: off.md\n",
+            "part/docs/index.md": "# On\n",
+            "part/docs/off.md": f"{OFF}# Off\n",
+        }
+    )
+    nav = [{"Home": "index.md"}, {"Part": "!include ./part/mkdocs.yml"}]
+    site.configure(["monorepo"], nav=nav)
+
+    site.build()
+
+    with_avatar = {"index.html", "part/index.html", "404.html"}
+    assert site.pages_with_avatar() == with_avatar
+    site.inject()
+    assert site.pages_with_avatar() == with_avatar
 
 
 def test_dirty_build_updates_only_changed_pages(site: Site) -> None:
