@@ -125,7 +125,8 @@ def inject(html: str, embed: Embed) -> Injected:
 def inject_runtime(html: str, root: str) -> Injected:
     """Put the runtime into a page without an avatar if the theme has instant navigation.
 
-    A visitor may go from there to a page with an avatar without loading a new document.
+    A visitor may go from there to a page with an avatar without loading a new document, and come
+    from one: then the component is loaded, so an element that an author placed must not be found.
 
     Args:
         html: a whole page.
@@ -141,8 +142,24 @@ def inject_runtime(html: str, root: str) -> Injected:
         end = next(ends, None)
     if end is None:
         return Injected(html)
-    after, inserted = _inserted(html, [(end, core(root))])
+    edits = sorted([(end, core(root)), *_inert(html)], key=itemgetter(0))
+    after, inserted = _inserted(html, edits)
     return Injected(after, has_scripts=True, inserted=inserted)
+
+
+def _inert(html: str) -> Iterator[tuple[int, str]]:
+    """Put each avatar element of an author into a template, where it does nothing."""
+    start: Tag | None = None
+    for tag in tags(html, _ELEMENTS):
+        if tag.name not in _ELEMENTS:
+            continue
+        if start and not (tag.is_end and tag.name == start.name):
+            yield from ((start.start, "<template>"), (start.end, "</template>"))
+        elif start:
+            yield from ((start.start, "<template>"), (tag.end, "</template>"))
+        start = None if tag.is_end else tag
+    if start:
+        yield from ((start.start, "<template>"), (start.end, "</template>"))
 
 
 def _inserted(

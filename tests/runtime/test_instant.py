@@ -273,6 +273,32 @@ def test_instant_navigation_keeps_the_document(stage: Stage, visitor: Visitor) -
     assert visitor.page.evaluate("window.kept") is True
 
 
+@pytest.mark.parametrize(
+    "placed",
+    [
+        "<sentifyd-bot></sentifyd-bot>",
+        '<div><sentifyd-bot avatar_id="avtr_2" /></div>',
+        "<sentifyd-realtime>Text</sentifyd-realtime>\n\n<sentifyd-bot></sentifyd-bot>",
+    ],
+)
+def test_element_on_a_page_without_avatar_does_nothing(
+    stage: Stage, visitor: Visitor, placed: str
+) -> None:
+    off = f"---\nsentifyd: false\n---\n# Off\n\n[Back](index.md)\n\n{placed}\n\nLast words.\n"
+    visitor.start(stage.build(files={"off.md": off}))
+
+    visitor.follow("Off")
+
+    visitor.page.get_by_text("Last words.").wait_for()
+    article = visitor.page.get_by_role("article")
+    assert article.locator("sentifyd-bot, sentifyd-realtime").count() == 0
+    assert not visitor.element().is_visible()
+    visitor.page.get_by_role("link", name="Back").click()
+    visitor.wait_until_connected()
+    assert visitor.element().is_visible()
+    assert visitor.errors() == []
+
+
 def test_component_that_fails_to_load_is_not_replaced_by_the_other(
     stage: Stage, visitor: Visitor
 ) -> None:
