@@ -128,7 +128,7 @@ def test_next_step_with_another_config_file_names_the_guide(root: Path, small_si
     assert "preview: sandbox" in (root / guide).read_text()
 
 
-def test_avatar_connects_on_every_sixth_page(demo: Demo, visit: Visit) -> None:
+def test_avatar_connects_on_some_pages(demo: Demo, visit: Visit) -> None:
     """The two pages without an avatar contact no other host."""
     visit.page.goto(demo.site)
     links: list[str] = visit.page.evaluate(
@@ -138,8 +138,8 @@ def test_avatar_connects_on_every_sixth_page(demo: Demo, visit: Visit) -> None:
     pages = sorted({link.partition("#")[0] for link in links})
     without = {f"{demo.site}/without-an-avatar/", f"{demo.site}/guide/pages/"}
     assert without < set(pages)
-    chosen = {*pages[::6], *without}
-    assert len(chosen) >= 10
+    chosen = {*pages[::12], *without}
+    assert len(chosen) >= 7
     for url in sorted(chosen):
         # The page before may be asking for a new token.
         visit.page.goto("about:blank")
