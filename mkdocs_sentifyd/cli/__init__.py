@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with stoppable():
             return run(options)
     except SiteError as error:
-        report(str(error))
+        for line in str(error).splitlines():
+            report(line)
         return 2
     except BrokenPipeError:
         # The reader of the output has gone. Without this, Python prints another error at exit.

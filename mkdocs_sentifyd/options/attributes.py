@@ -9,6 +9,7 @@ from mkdocs.config.base import BaseConfigOption, ValidationError
 
 from mkdocs_sentifyd.components import ATTRIBUTES, DISPLAYS
 from mkdocs_sentifyd.options.fields import is_one_line
+from mkdocs_sentifyd.options.validation import Mistakes
 
 __all__ = ["Attributes"]
 
@@ -34,9 +35,15 @@ class Attributes(BaseConfigOption["dict[str, str]"]):
         if not isinstance(value, dict):
             raise ValidationError("must be a mapping of names to values")
         found: dict[str, str] = {}
+        mistakes = []
         for name, content in value.items():
             if content is not None:
-                found[_attribute_name(name, found)] = _attribute_value(name, content)
+                try:
+                    found[_attribute_name(name, found)] = _attribute_value(name, content)
+                except ValidationError as error:
+                    mistakes.append(("", str(error)))
+        if mistakes:
+            raise Mistakes(mistakes)
         return found
 
 

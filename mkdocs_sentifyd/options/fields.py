@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import unicodedata
+from collections.abc import Sequence
 from typing import Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -12,6 +13,7 @@ from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 
 from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, supported_language
+from mkdocs_sentifyd.options.validation import Mistakes
 
 __all__ = [
     *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
@@ -64,7 +66,7 @@ class TokenEndpoint(BaseConfigOption[str | None]):
             raise ValidationError(
                 f"missing: write the token service's URL, such as {EXAMPLE_ENDPOINT}"
             )
-        if config[key_name] and config["public_api_key"]:
+        if config[key_name] and isinstance(config["public_api_key"], str):
             raise ValidationError(
                 "cannot be combined with public_api_key: keep this one to keep the key off the site"
             )
@@ -142,7 +144,7 @@ class Display(OneOf):
 
     def post_validation(self, config: Config, key_name: str) -> None:
         """Reject modes that only the realtime component supports."""
-        if config[key_name] in OVERLAYS and config["component"] != "realtime":
+        if config[key_name] in OVERLAYS and config["component"] in (None, "bot"):
             raise ValidationError(f"{config[key_name]} is for component: realtime only")
 
 
@@ -161,17 +163,29 @@ class Flag(BaseConfigOption[bool]):
 
 
 class Group(c.SubConfig[SomeConfig], Generic[SomeConfig]):
-    """A group of options below an option; an empty group is like a missing one."""
+    """A group of options below an option; an empty group is like a missing one.
+
+    Attributes:
+        doubts: warnings of the last validation, each with the option's path below this one.
+    """
+
+    doubts: Sequence[tuple[str, str]] = ()
 
     def run_validation(self, value: object) -> SomeConfig:
         """Return the options."""
+        self.doubts = ()
         if value is None:
             value = {}
         if not isinstance(value, dict):
             raise ValidationError(
                 "must be a mapping: write each of its options on its own line below it"
             )
-        return super().run_validation(value)
+        config = self.config_class(config_file_path=self._config_file_path)
+        config.load_dict(value)
+        errors, self.doubts = config.validate()
+        if errors:
+            raise Mistakes([(name, str(error)) for name, error in errors])
+        return config
 
 
 class Language(BaseConfigOption[str]):

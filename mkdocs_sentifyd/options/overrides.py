@@ -10,6 +10,7 @@ from mkdocs.config.base import BaseConfigOption, ValidationError
 
 from mkdocs_sentifyd.components import OVERLAYS
 from mkdocs_sentifyd.options.patterns import PathPatterns, Patterns
+from mkdocs_sentifyd.options.validation import Mistakes
 
 __all__ = ["Override", "Overrides", "merged"]
 
@@ -45,7 +46,15 @@ class Overrides(BaseConfigOption[tuple[Override, ...]]):
             return value
         if not isinstance(value, list):
             raise ValidationError("must be a list of entries with 'match' and other options")
-        return tuple(_override(number, entry) for number, entry in enumerate(value, start=1))
+        found, mistakes = [], []
+        for number, entry in enumerate(value, start=1):
+            try:
+                found.append(_override(number, entry))
+            except ValidationError as error:
+                mistakes.append(("", str(error)))
+        if mistakes:
+            raise Mistakes(mistakes)
+        return tuple(found)
 
 
 def merged(site: Mapping[str, Any], page: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from mkdocs.config import config_options as c
-from mkdocs.config.base import Config, ConfigErrors, ConfigWarnings, ValidationError
+from mkdocs.config.base import ConfigErrors, ConfigWarnings, ValidationError
 
 from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
 from mkdocs_sentifyd.components import COLOURS, COMPONENTS
@@ -15,6 +15,7 @@ from mkdocs_sentifyd.options.attributes import Attributes
 from mkdocs_sentifyd.options.behaviour import Behaviour
 from mkdocs_sentifyd.options.overrides import Overrides, merged
 from mkdocs_sentifyd.options.patterns import Patterns
+from mkdocs_sentifyd.options.validation import Validated
 
 __all__ = [
     *("AppearanceConfig", "BrandConfig", "LoaderConfig", "PageConfig", "PageOptionsError"),
@@ -30,38 +31,29 @@ _FINAL_SLASH = "ends with a slash, so the token service answers 404: remove the 
 
 
 class PageOptionsError(ValueError):
-    """A page's options are invalid; the text says how to fix them."""
+    """A page's options are invalid; the text says how to fix them.
+
+    Attributes:
+        problems: each mistake, with the option's path.
+    """
+
+    def __init__(self, problems: Sequence[tuple[str, str]]) -> None:
+        super().__init__("; ".join(f"option '{name}': {text}" for name, text in problems))
+        self.problems = tuple(problems)
 
 
-class Options(Config):
-    """Options that suggest the right name for a misspelt one."""
-
-    given: Mapping[str, Any] = {}
-    """The options that the author set, before validation and without the defaults."""
-
-    reported: frozenset[tuple[str, str]] = frozenset()
-    """Warnings of the last validation."""
-
-    def load_dict(self, patch: dict[str, Any]) -> None:
-        """Load the options that the author set."""
-        super().load_dict(patch)
-        self.given = patch
-
-    def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
-        """Return errors and warnings, each with the option's name."""
-        known = dict(self._schema)
-        errors, warnings = super().validate()
-        found = [(name, text) for name, text in warnings if name in known]
-        others = [str(name) for name in self.given if name not in known]
-        found += [(name, self.unknown(name, known)) for name in others]
-        self.reported = frozenset(found)
-        return errors, found
+class Options(Validated):
+    """Options that suggest the right name or place of an unknown one."""
 
     def unknown(self, name: str, known: Iterable[str]) -> str:
         """Return the warning for an unknown option."""
         import difflib
 
-        close = difflib.get_close_matches(name, known := list(known), n=1)
+        known = list(known)
+        close = difflib.get_close_matches(name, known, n=1)
+        # An exact name at another level is meant rather than a similar one at this level.
+        if place := _place(name):
+            return f"not an option at this level: write it {place}"
         fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}"
         return f"no such option: {fix}"
 
@@ -136,11 +128,11 @@ class AppearanceConfig(Options):
 
     def validate(self) -> tuple[ConfigErrors, ConfigWarnings]:
         """Reject an empty colour: YAML reads an unquoted `#...` as a comment."""
-        for name, value in self.given.items():
-            if value is None and name in ("background", *COLOURS):
-                comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
-                return [(name, comment)], []
-        return super().validate()
+        comment = ValidationError("empty: in YAML a colour that begins with # needs quotes")
+        colours = ("background", *COLOURS)
+        empty = [name for name, value in self.given.items() if value is None and name in colours]
+        errors, warnings = super().validate()
+        return [*((name, comment) for name in empty), *errors], warnings
 
 
 class ConsentTexts(Options):
@@ -271,14 +263,19 @@ class SentifydConfig(PageConfig):
         if name := find_api_key(self.given):
             return [(name, ValidationError(KEY_ON_THE_SITE))], []
         errors, warnings = super().validate()
-        if errors:
-            return errors, warnings
         pages: list[PageConfig] = [self]
-        for number, override in enumerate(self.overrides, start=1):
+        overrides = () if "overrides" in dict(errors) else self.overrides
+        for number, override in enumerate(overrides, start=1):
             try:
                 pages.append(self.page(override.options))
             except PageOptionsError as error:
-                return [("overrides", ValidationError(f"entry {number}: {error}"))], warnings
+                lines = [
+                    f"entry {number}: option '{name}': {text}" for name, text in error.problems
+                ]
+                errors += [("overrides", ValidationError(line)) for line in lines]
+        if errors:
+            # MkDocs prints no warnings of a plugin with errors, and adds them to its next build.
+            return [*errors, *((name, ValidationError(str(text))) for name, text in warnings)], []
         if any(page.public_api_key for page in pages):
             warnings.append(("public_api_key", _PUBLIC_KEY))
         if any(fields.ends_with_slash(page.token_endpoint or "") for page in pages):
@@ -304,7 +301,17 @@ class SentifydConfig(PageConfig):
         page = PageConfig(self.config_file_path)
         page.load_dict(given)
         errors, warnings = page.validate()
-        # Warnings about the site's own options have already been reported.
-        for name, problem in [*errors, *(line for line in warnings if line not in self.reported)]:
-            raise PageOptionsError(f"option '{name}': {problem}")
+        found = [*((name, str(error)) for name, error in errors), *warnings]
+        # Problems of the site's own options have already been reported.
+        if problems := [line for line in found if line not in self.reported]:
+            raise PageOptionsError(problems)
         return page
+
+
+def _place(name: str) -> str | None:
+    """Return where an option belongs that has the right name at the wrong level."""
+    options = SentifydConfig._schema  # noqa: SLF001 - MkDocs has no public access
+    for group, option in options:
+        if isinstance(option, fields.Group) and name in dict(option.config_class._schema):  # noqa: SLF001
+            return f"below {group}: {group}.{name}"
+    return f"outside of any group: {name}" if name in dict(options) else None

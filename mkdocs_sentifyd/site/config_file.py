@@ -20,7 +20,7 @@ _MAY_BE_INTENDED = {"public_api_key", "token_endpoint"}
 
 
 class SiteError(Exception):
-    """The site or its configuration is unusable; the text says how to fix it."""
+    """The site or its configuration is unusable; the text says how to fix it, a line a mistake."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +139,6 @@ def _validated(options: dict[str, Any], file: Path) -> tuple[SentifydConfig, tup
     lines = [f"{file}: option '{name}': {problem}" for name, problem in warnings]
     # There is no strict mode here, and a misspelt `exclude` would put avatars on the wrong pages.
     wrong = [line for line in warnings if line[0] not in _MAY_BE_INTENDED]
-    for name, problem in [*errors, *wrong]:
-        raise SiteError(f"{file}: option '{name}': {problem}")
+    if mistakes := [*errors, *wrong]:
+        raise SiteError("\n".join(f"{file}: option '{name}': {text}" for name, text in mistakes))
     return config, tuple(lines)

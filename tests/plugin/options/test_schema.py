@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from mkdocs_sentifyd.cli import main
 from mkdocs_sentifyd.plugin import SentifydPlugin
 from tests.support.sites import OPTIONS, BuildSite
 
@@ -51,9 +53,9 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"token_endpoint": "https://u:p@t.example/r"}, "token_endpoint", "credentials"),
         ({"token_endpoint": "https://t.example/r#x"}, "token_endpoint", "fragment"),
         ({"token_endpoint": 7}, "token_endpoint", "absolute URL"),
-        ({"loader": {"url": "main.js"}}, "loader", "'url': must be an absolute URL"),
-        ({"loader": {"type": "defer"}}, "loader", "'type'"),
-        ({"loader": {"integrity": "md5-x"}}, "loader", "sha384-"),
+        ({"loader": {"url": "main.js"}}, "loader.url", "must be an absolute URL"),
+        ({"loader": {"type": "defer"}}, "loader.type", "must be one of"),
+        ({"loader": {"integrity": "md5-x"}}, "loader.integrity", "sha384-"),
         ({"include": 3}, "include", "list of patterns"),
         ({"exclude": [1]}, "exclude", "list of patterns"),
         ({"exclude": ["!"]}, "exclude", "Invalid git pattern"),
@@ -73,25 +75,32 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
         ({"ui_language": 7}, "ui_language", "must be auto or one of"),
         ({"ui_language": False}, "ui_language", "quote it"),
         ({"brand": "Acme"}, "brand", "on its own line below it"),
-        ({"brand": {"name": ""}}, "brand", "'name': must be one line of text"),
-        ({"brand": {"name": "a\nb"}}, "brand", "'name': must be one line of text"),
-        ({"brand": {"logo": "http://a.example/l.svg"}}, "brand", "'logo': must be https"),
-        ({"brand": {"logo": "javascript:alert(1)"}}, "brand", "'logo': must be an absolute URL"),
-        ({"brand": {"logo": "//a.example/l.svg"}}, "brand", "'logo': must be an absolute URL"),
-        ({"brand": {"terms_url": "legal/terms.md"}}, "brand", "not its source file"),
-        ({"brand": {"privacy_url": "../privacy/"}}, "brand", "from the site's root"),
-        ({"brand": {"privacy_url": "two words"}}, "brand", "must be an address"),
-        ({"appearance": {"primary_color": "bleu"}}, "appearance", "must be a CSS colour"),
-        ({"appearance": {"primary_color": None}}, "appearance", "needs quotes"),
-        ({"appearance": {"primary_color": "red; --x: url(/)"}}, "appearance", "CSS colour"),
-        ({"appearance": {"text_on_primary": "var(--x"}}, "appearance", "CSS colour"),
-        ({"appearance": {"secondary_color": "linear-gradient(red, blue)"}}, "appearance", "CSS"),
-        ({"appearance": {"background": "linear-gradient(red)"}}, "appearance", "or gradient"),
-        ({"appearance": {"background": "url(https://a.example)"}}, "appearance", "or gradient"),
-        ({"appearance": {"corner_radius": "1em"}}, "appearance", "whole pixels from 0 to 10000"),
-        ({"appearance": {"canvas_width": -1}}, "appearance", "whole pixels"),
-        ({"appearance": {"canvas_height": 10_001}}, "appearance", "whole pixels"),
-        ({"appearance": {"widget_height": True}}, "appearance", "whole pixels"),
+        ({"brand": {"name": ""}}, "brand.name", "must be one line of text"),
+        ({"brand": {"name": "a\nb"}}, "brand.name", "must be one line of text"),
+        ({"brand": {"logo": "http://a.example/l.svg"}}, "brand.logo", "must be https"),
+        ({"brand": {"logo": "javascript:alert(1)"}}, "brand.logo", "must be an absolute URL"),
+        ({"brand": {"logo": "//a.example/l.svg"}}, "brand.logo", "must be an absolute URL"),
+        ({"brand": {"terms_url": "legal/terms.md"}}, "brand.terms_url", "not its source file"),
+        ({"brand": {"privacy_url": "../privacy/"}}, "brand.privacy_url", "from the site's root"),
+        ({"brand": {"privacy_url": "two words"}}, "brand.privacy_url", "must be an address"),
+        ({"appearance": {"primary_color": "bleu"}},
+         "appearance.primary_color", "must be a CSS colour"),
+        ({"appearance": {"primary_color": None}}, "appearance.primary_color", "needs quotes"),
+        ({"appearance": {"primary_color": "red; --x: url(/)"}},
+         "appearance.primary_color", "CSS colour"),
+        ({"appearance": {"text_on_primary": "var(--x"}},
+         "appearance.text_on_primary", "CSS colour"),
+        ({"appearance": {"secondary_color": "linear-gradient(red, blue)"}},
+         "appearance.secondary_color", "CSS"),
+        ({"appearance": {"background": "linear-gradient(red)"}},
+         "appearance.background", "or gradient"),
+        ({"appearance": {"background": "url(https://a.example)"}},
+         "appearance.background", "or gradient"),
+        ({"appearance": {"corner_radius": "1em"}},
+         "appearance.corner_radius", "whole pixels from 0 to 10000"),
+        ({"appearance": {"canvas_width": -1}}, "appearance.canvas_width", "whole pixels"),
+        ({"appearance": {"canvas_height": 10_001}}, "appearance.canvas_height", "whole pixels"),
+        ({"appearance": {"widget_height": True}}, "appearance.widget_height", "whole pixels"),
         ({"attributes": ["a"]}, "attributes", "mapping of names to values"),
         ({"attributes": {"avatar-id": "x"}}, "attributes", "use the option avatar_id"),
         ({"attributes": {"Token_Endpoint": "x"}}, "attributes", "use the option token_endpoint"),
@@ -117,16 +126,18 @@ def validated(options: Mapping[str, Any]) -> tuple[list[tuple[str, str]], list[t
          "entry 1: option 'token_endpoint': missing"),
         ({"include": ["[z-a]"]}, "include", "pattern that cannot be used"),
         ({"include": ["# all but", "!b.md"]}, "include", "only exceptions (!)"),
-        ({"brand": {"name": "a\x00b"}}, "brand", "control characters"),
+        ({"brand": {"name": "a\x00b"}}, "brand.name", "control characters"),
         ({"attributes": {"data-a": "a\nb"}}, "attributes", "one line of text"),
         ({"attributes": {"data-a": "a\ud800b"}}, "attributes", "one line of text"),
         ({"token_endpoint": "https://t.example/\x01"}, "token_endpoint", "absolute URL"),
-        ({"appearance": {"primary_color": "rgb(" * 3000 + ")" * 3000}}, "appearance", "CSS"),
-        ({"appearance": {"follow_palette": "yes"}}, "appearance", "must be true or false"),
+        ({"appearance": {"primary_color": "rgb(" * 3000 + ")" * 3000}},
+         "appearance.primary_color", "CSS"),
+        ({"appearance": {"follow_palette": "yes"}},
+         "appearance.follow_palette", "must be true or false"),
         ({"overrides": [{"match": "*", "consent": "x"}]}, "overrides", "for the whole site"),
         ({"consent": "my cookie"}, "consent", "must be a name"),
         ({"consent": True}, "consent", "must be a name"),
-        ({"consent_texts": {"allow": "a\nb"}}, "consent_texts", "must be one line of text"),
+        ({"consent_texts": {"allow": "a\nb"}}, "consent_texts.allow", "must be one line of text"),
         ({"consent_texts": "Allow?"}, "consent_texts", "must be a mapping"),
         ({"overrides": [{"match": "*", "consent_texts": {"allow": "Yes"}}]}, "overrides",
          "for the whole site"),
@@ -276,6 +287,90 @@ def test_misspelt_option_is_reported_with_a_suggestion(build: BuildSite) -> None
         built = build(PAGES, options)
         assert built.status == 1
         assert fix in built.output
+
+
+def test_every_mistake_is_reported_at_once_with_the_path_of_its_option() -> None:
+    options = {
+        "avatar_id": None,
+        "token_endpoint": "tokens.example.com",
+        "brand": {"name": "", "logo": "//"},
+        "attributes": {"a b": 1, "onclick": "x()"},
+        "appearance": {"primary_color": None, "widget_height": "tall"},
+        "overrides": [
+            {"match": "a.md", "captions": "on", "brand": {"logo": ""}, "captoins": True},
+            {"match": "b.md", "display": "overlay"},
+        ],
+        "load": "later",
+    }
+
+    errors, _ = validated(options)
+
+    assert [(name, text.partition(", such as")[0]) for name, text in errors] == [
+        ("avatar_id", "missing: copy the avatar's ID from the Sentifyd dashboard"),
+        ("token_endpoint", "must be an absolute URL"),
+        ("brand.name", "must be one line of text, without control characters"),
+        ("brand.logo", "must be an absolute URL"),
+        ("appearance.primary_color", "empty: in YAML a colour that begins with # needs quotes"),
+        ("appearance.widget_height", "must be whole pixels from 0 to 10000"),
+        ("attributes", "names must consist of Latin letters, digits, - and _"),
+        ("attributes", "'onclick' is an inline script: add the listener in your own script"),
+        ("load", "must be one of eager, idle, interaction"),
+        ("overrides", "entry 1: option 'captions': must be true or false, without quotes"),
+        ("overrides", "entry 1: option 'brand.logo': must be an address"),
+        ("overrides", "entry 1: option 'captoins': no such option: did you mean captions?"),
+        ("overrides", "entry 2: option 'display': overlay is for component: realtime only"),
+    ]
+
+
+def test_every_mistake_of_overrides_without_patterns_is_reported() -> None:
+    errors, _ = validated({"overrides": [{"match": 3}, {"captions": True}, 7]})
+
+    assert [text.partition(":")[0] for _, text in errors] == [
+        "entry 1",
+        "entry 2 needs 'match'",
+        "entry 3 must be a mapping with 'match' and other options",
+    ]
+
+
+def test_build_and_commands_print_every_mistake(
+    build: BuildSite, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    built = build(PAGES, {"captions": 3, "load": "later", "colour": 1}, strict=False)
+    for option in ("captions", "load", "colour"):
+        assert f"'sentifyd' option '{option}': " in built.output
+
+    assert main(["csp", "--config-file", str(tmp_path / "mkdocs.yml")]) == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split("option ")[1].partition(":")[0] for line in lines] == [
+        "'captions'",
+        "'load'",
+        "'colour'",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "name", "place"),
+    [
+        ({"primary_color": "red"}, "primary_color", "below appearance: appearance.primary_color"),
+        ({"logo": "a.svg"}, "logo", "below brand: brand.logo"),
+        ({"url": "https://a.example/l.js"}, "url", "below loader: loader.url"),
+        ({"question": "?"}, "question", "below consent_texts: consent_texts.question"),
+        ({"brand": {"canvas_width": 1}}, "brand.canvas_width",
+         "below appearance: appearance.canvas_width"),
+        ({"brand": {"captions": True}}, "brand.captions", "outside of any group: captions"),
+        ({"appearance": {"load": "idle"}}, "appearance.load", "outside of any group: load"),
+    ],
+)  # fmt: skip
+def test_option_at_the_wrong_level_names_its_group(
+    options: dict[str, Any], name: str, place: str
+) -> None:
+    expected = f"not an option at this level: write it {place}"
+
+    assert validated(options) == ([], [(name, expected)])
+    _, site = validated({"overrides": [{"match": "*", **options}]})
+    [(_, line)], _ = validated({"overrides": [{"match": "*", **options}]})
+    assert site == []
+    assert line == f"entry 1: option '{name}': {expected}" or "for the whole site" in line
 
 
 @pytest.mark.parametrize("options", [{}, {"consent": "sentifyd"}, {"load": "interaction"}])
