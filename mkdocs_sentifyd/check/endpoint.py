@@ -37,7 +37,7 @@ def check_endpoint(url: str, origin: str, keys: Sequence[str]) -> list[Finding]:
         keys: API keys that must not appear in an answer.
 
     Returns:
-        The problems found. They never contain a token.
+        The problems found, without those that follow from another one. They never contain a token.
     """
     with requests.Session() as session:
         # requests would send credentials from ~/.netrc, which a browser does not do.
@@ -81,15 +81,21 @@ class _Endpoint:
         self._keys = keys
         self._session = session
         self._is_same_origin = origin_of(url) == origin
+        # Names of the problems that were found; a refresh has them too, for the same reason.
+        self._found: set[str] = set()
 
     def check(self) -> Iterator[Finding]:
         try:
-            yield from self._preflight()
+            preflight = list(self._preflight())
             refresh_token = yield from self._grant({})
-            if refresh_token:
-                yield from self._grant({"refreshToken": refresh_token})
-            yield from self._foreign_origin(FOREIGN_ORIGIN)
-            yield from self._foreign_origin("null")
+            # Whatever else such an endpoint does wrong, follows from this.
+            if refresh_token is None:
+                return
+            if "cors" not in self._found:
+                yield from preflight
+            yield from self._grant({"refreshToken": refresh_token})
+            if not (yield from self._foreign_origin(FOREIGN_ORIGIN)):
+                yield from self._foreign_origin("null")
         except requests.Timeout:
             yield self._finding("endpoint-timeout")
         except (requests.RequestException, HTTPError, UnicodeError) as error:
@@ -107,18 +113,25 @@ class _Endpoint:
             yield self._cors("the browser's preflight")
 
     def _grant(self, query: Mapping[str, str]) -> Generator[Finding, None, str | None]:
-        """Request tokens, yield the problems, and return the refresh token."""
+        """Request tokens, yield the problems, and return the refresh token.
+
+        An answer that is no grant has one problem, and no refresh token.
+        """
         answer = self._call("GET", self._origin, query)
         call, prefix = ("a refresh", "endpoint-refresh") if query else ("a first call", "endpoint")
 
-        def found(name: str, **values: object) -> Finding:
-            return self._finding(f"endpoint-{name}", f"{prefix}-{name}", call=call, **values)
+        def found(name: str, **values: object) -> Iterator[Finding]:
+            if name not in self._found:
+                self._found.add(name)
+                yield self._finding(f"endpoint-{name}", f"{prefix}-{name}", call=call, **values)
 
         payload = _parsed(answer.content)
         if any(key in text for key in self._keys for text in (answer.content, *_texts(payload))):
-            yield found("key")
-        if not (self._is_same_origin or self._allows(answer, self._origin)):
+            yield from found("key")
+        is_readable = self._is_same_origin or self._allows(answer, self._origin)
+        if answer.status == 403 and not is_readable:
             yield self._cors(call)
+            return None
         if answer.status != 200:
             key = f"endpoint-status-{answer.status}"
             yield self._finding(
@@ -128,23 +141,32 @@ class _Endpoint:
                 status=answer.status,
             )
             return None
-        if "no-store" not in answer.headers.get("Cache-Control", "").lower():
-            yield found("cacheable")
-        allowed = answer.headers.get("Access-Control-Allow-Origin", "*")
-        if allowed != "*" and "origin" not in answer.headers.get("Vary", "").lower():
-            yield found("vary")
         refresh_token, problem = _read_grant(payload)
         if problem:
-            yield found("payload", problem=problem)
+            yield from found("payload", problem=problem)
+        if refresh_token is None:
+            return None
+        if not is_readable and "cors" not in self._found:
+            self._found.add("cors")
+            yield self._cors(call)
+        if "no-store" not in answer.headers.get("Cache-Control", "").lower():
+            yield from found("cacheable")
+        allowed = answer.headers.get("Access-Control-Allow-Origin", "*")
+        if allowed != "*" and "origin" not in answer.headers.get("Vary", "").lower():
+            yield from found("vary")
         return refresh_token
 
-    def _foreign_origin(self, origin: str) -> Iterator[Finding]:
+    def _foreign_origin(self, origin: str) -> Generator[Finding, None, bool]:
+        """Yield what is wrong with the answer to another origin; return whether it can read it."""
         answer = self._call("GET", origin, {})
         name = "an opaque origin (null)" if origin == "null" else "a foreign origin"
         if self._allows(answer, origin):
             yield self._finding("endpoint-foreign-origin", caller=name)
-        elif answer.status == 200:
+            return True
+        if answer.status == 200 and "foreign-login" not in self._found:
+            self._found.add("foreign-login")
             yield self._finding("endpoint-foreign-login", caller=name, status=answer.status)
+        return False
 
     def _call(
         self,
