@@ -29,6 +29,18 @@ _KEY_VALUE = re.compile(
     r"|[0-9a-fA-F]{40,}"
     r")(?![A-Za-z0-9_-])"
 )
+# What no ID looks like; paths and other texts may.
+_KEY_ID = re.compile(
+    # `avtr_sk_...`, `SECRET-KEY-...`: the rest must be random, because `sk` is also a language.
+    r"(?i:(?:^|[-_.:])(?:sk|[a-z]*(?:api|private|secret)[-_]?key|secret)[-_.:](?:(?:live|prod|test)[-_.:])?)"
+    r"(?=[A-Za-z]*[0-9])(?=[0-9]*[A-Za-z])[A-Za-z0-9]{16,}$"
+    # Base64 of 30 bytes or more, and a long text in the alphabet of base32 or base36.
+    r"|^(?=.*[0-9])(?=.*[a-z])(?=.*[A-Z])[A-Za-z0-9+/]{40,}={0,2}$"
+    r"|^(?=[a-z]*[0-9])(?=[0-9]*[a-z])[a-z0-9]{40,}$|^(?=[A-Z]*[0-9])(?=[0-9]*[A-Z])[A-Z0-9]{40,}$"
+    # A whole line of an .env file, or of a request.
+    r"|(?i:^(?:[a-z_-]*key|bearer|secret|token)[ =:]+\S{8,}$)"
+)
+_IDS = {"avatar_id", "avatar-id"}
 _NAMED_KEY = re.compile(
     r"(?:avatar|sentifyd)[-_]?(?:api[-_]?)?key(?:[\\\"'\s]|&#?\w+;){0,8}[:=]"
     r"(?:[\\\"'\s]|&#?\w+;){0,8}([A-Za-z0-9_-]{12,})(?![A-Za-z0-9_.-])",
@@ -63,6 +75,8 @@ def find_api_key(options: Mapping[str, object]) -> str | None:
         if name in _EXEMPT:
             continue
         if _KEY_NAME.search(name) or _looks_like_a_key(value, is_address=name in _ADDRESSES):
+            return path
+        if name in _IDS and _KEY_ID.search(value):
             return path
     return None
 

@@ -9,12 +9,18 @@ from typing import Literal
 
 __all__ = [
     *("ADDRESSES", "ATTRIBUTES", "COLOURS", "COMPONENTS", "DISPLAYS", "LANGUAGES", "OVERLAYS"),
-    *("STORAGE_PREFIXES", "TOKENS_PREFIX", "Component", "Ending", "Host", "Opening"),
+    *("LOGINS", "STORAGE_PREFIXES", "TOKENS_PREFIX", "Component", "Ending", "Host", "Opening"),
     "canonical_name",
     "supported_language",
 ]
 
 _CANONICAL_NAMES = {"token-endpoint": "token_endpoint", "avatar-id": "avatar_id"}
+# Hosts and paths of Sentifyd's login, which exchanges an API key: documented, and in the WordPress
+# plugin.
+LOGINS = {
+    "backend.sentifyd.io": "/api/login",
+    "serve.sentifyd.io": "/api/v1/chatbot/login",
+}
 LANGUAGES = ("en", "fr", "de", "es", "ar", "zh")
 # Prefixes of the session storage keys that a component writes; the avatar's ID follows.
 STORAGE_PREFIXES = ("showChatbot_", "chatbotState_", "authData_", "conversationData_")

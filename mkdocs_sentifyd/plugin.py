@@ -13,10 +13,11 @@ from mkdocs.utils import is_error_template, is_markdown_file
 
 from mkdocs_sentifyd.api_keys import secret_keys
 from mkdocs_sentifyd.markup.insert import inject, inject_runtime
-from mkdocs_sentifyd.material_consent import register_consent
+from mkdocs_sentifyd.material_consent import missing_consent, register_consent
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from mkdocs_sentifyd.site.config_file import SiteError
 from mkdocs_sentifyd.site.front_matter import UNREADABLE, PageError, has_unreadable_options
+from mkdocs_sentifyd.site.notes import notes
 from mkdocs_sentifyd.site.pages import is_page
 from mkdocs_sentifyd.site.record import Record, configuration_of, is_listed
 from mkdocs_sentifyd.site.selection import Selection
@@ -86,8 +87,11 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if name := self.config.consent:
             hint = register_consent(config, name)
             # The launcher asks visitors who have not found the form.
-            if hint and not self.config.behaviour.asks:
-                log.info("%s", hint)
+            if not self.config.behaviour.asks:
+                if hint:
+                    log.info("%s", hint)
+                if not self._build_depth and (problem := missing_consent(config, name)):
+                    log.warning("%s", problem)
 
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Reset the counters, except for the nested build of another language."""
@@ -181,6 +185,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if self._is_offline:
             log.info("no page has an avatar, because the offline plugin builds for file://")
         else:
+            for note in notes(self.config, Path(config.site_dir)):
+                log.info("%s", note)
             log.info("%d pages have an avatar", self._avatar_count)
             self._install(Path(config.site_dir))
         if keys := secret_keys():

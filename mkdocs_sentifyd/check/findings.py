@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
+from mkdocs_sentifyd.site.notes import NOTES
+
 __all__ = ["KINDS", "Finding", "Kind", "Severity", "finding"]
 
 
@@ -77,6 +79,8 @@ KINDS = {
         "names an API key of Sentifyd, with a value that looks real",
         "write a placeholder such as YOUR-API-KEY; if the key is real, ask Sentifyd to replace it",
     ),
+    # The configuration
+    **{code: Kind(what, fix, Severity.WARNING) for code, (what, fix) in NOTES.items()},
     # A page
     "unexpected-avatar": Kind(
         "has {part}, although the configuration gives this page no avatar",

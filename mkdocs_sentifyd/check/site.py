@@ -14,6 +14,7 @@ from mkdocs_sentifyd.check.findings import Finding, finding
 from mkdocs_sentifyd.check.page import CheckedPage
 from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
 from mkdocs_sentifyd.site.leaks import leaking_files, site_files
+from mkdocs_sentifyd.site.notes import notes
 from mkdocs_sentifyd.site.pages import Progress, is_page, page_files, read_file
 from mkdocs_sentifyd.site.record import FILE, Record, configuration_of
 
@@ -90,6 +91,9 @@ def check_site(
             result.findings += page.check_with_avatar(expectations.of(settings))
     if record and options and not result.avatars:
         result.findings.append(finding("no-avatar", str(site_dir)))
+    if config.options is not None:
+        found = notes(config.options, site_dir)
+        result.findings += [finding(note.code, note.where, **note.values) for note in found]
     result.findings += _keys(site_dir, keys, config)
     return result
 

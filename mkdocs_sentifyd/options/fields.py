@@ -12,13 +12,19 @@ from urllib.parse import SplitResult, urlsplit
 from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 
-from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, supported_language
+from mkdocs_sentifyd.components import (
+    COMPONENTS,
+    DISPLAYS,
+    LANGUAGES,
+    OVERLAYS,
+    supported_language,
+)
 from mkdocs_sentifyd.options.validation import Mistakes
 
 __all__ = [
     *("Address", "AvatarId", "ConsentName", "Display", "Flag", "Group", "Integrity", "Language"),
     *("LoaderUrl", "OneOf", "PublicKey", "Shortcut", "Text", "TokenEndpoint"),
-    *("ends_with_slash", "is_one_line"),
+    "is_one_line",
 ]
 
 SomeConfig = TypeVar("SomeConfig", bound=Config)
@@ -29,7 +35,6 @@ EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
 _OWN_PATH = re.compile(r"/(?![/\\])[^\s\x00-\x1f\x7f\ud800-\udfff\\<>\"#]*")
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
 _MODIFIERS = ("ctrl", "alt", "shift", "meta")
-_FINAL_SLASH = re.compile(r"/request_tokens(?:/[^/]+)?/+\Z")
 
 
 class AvatarId(BaseConfigOption[str]):
@@ -70,15 +75,6 @@ class TokenEndpoint(BaseConfigOption[str | None]):
             raise ValidationError(
                 "cannot be combined with public_api_key: keep this one to keep the key off the site"
             )
-
-
-def ends_with_slash(token_endpoint: str) -> bool:
-    """Whether a URL is a route of the token service with a trailing slash, which is not a route.
-
-    Args:
-        token_endpoint: a URL.
-    """
-    return bool(_FINAL_SLASH.search(urlsplit(token_endpoint).path))
 
 
 class PublicKey(BaseConfigOption[str | None]):

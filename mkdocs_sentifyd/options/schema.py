@@ -13,6 +13,7 @@ from mkdocs_sentifyd.components import COLOURS, COMPONENTS
 from mkdocs_sentifyd.options import css, fields
 from mkdocs_sentifyd.options.attributes import Attributes
 from mkdocs_sentifyd.options.behaviour import Behaviour
+from mkdocs_sentifyd.options.endpoints import impossible_endpoints
 from mkdocs_sentifyd.options.overrides import Overrides, merged
 from mkdocs_sentifyd.options.patterns import Patterns
 from mkdocs_sentifyd.options.validation import Validated
@@ -27,7 +28,6 @@ _PUBLIC_KEY = (
     "it off the site (option token_endpoint)"
 )
 _NO_QUESTION = "is only for consent with load: interaction: set both"
-_FINAL_SLASH = "ends with a slash, so the token service answers 404: remove the slash"
 
 
 class PageOptionsError(ValueError):
@@ -278,8 +278,10 @@ class SentifydConfig(PageConfig):
             return [*errors, *((name, ValidationError(str(text))) for name, text in warnings)], []
         if any(page.public_api_key for page in pages):
             warnings.append(("public_api_key", _PUBLIC_KEY))
-        if any(fields.ends_with_slash(page.token_endpoint or "") for page in pages):
-            warnings.append(("token_endpoint", _FINAL_SLASH))
+        warnings += [
+            ("token_endpoint", line)
+            for line in impossible_endpoints(page.token_endpoint for page in pages)
+        ]
         if self.behaviour.consent_texts and not self.behaviour.asks:
             warnings.append(("consent_texts", _NO_QUESTION))
         return errors, warnings

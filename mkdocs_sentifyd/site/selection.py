@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
+from mkdocs_sentifyd.options.endpoints import LOGIN, is_login
 from mkdocs_sentifyd.options.schema import PageOptionsError, SentifydConfig
 from mkdocs_sentifyd.site.front_matter import PageError
 from mkdocs_sentifyd.tags.embed import Avatar
@@ -130,6 +131,10 @@ class Selection:
                 settings = self._config.page(*overrides, *layers)
             except PageOptionsError as error:
                 raise PageError(f"{IN_FRONT_MATTER}: {error}") from None
+            if settings.token_endpoint != self._config.token_endpoint and is_login(
+                settings.token_endpoint or ""
+            ):
+                raise PageError(f"{IN_FRONT_MATTER}: option 'token_endpoint': {LOGIN}")
         if self._preview:
             _apply_preview(self._preview, settings)
         return Avatar(settings, self._config.behaviour)

@@ -76,7 +76,8 @@ document.addEventListener("securitypolicyviolation", (event) => {
 
 def pages(realtime: str) -> dict[str, str]:
     """Sources of a site in which every page links to all others."""
-    files = {}
+    # A consent manager, in place of the tests that dispatch its event.
+    files = {"manager.js": "// Dispatches sentifyd:consent.\n"}
     for name, (title, front, text) in _PAGES.items():
         links = " ".join(
             f"[To {other}]({os.path.relpath(target, Path(name).parent)})"

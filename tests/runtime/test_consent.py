@@ -463,13 +463,6 @@ def test_authors_description_in_the_consent_form_is_kept(stage: Stage, visitor: 
     )
 
 
-def test_build_without_a_consent_form_logs_what_to_do(stage: Stage) -> None:
-    url = stage.build(CONSENT, theme=MKDOCS)
-
-    output = stage.outputs[url]
-    assert "a script dispatches the event sentifyd:consent with {sentifyd: true}" in output
-
-
 def test_build_warns_if_the_consent_list_is_collapsed(stage: Stage) -> None:
     output = stage.outputs[stage.build(CONSENT, theme=MATERIAL, extra=FORM)]
     assert "set extra.consent.actions to [accept, reject]" in output
