@@ -261,7 +261,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             return []
         files = (file for file in docs_dir.rglob("*") if is_markdown_file(file.name))
         sources = (file.relative_to(docs_dir).as_posix() for file in files)
-        return list(self._selection.unused(self._paths.union(sources)))
+        return list(self._selection.unused(self._paths.union(sources), docs_dir.name))
 
     def _inject(self, html: str, name: str, path: str, avatar: Avatar | None, root: str) -> str:
         if self._is_offline or (self._is_serving and self.config.preview == "off"):

@@ -160,7 +160,8 @@ class BuiltSite:
     def unused(self) -> list[str]:
         """Return warnings about settings without a page; call it after `embed` for every page."""
         unmatched = self._unmatched_sources()
-        lines = list(self._selection.unused(self._paths.union(unmatched)))
+        paths = self._paths.union(unmatched)
+        lines = list(self._selection.unused(paths, self._config.docs_dir.name))
         lines += [
             f"{source}: its page was not found, so its front matter is ignored: name the page in "
             "include or exclude"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from mkdocs_sentifyd.api_keys import KEY_ON_THE_SITE, find_api_key
 from mkdocs_sentifyd.options.endpoints import LOGIN, is_login
 from mkdocs_sentifyd.options.schema import PageOptionsError, SentifydConfig
+from mkdocs_sentifyd.options.suggestions import suggested_pattern
 from mkdocs_sentifyd.site.front_matter import PageError
 from mkdocs_sentifyd.tags.embed import Avatar
 
@@ -86,18 +87,21 @@ class Selection:
         for index in range(len(self._config.overrides)):
             yield self._make((index,), ())
 
-    def unused(self, paths: Collection[str]) -> Iterator[str]:
+    def unused(self, paths: Collection[str], docs_dir: str = "docs") -> Iterator[str]:
         """Yield a warning for each pattern that matches no page.
 
         Args:
             paths: source paths of all pages, and names of the theme's own pages.
+            docs_dir: name of the folder of the sources.
         """
         patterns = {"include": self._config.include, "exclude": self._config.exclude}
         for number, override in enumerate(self._config.overrides, start=1):
             patterns[f"overrides, entry {number}"] = override.match
         for option, option_patterns in patterns.items():
             for line in option_patterns.unused(paths) if option_patterns else ():
-                yield f"{option}: '{line}' matches no page"
+                meant = suggested_pattern(line, paths, docs_dir)
+                fix = f": did you mean '{meant}'?" if meant else ""
+                yield f"{option}: '{line}' matches no page{fix}"
 
     def _is_chosen(self, sources: Sequence[str]) -> bool:
         include, exclude = self._config.include, self._config.exclude
