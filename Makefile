@@ -19,12 +19,13 @@ WORKERS := -n 4 --dist worksteal
 ENGINES := chromium firefox webkit
 SCRIPTS := scripts/need scripts/install $(wildcard deploy/*/*.sh)
 
-.PHONY: help install demo docs test test-browser test-lowest lint lint-types lint-types-windows lint-javascript bench dist pins sbom audit
+.PHONY: help install demo docs test test-browser test-lowest real-sites lint lint-types lint-types-windows lint-javascript bench dist pins sbom audit
 help:
 	@echo "make demo         run a documentation site with an avatar on this machine"
 	@echo "make test         run all tests, including those in a browser"
 	@echo "make test-browser ENGINE=firefox, or webkit or chromium: test the runtime's promises in one engine"
 	@echo "make test-lowest  test plugin and service with the lowest supported versions"
+	@echo "make real-sites   build the documentation of other packages with and without the plugin, and compare"
 	@echo "make lint         run ruff, mypy, import-linter, Biome and tsc; check workflows and Dockerfiles"
 	@echo "make docs         build the documentation in example_docs/site, in strict mode"
 	@echo "make bench        measure the cost of plugin, service and avatar"
@@ -70,6 +71,9 @@ test-lowest: $(LOWEST)/.installed
 	@scripts/need chromium
 	@scripts/need redis
 	$(LOWEST)/bin/pytest $(WORKERS) $(or $(ARGS),tests/plugin tests/service)
+
+real-sites: $(INSTALLED)
+	$(BIN)/python -m tests.real_sites $(ARGS)
 
 # The tests' own packages may require newer versions, so the lowest versions are installed last.
 $(LOWEST)/.installed: pyproject.toml $(INSTALLED)

@@ -89,24 +89,42 @@ def make_environment(name: str, *, with_project: bool) -> Environment:
     """
     requirements = HERE / "requirements" / f"{name}.txt"
     environment = Environment(name, ROOT / ".venvs" / f"matrix-{name}")
+    arguments = ("--requirement", str(requirements))
+    return prepare(environment, *arguments, pins=requirements, with_project=with_project)
+
+
+def prepare(
+    environment: Environment, *arguments: str, pins: Path, with_project: bool
+) -> Environment:
+    """Install an environment, unless it is there already.
+
+    Args:
+        environment: name and folder.
+        arguments: what to install, as for `uv pip install`.
+        pins: the file with the pinned versions.
+        with_project: whether the working tree is installed too.
+
+    Raises:
+        InstallError: there is no network, or a pinned version no longer exists.
+    """
     stamp = environment.folder / "stamp"
-    wanted = _fingerprint(requirements, with_project=with_project)
-    environment.folder.parent.mkdir(exist_ok=True)
+    wanted = _fingerprint(arguments, pins, with_project=with_project)
+    environment.folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{environment.folder}.lock"):
         if stamp.is_file() and stamp.read_text(encoding="utf-8") == wanted:
             return environment
         shutil.rmtree(environment.folder, ignore_errors=True)
         uv("venv", "--quiet", "--python", sys.executable, str(environment.folder))
-        environment.install("--requirement", str(requirements))
+        environment.install(*arguments)
         if with_project:
             environment.install("--no-deps", "--editable", str(ROOT))
         stamp.write_text(wanted, encoding="utf-8")
     return environment
 
 
-def _fingerprint(requirements: Path, *, with_project: bool) -> str:
+def _fingerprint(arguments: tuple[str, ...], pins: Path, *, with_project: bool) -> str:
     # Scripts and the editable project name folders; entry points are in pyproject.toml.
-    parts = [sys.version, str(ROOT), requirements.read_text(encoding="utf-8")]
+    parts = [sys.version, str(ROOT), *arguments, pins.read_text(encoding="utf-8")]
     if with_project:
         parts.append((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
