@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 
-from mkdocs_sentifyd.cli import check, csp, inject
+from mkdocs_sentifyd.cli import check, csp, export, inject
 from mkdocs_sentifyd.cli.completion import PrintCompletion
 from mkdocs_sentifyd.cli.console import report, stoppable
 from mkdocs_sentifyd.cli.usage import STOPPED, HelpFormatter, epilog
@@ -24,8 +24,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: the arguments; by default those of the process.
 
     Returns:
-        The exit status: 0 for success; 1 if `inject` skipped pages or `check` found errors; 2 if
-        the command failed (one line on stderr gives the reason); 130 if a signal stopped it.
+        The exit status: 0 for success; 1 if `inject` or `export` skipped pages because of a mistake
+        or `check` found errors; 2 if the command failed (one line on stderr gives the reason); 130
+        if a signal stopped it.
     """
     options = parser().parse_args(arguments)
     run: Callable[[argparse.Namespace], int] = options.run
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
             "mkdocs-sentifyd inject --help",
             "mkdocs-sentifyd check --help",
             "mkdocs-sentifyd csp --help",
+            "mkdocs-sentifyd export --help",
             statuses=STOPPED,
         ),
         formatter_class=HelpFormatter,
@@ -84,6 +86,6 @@ def parser() -> argparse.ArgumentParser:
         help="print a script that completes this command in bash, zsh or fish, and exit",
     )
     commands = whole.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for command in (inject, check, csp):
+    for command in (inject, check, csp, export):
         command.add_parser(commands)
     return whole

@@ -25,9 +25,11 @@ class SiteError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class SiteConfig:
-    """The parts of an mkdocs.yml that `inject` and `check` use.
+    """The parts of an mkdocs.yml that the commands use.
 
     Attributes:
+        site_name: name of the site; may be empty.
+        site_description: description of the site; may be empty.
         docs_dir: folder of the sources.
         site_url: URL of the published site; empty if unknown.
         meta_file: name of the files with front matter for a folder, or `None` if Material's meta
@@ -37,6 +39,8 @@ class SiteConfig:
         warnings: problems that the author should fix, one line each.
     """
 
+    site_name: str
+    site_description: str
     docs_dir: Path
     site_url: str
     meta_file: str | None
@@ -72,6 +76,8 @@ def read_config(file: Path) -> SiteConfig:
     meta = plugins.get("material/meta", plugins.get("meta"))
     offline = plugins.get("material/offline", plugins.get("offline"))
     return SiteConfig(
+        site_name=str(settings.get("site_name") or ""),
+        site_description=str(settings.get("site_description") or ""),
         docs_dir=docs_dir,
         site_url=_site_url(settings.get("site_url"), file),
         meta_file=str(meta.get("meta_file", ".meta.yml")) if isinstance(meta, dict) else None,

@@ -19,7 +19,7 @@ from mkdocs_sentifyd.site.front_matter import PageError, read_front_matter
 from mkdocs_sentifyd.site.selection import Selection
 from mkdocs_sentifyd.tags.embed import Embed
 
-__all__ = ["BuiltSite", "Progress", "is_page", "page_files", "read_file"]
+__all__ = ["TEMPLATES", "BuiltSite", "Progress", "is_page", "page_files", "read_file"]
 
 Progress = Callable[[int, int], object]
 """Called with the number of processed pages and the number of all pages."""
@@ -27,7 +27,7 @@ _SUFFIXES = (".html", ".htm")
 # File names of sources in MkDocs, Hugo and Sphinx.
 _SOURCE_SUFFIXES = (".md", ".rst", ".markdown", ".mdown", ".mkdn", ".mkd")
 # Pages that themes create without a source.
-_TEMPLATES = {"404.html", "search.html"}
+TEMPLATES = {"404.html", "search.html"}
 _MAY_REDIRECT = re.compile(r"http-equiv\s*=\s*[\"']?refresh", re.IGNORECASE)
 _TOP = frozenset({"html", "head", "body"})
 # In characters. Redirects have their tag near the beginning of the page.
@@ -124,7 +124,7 @@ class BuiltSite:
         if source is not None:
             self._paths.add(source)
             avatar = self._selection.page([source], self._front_matter(source))
-        elif path.rpartition("/")[2] in _TEMPLATES:
+        elif path.rpartition("/")[2] in TEMPLATES:
             self._paths.add(path)
             avatar = self._selection.template(path)
         else:

@@ -121,6 +121,14 @@ class Record:
         index = next(self._pages[key] for key in _keys(path) if key in self._pages)
         return None if index is None else self._settings[index]
 
+    def url(self, path: str) -> str | None:
+        """Return a page's URL, relative to the site's root; `path` as in `add`.
+
+        `None` means that the page is not in the record, or that its URL may not be public.
+        """
+        url, _ = _keys(path)
+        return url if url in self._pages else None
+
     def keep(self, old: Record | None) -> int:
         """Keep the pages of an earlier build that this one did not build.
 

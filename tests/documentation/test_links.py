@@ -30,6 +30,7 @@ REVIEWED = {
     "docs.netlify.com",
     "docs.readthedocs.io",
     "keepachangelog.com",
+    "llmstxt.org",
     "publicsuffix.org",
     "semver.org",
     "sentifyd.io",

@@ -126,7 +126,9 @@ class Shell:
         copy = self.folder / "copy"
         shutil.copytree(self.site, copy)
         options.site_dir, options.config_file = copy, self.folder / "mkdocs.yml"
-        if line.words[1] == "check":
+        if line.words[1] == "export":
+            options.output = copy / "export"
+        elif line.words[1] == "check":
             if options.endpoint:
                 options.endpoint = options.endpoint.replace(ENDPOINT, self._endpoint)
             if options.key_file:
