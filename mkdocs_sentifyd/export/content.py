@@ -40,6 +40,8 @@ _NO_TEXT_CLASSES = frozenset(
         *("rst-footer-buttons", "rst-breadcrumbs-aside", "wy-breadcrumbs-aside"),
     }
 )
+# The colours of code samples, as Pygments writes them: most tags of many pages.
+_HIGHLIGHTED = re.compile('<span(?: class="?[a-z0-9]{1,3}"?)?>([^<]*)</span>')
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,10 @@ def content_of(html: str) -> Content:
         html: text of the page.
     """
     start, end, is_marked = _main(html)
-    soup = BeautifulSoup(html[start:end], "html.parser", multi_valued_attributes=None)
+    source = _HIGHLIGHTED.sub(r"\1", html[start:end])
+    soup = BeautifulSoup(
+        source, "html.parser", multi_valued_attributes=None, store_line_numbers=False
+    )
     _strip(soup, frozenset() if is_marked else _FRAME)
     heading = soup.find("h1")
     title = one_line(heading.get_text()) if heading else ""
@@ -154,5 +159,7 @@ def _description(html: str) -> str:
             break
         attributes = tag.attributes()
         if attributes.get("name", "").lower() == "description":
-            return one_line(attributes.get("content", ""))
+            text = one_line(attributes.get("content", ""))
+            # MkDocs' Read the Docs theme writes this for a page without a description.
+            return "" if text == "None" else text
     return ""

@@ -400,6 +400,10 @@ def test_a_key_is_refused_and_never_shown(
         printed = "".join(capsys.readouterr())
         assert "left out (what looks like an API key): z-first/index.html" in printed
         assert CANARY not in printed + "".join(map(str, contents(copy.output).values()))
+    # Marks of Markdown come between name and value.
+    leak = "<p><b>SENTIFYD_KEY</b>: <code>f81d4fae7dec11d0a765</code></p><p>It has"
+    page.write_text(html.replace("<p>It has", leak), encoding="utf-8")
+    assert copy.run() == 1
     config = copy.folder / "mkdocs.yml"
     config.write_text(config.read_text().replace("What the example does.", CANARY))
     assert copy.run() == 2

@@ -116,3 +116,16 @@ def test_content_is_found_without_what_surrounds_it(page: str) -> None:
     assert text.split()[0] == "text"
     assert not {"menu", "foot", "side", "x"} & set(text.split())
     assert ("two" in text) == ("two" in page)
+
+
+@pytest.mark.parametrize(
+    ("head", "title", "description"),
+    [
+        ("<title>A &amp; B</title><meta name=description content=' C  D '>", "A & B", "C D"),
+        ("<meta content=None name=description>", "", ""),
+        ("", "", ""),
+    ],
+)
+def test_title_and_description_come_from_the_head(head: str, title: str, description: str) -> None:
+    content = content_of(f"<html><head>{head}</head><body><p>text</p></body></html>")
+    assert (content.title, content.description) == (title, description)

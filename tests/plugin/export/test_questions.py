@@ -59,7 +59,7 @@ def test_pairs_are_spread_over_pages_and_never_repeated() -> None:
         ]
         for number in range(40)
     ]
-    pages[30].append(Section("Only here?", ANSWER, True))
+    pages[30] += [Section(name, ANSWER, True) for name in ("Only here?", "THE SAME?")]
     chosen = [section.question for section in choose(pages)]
     assert len(chosen) == len(set(chosen)) == 25
     assert {"The same?", "Only here?"} < set(chosen)
