@@ -102,10 +102,11 @@ def test_command_reports_its_missing_extra(plain: Environment, tmp_path: Path) -
     (line,) = served.stdout.splitlines()
     assert line.endswith("run pip install 'mkdocs-sentifyd[service]'")
 
-    checked = plain.run("mkdocs-sentifyd", "check", ".", folder=tmp_path)
-    assert checked.returncode == 2
-    (line,) = checked.stdout.splitlines()
-    assert line.endswith("pip install 'mkdocs-sentifyd[check]'")
+    for extra, *arguments in (("check", "."), ("export", ".", "--output", "out")):
+        lacking = plain.run("mkdocs-sentifyd", extra, *arguments, folder=tmp_path)
+        assert lacking.returncode == 2
+        (line,) = lacking.stdout.splitlines()
+        assert line.endswith(f"pip install 'mkdocs-sentifyd[{extra}]'")
 
 
 @pytest.mark.parametrize("command", ["sentifyd-edge", "mkdocs-sentifyd"])
