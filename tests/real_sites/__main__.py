@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.matrix.environments import InstallError
 from tests.real_sites.building import try_site
-from tests.real_sites.sites import read_sites
+from tests.real_sites.sites import SdistError, read_sites
 
 
 def main(arguments: list[str]) -> int:
@@ -25,8 +25,12 @@ def main(arguments: list[str]) -> int:
             try:
                 outcome = try_site(site, Path(folder))
             except InstallError as error:
-                print(f"{label}: skipped, because the package index is not reachable: {error}")
+                print(f"{label}: not tried, because something cannot be installed: {error}")
                 failed |= os.environ.get("CI") == "true"
+                continue
+            except SdistError as error:
+                print(f"{label}: not tried: {error}")
+                failed = True
                 continue
         seconds = " s without, ".join(f"{value:.1f}" for value in outcome.seconds) + " s with"
         result = f"{len(outcome.problems)} problems" if outcome.problems else "no problems"

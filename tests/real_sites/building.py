@@ -12,10 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mkdocs_sentifyd.cli import main
-from mkdocs_sentifyd.site.config_file import read_config
 from tests.matrix.environments import Environment
 from tests.matrix.sites import NO_NETWORK
-from tests.real_sites.compare import changed, differences, documented
+from tests.real_sites.compare import changed, differences, searchable
 from tests.real_sites.sites import Site, add_plugin, theme_of
 
 # The first of January 2026: MkDocs, Git and others write no other time into a site.
@@ -58,6 +57,7 @@ def try_site(site: Site, folder: Path) -> Outcome:
 
     Raises:
         InstallError: there is no network.
+        SdistError: the index has another sdist.
     """
     environment = site.environment()
     config_file = site.unpack(folder / "source")
@@ -74,7 +74,7 @@ def try_site(site: Site, folder: Path) -> Outcome:
     outcome.problems += differences(without, with_plugin)
     avatars = changed(without, with_plugin)
     outcome.pages = len(avatars)
-    wanted = documented(without, _site_url(config_file)) | {"404.html"}
+    wanted = searchable(without) | {"404.html"}
     outcome.problems += [f"{name}: has no avatar" for name in sorted(wanted - avatars)]
     outcome.problems += _check(with_plugin, config_file)
     return outcome
@@ -100,10 +100,6 @@ def _commit(environment: Environment, folder: Path) -> None:
         subprocess.run(
             ["git", *command], cwd=source, env={**environment.variables(), **_GIT}, check=True
         )
-
-
-def _site_url(config_file: Path) -> str:
-    return read_config(config_file).site_url
 
 
 def _check(site_dir: Path, config_file: Path) -> list[str]:

@@ -6,11 +6,11 @@ plugin is used. All else must be the same, byte for byte.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
-from xml.etree import ElementTree
+from urllib.parse import unquote
 
 from tests.support.sites import LOADER
 
@@ -55,13 +55,11 @@ def changed(without: Path, with_plugin: Path) -> set[str]:
     }
 
 
-def documented(site: Path, site_url: str) -> set[str]:
-    """Return the pages that the sitemap of a built site names, and that are there."""
-    root = ElementTree.fromstring((site / "sitemap.xml").read_bytes())
-    urls = [str(node.text) for node in root.iter() if node.tag.endswith("}loc")]
-    base = urlsplit(site_url).path.rstrip("/") + "/"
-    paths = [unquote(urlsplit(url).path).removeprefix(base) for url in urls]
-    pages = {f"{path}index.html" if path.endswith("/") or not path else path for path in paths}
+def searchable(site: Path) -> set[str]:
+    """Return the pages of a built site that a reader finds with the search, and that are there."""
+    index = json.loads((site / "search" / "search_index.json").read_bytes())
+    paths = {unquote(entry["location"].partition("#")[0]) for entry in index["docs"]}
+    pages = {path if path.endswith(".html") else f"{path}index.html" for path in paths}
     # Some plugins delete a page after it was built.
     return {page for page in pages if (site / page).is_file()}
 

@@ -22,6 +22,10 @@ HERE = Path(__file__).parent
 FOLDER = ROOT / ".venvs" / "real-sites"
 
 
+class SdistError(Exception):
+    """An sdist is not the pinned one; the text says which."""
+
+
 @dataclass(frozen=True, slots=True)
 class Site:
     """A row of `sites.toml`."""
@@ -59,10 +63,13 @@ class Site:
         """Unpack the sdist into a folder, and return the path of its configuration file.
 
         Raises:
-            InstallError: there is no network, or the index has another file.
+            InstallError: there is no network.
+            SdistError: the index has another file.
         """
         with tarfile.open(self._sdist()) as archive:
-            archive.extractall(folder, filter="data")
+            # Python 3.11.2, as in Debian 12, has no filters.
+            archive.extraction_filter = getattr(tarfile, "data_filter", None)
+            archive.extractall(folder)
         (source,) = folder.iterdir()
         return source / self.config
 
@@ -77,9 +84,7 @@ class Site:
         except (URLError, TimeoutError) as error:
             raise InstallError(f"{file.name} cannot be downloaded: {error}") from None
         if _digest(content) != self.sha256:
-            raise InstallError(
-                f"{file.name} has another sha256 than sites.toml: {_digest(content)}"
-            )
+            raise SdistError(f"{file.name} has another sha256 than sites.toml: {_digest(content)}")
         file.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=file.parent, delete=False) as part:
             part.write(content)
