@@ -18,6 +18,9 @@ def main(arguments: list[str]) -> int:
             site.write_pins()
         return 0
     sites = [site for site in read_sites() if not arguments or site.name in arguments]
+    if unknown := set(arguments) - {site.name for site in sites}:
+        print(f"sites.toml has no {', '.join(sorted(unknown))}")
+        return 1
     failed = False
     for site in sites:
         label = f"{site.name} {site.version}"
@@ -33,7 +36,7 @@ def main(arguments: list[str]) -> int:
                 failed = True
                 continue
         seconds = " s without, ".join(f"{value:.1f}" for value in outcome.seconds) + " s with"
-        result = f"{len(outcome.problems)} problems" if outcome.problems else "no problems"
+        result = f"problems: {len(outcome.problems)}" if outcome.problems else "no problems"
         print(f"{label}: {outcome.theme}, {outcome.pages} pages, {seconds}, {result}", flush=True)
         for problem in outcome.problems:
             print(f"  {problem}")
