@@ -16,7 +16,12 @@ from mkdocs_sentifyd.markup.insert import inject, inject_runtime
 from mkdocs_sentifyd.material_consent import missing_consent, register_consent
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from mkdocs_sentifyd.site.config_file import SiteError
-from mkdocs_sentifyd.site.front_matter import UNREADABLE, PageError, has_unreadable_options
+from mkdocs_sentifyd.site.front_matter import (
+    FRONT_MATTER_KEY,
+    PageError,
+    problem_of_front_matter,
+    problem_of_notebook,
+)
 from mkdocs_sentifyd.site.notes import notes
 from mkdocs_sentifyd.site.pages import is_page
 from mkdocs_sentifyd.site.record import Record, configuration_of, is_listed
@@ -38,7 +43,6 @@ __all__ = ["SentifydPlugin"]
 
 log = get_plugin_logger("sentifyd")
 
-FRONT_MATTER_KEY = "sentifyd"
 # Priorities of event handlers; MkDocs calls the highest first.
 EARLY = 100
 # Material's meta plugin has 50, and no other plugin comes between it and this.
@@ -60,7 +64,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _listed: set[str]
     _page_values: dict[str, object]
     _folder_values: dict[str, object]
-    _unreadable: set[str]
+    _unreadable: dict[str, str]
     _has_scripts: bool
     _build_depth = 0
     _is_serving = False
@@ -98,7 +102,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         if not self._build_depth:
             self._avatar_count, self._paths, self._has_scripts = 0, set(), False
             self._record, self._listed = Record(configuration_of(self.config), "mkdocs"), set()
-        self._page_values, self._folder_values, self._unreadable = {}, {}, set()
+        self._page_values, self._folder_values, self._unreadable = {}, {}, {}
         self._build_depth += 1
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
@@ -118,10 +122,10 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
 
         That plugin cannot merge a mapping of the folder with `false` of the page.
         """
+        if problem := _problem_of_source(markdown, page):
+            self._unreadable[page.file.src_uri] = problem
         if FRONT_MATTER_KEY in page.meta:
             self._page_values[page.file.src_uri] = page.meta.pop(FRONT_MATTER_KEY)
-        elif not page.meta and has_unreadable_options(markdown):
-            self._unreadable.add(page.file.src_uri)
 
     @event_priority(AFTER_META)
     def _put_back(self, /, markdown: str, *, page: Page, **_: object) -> None:  # noqa: ARG002
@@ -165,7 +169,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             return output
         try:
             if source in self._unreadable:
-                raise PageError(UNREADABLE.format("YAML"))
+                raise PageError(self._unreadable[source])
             values = [self._folder_values.get(source), page.meta.get(FRONT_MATTER_KEY)]
             avatar = self._selection.page([source], values)
         except PageError as error:
@@ -280,3 +284,14 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         self._avatar_count += 1
         self._has_scripts |= page.has_scripts
         return page.html
+
+
+def _problem_of_source(markdown: str, page: Page) -> str | None:
+    """Return why the options in a page's source are not read as they are written, or `None`."""
+    # Most pages are not read again.
+    if FRONT_MATTER_KEY not in f"{' '.join(map(str, page.meta))} {markdown}".lower():
+        return None
+    text = page.file.content_string
+    if page.file.src_uri.endswith(".ipynb"):
+        return problem_of_notebook(text) if FRONT_MATTER_KEY not in page.meta else None
+    return problem_of_front_matter(text, page.meta)

@@ -6,6 +6,7 @@ import ipaddress
 import re
 import unicodedata
 from collections.abc import Sequence
+from datetime import date
 from typing import Generic, TypeVar
 from urllib.parse import SplitResult, urlsplit
 
@@ -19,6 +20,7 @@ from mkdocs_sentifyd.components import (
     OVERLAYS,
     supported_language,
 )
+from mkdocs_sentifyd.options.numbers import IN_QUOTES, misread_number, texts_of
 from mkdocs_sentifyd.options.validation import Mistakes
 
 __all__ = [
@@ -34,18 +36,37 @@ EXAMPLE_ENDPOINT = "https://tokens.example.com/request_tokens"
 # Browsers take `//` and `/\` for the beginning of a host.
 _OWN_PATH = re.compile(r"/(?![/\\])[^\s\x00-\x1f\x7f\ud800-\udfff\\<>\"#]*")
 _UNSAFE = re.compile(r"[\s\x00-\x1f\x7f\ud800-\udfff\\<>\"]")
+# What YAML makes of some texts without quotes.
+_OTHER_KINDS = {
+    bool: "true or false",
+    float: "a decimal number",
+    date: "a date",
+}
 _MODIFIERS = ("ctrl", "alt", "shift", "meta")
 
 
 class AvatarId(BaseConfigOption[str]):
     """Text or a number: old IDs consist of digits, which YAML reads as a number."""
 
+    _file: str | None = None
+
+    def pre_validation(self, config: Config, key_name: str) -> None:  # noqa: ARG002
+        """Remember the file, which shows how a number is written."""
+        self._file = config.config_file_path
+
     def run_validation(self, value: object) -> str:
         """Return the ID as text."""
         if value is None or value == "":
             raise ValidationError("missing: copy the avatar's ID from the Sentifyd dashboard")
-        if isinstance(value, bool) or not isinstance(value, (str, int)):
+        for kind, name in _OTHER_KINDS.items():
+            if isinstance(value, kind):
+                raise ValidationError(IN_QUOTES.format(f"it as {name}"))
+        if not isinstance(value, (str, int)):
             raise ValidationError("must be text or a number, such as avtr_1234abcd")
+        if isinstance(value, int):
+            for text in texts_of(self._file):
+                if written := misread_number(text, value):
+                    raise ValidationError(IN_QUOTES.format(f"{written} as the number {value}"))
         text = str(value).strip()
         if text.upper().replace("_", "-") == "YOUR-AVATAR-ID":
             raise ValidationError(

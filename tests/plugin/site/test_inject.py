@@ -223,7 +223,7 @@ def test_disabled_plugin_changes_nothing(
         ("plugins: [{sentifyd: {enabled: 'no'}}]\n", "'enabled' must be true or false"),
     ],
 )  # fmt: skip
-def test_invalid_config_file_is_reported_in_one_line(
+def test_invalid_config_file_is_reported_in_one_line_for_each_mistake(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], config: str | None, expected: str
 ) -> None:
     (tmp_path / "site").mkdir()
@@ -232,10 +232,12 @@ def test_invalid_config_file_is_reported_in_one_line(
         file.write_text(config)
 
     assert main(["inject", str(tmp_path / "site"), "--config-file", str(file)]) == 2
-    (line,) = capsys.readouterr().err.splitlines()
-    assert line.startswith("mkdocs-sentifyd: ")
-    assert expected in line
-    assert "canary" not in line
+    lines = capsys.readouterr().err.splitlines()
+    assert all(line.startswith("mkdocs-sentifyd: ") for line in lines)
+    assert expected in lines[0]
+    # Without any option, two are missing.
+    assert len(lines) == (2 if "missing" in expected else 1)
+    assert "canary" not in "".join(lines)
 
 
 def test_missing_site_folder_is_reported(
@@ -597,8 +599,9 @@ def test_configuration_mistakes_are_reported_in_one_line(
     site.write("site/a.html")
 
     assert site.inject(config=config if "plugins" in config else config + WITHOUT_PATTERNS) == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    line, *others = capsys.readouterr().err.splitlines()
     assert expected in line
+    assert all(": option '" in other for other in others)
 
 
 @pytest.mark.parametrize(

@@ -589,7 +589,6 @@ def test_folder_and_page_options_extend_those_of_the_site(build: BuildSite) -> N
 
 UNREADABLE = {
     "yaml": "---\ntitle: Foo: bar\nsentifyd: false\n---\n# B\n",
-    "toml": "+++\nsentifyd = false\n+++\n# B\n",
     "surrogate": '---\nsentifyd: {attributes: {x: "\\ud800"}}\n---\n# B\n',
 }
 
