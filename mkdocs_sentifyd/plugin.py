@@ -23,7 +23,7 @@ from mkdocs_sentifyd.site.front_matter import (
     problem_of_notebook,
 )
 from mkdocs_sentifyd.site.notes import notes
-from mkdocs_sentifyd.site.pages import is_page
+from mkdocs_sentifyd.site.pages import count_of_pages, is_page
 from mkdocs_sentifyd.site.record import Record, configuration_of, is_listed
 from mkdocs_sentifyd.site.selection import Selection
 from mkdocs_sentifyd.tags.assets import install
@@ -59,7 +59,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _selection: Selection
     _language: str
     _paths: set[str]
-    _avatar_count: int
+    _with_avatar: set[tuple[str, str]]
+    _site_dir: str
     _record: Record
     _listed: set[str]
     _page_values: dict[str, object]
@@ -100,7 +101,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     def on_pre_build(self, *, config: MkDocsConfig) -> None:  # noqa: ARG002
         """Reset the counters, except for the nested build of another language."""
         if not self._build_depth:
-            self._avatar_count, self._paths, self._has_scripts = 0, set(), False
+            self._with_avatar, self._paths, self._has_scripts = set(), set(), False
             self._record, self._listed = Record(configuration_of(self.config), "mkdocs"), set()
         self._page_values, self._folder_values, self._unreadable = {}, {}, {}
         self._build_depth += 1
@@ -112,6 +113,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     @event_priority(LATE)
     def on_env(self, env: Environment, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
         """Read the language and the pages, which are known only now."""
+        self._site_dir = config.site_dir
         self._language = str(config.theme.get("language") or config.theme.get("locale") or "")
         self._paths.update(file.src_uri for file in files.documentation_pages())
         self._paths.update(config.theme.static_templates)
@@ -191,7 +193,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         else:
             for note in notes(self.config, Path(config.site_dir)):
                 log.info("%s", note)
-            log.info("%d pages have an avatar", self._avatar_count)
+            number = len(self._with_avatar)
+            log.info("%s %s an avatar", count_of_pages(number), "has" if number == 1 else "have")
             self._install(Path(config.site_dir))
         if keys := secret_keys():
             self._refuse_leaks(Path(config.site_dir), keys)
@@ -200,10 +203,12 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         try:
             if self._is_dirty and (older := self._record.keep(Record.read(site_dir))):
                 log.warning(
-                    "%d pages have the options of an earlier build: build without --dirty", older
+                    "%s %s the options of an earlier build: build without --dirty",
+                    count_of_pages(older),
+                    "has" if older == 1 else "have",
                 )
             self._record.write(site_dir)
-            if self._avatar_count or self._has_scripts:
+            if self._with_avatar or self._has_scripts:
                 install(site_dir, with_scripts=self._has_scripts)
         except SiteError as error:
             raise PluginError(str(error)) from None
@@ -281,7 +286,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             log.warning("%s: %s", name, warning)
         if page.settings is not None:
             self._record.add(path, page.settings, listed=listed)
-        self._avatar_count += 1
+        # The builds of several languages write 404.html several times.
+        self._with_avatar.add((self._site_dir, path))
         self._has_scripts |= page.has_scripts
         return page.html
 

@@ -7,6 +7,7 @@ import argparse
 from mkdocs_sentifyd.cli.console import progress_bar, report
 from mkdocs_sentifyd.cli.usage import add_command
 from mkdocs_sentifyd.site.inject import inject_site, remove_from_site
+from mkdocs_sentifyd.site.pages import count_of_pages
 
 __all__ = ["add_parser"]
 
@@ -46,5 +47,6 @@ def _run(options: argparse.Namespace) -> int:
             done = inject_site(options.site_dir, options.config_file, progress)
     for line in (*done.warnings, *done.skipped):
         report(line)
-    print(f"{done.changed} of {done.pages} pages changed in {options.site_dir}")  # noqa: T201
+    pages = count_of_pages(done.pages)
+    print(f"{done.changed} of {pages} changed in {options.site_dir}")  # noqa: T201
     return 1 if done.skipped else 0

@@ -19,7 +19,9 @@ from mkdocs_sentifyd.site.front_matter import PageError, read_front_matter
 from mkdocs_sentifyd.site.selection import Selection
 from mkdocs_sentifyd.tags.embed import Embed
 
-__all__ = ["TEMPLATES", "BuiltSite", "Progress", "is_page", "page_files", "read_file"]
+__all__ = [
+    *("TEMPLATES", "BuiltSite", "Progress", "count_of_pages", "is_page", "page_files", "read_file")
+]
 
 Progress = Callable[[int, int], object]
 """Called with the number of processed pages and the number of all pages."""
@@ -50,6 +52,11 @@ def _html_files(folder: str, prefix: str) -> Iterator[str]:
                 yield from _html_files(entry.path, f"{path}/")
             elif path.lower().endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False):
                 yield path
+
+
+def count_of_pages(number: int) -> str:
+    """Return a number of pages in words, such as `1 page`."""
+    return f"{number} page" if number == 1 else f"{number} pages"
 
 
 def read_file(path: str) -> bytes:

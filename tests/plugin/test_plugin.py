@@ -306,7 +306,7 @@ def test_build_logs_how_many_pages_have_an_avatar(build: BuildSite) -> None:
     pages = {"index.md": "# Home\n", "a.md": "# A\n"}
 
     assert "sentifyd: 3 pages have an avatar" in build(pages).output
-    assert "sentifyd: 1 pages have an avatar" in build(pages, {"include": []}).output
+    assert "sentifyd: 1 page has an avatar" in build(pages, {"include": []}).output
 
 
 def test_key_on_an_element_fails_a_strict_build(
@@ -338,3 +338,20 @@ def test_numeric_avatar_id_is_accepted(build: BuildSite) -> None:
     (element,) = build({"index.md": "# Home\n"}, {"avatar_id": 42}).page("index.html").elements()
 
     assert element["avatar_id"] == "42"
+
+
+def test_page_that_is_written_again_is_counted_once(build: BuildSite, tmp_path: Path) -> None:
+    """static-i18n builds every language into one site, each with its own 404.html."""
+    (tmp_path / "hook.py").write_text(
+        "from mkdocs.commands.build import build\n"
+        "from mkdocs.plugins import event_priority\n"
+        "builds = []\n"
+        "@event_priority(-100)\n"
+        "def on_post_build(config):\n"
+        "    builds.append(config)\n"
+        "    if len(builds) == 1:\n"
+        "        build(config, dirty=True)\n"
+    )
+    built = build({"index.md": "# Home\n"}, {"include": []}, hooks=["hook.py"])
+
+    assert "sentifyd: 1 page has an avatar" in built.output

@@ -205,7 +205,7 @@ def test_disabled_plugin_changes_nothing(
     site.write("site/page.html")
 
     assert site.inject(config=f"plugins: [{{sentifyd: {{enabled: {enabled}}}}}]") == 0
-    assert "0 of 1 pages changed" in capsys.readouterr().out
+    assert "0 of 1 page changed" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
