@@ -13,6 +13,7 @@ from mkdocs.utils import is_error_template, is_markdown_file
 
 from mkdocs_sentifyd.api_keys import secret_keys
 from mkdocs_sentifyd.markup.insert import inject, inject_runtime
+from mkdocs_sentifyd.markup.placed import ENCRYPTED, without_elements
 from mkdocs_sentifyd.material_consent import missing_consent, register_consent
 from mkdocs_sentifyd.options.schema import SentifydConfig
 from mkdocs_sentifyd.site.config_file import SiteError
@@ -66,6 +67,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
     _page_values: dict[str, object]
     _folder_values: dict[str, object]
     _unreadable: dict[str, str]
+    _encrypted: dict[str, str]
     _has_scripts: bool
     _build_depth = 0
     _is_serving = False
@@ -104,6 +106,7 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             self._with_avatar, self._paths, self._has_scripts = set(), set(), False
             self._record, self._listed = Record(configuration_of(self.config), "mkdocs"), set()
         self._page_values, self._folder_values, self._unreadable = {}, {}, {}
+        self._encrypted = {}
         self._build_depth += 1
 
     def on_nav(self, nav: Navigation, *, config: MkDocsConfig, files: Files) -> None:  # noqa: ARG002
@@ -138,6 +141,19 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
             page.meta[FRONT_MATTER_KEY] = self._page_values.pop(source)
 
     on_page_markdown = CombinedEvent(_set_aside, _put_back)
+
+    @event_priority(EARLY)
+    def on_page_content(self, html: str, *, page: Page, **_: object) -> str:
+        """Take the author's element out of a text that mkdocs-encryptcontent-plugin encrypts.
+
+        After decryption it would be a second element, without attributes.
+        """
+        if not hasattr(page, "encryptcontent"):
+            return html
+        text, name = without_elements(html)
+        if name:
+            self._encrypted[page.file.src_uri] = name
+        return text
 
     @event_priority(LATE)
     def on_post_template(
@@ -177,6 +193,8 @@ class SentifydPlugin(BasePlugin[SentifydConfig]):
         except PageError as error:
             log.warning("%s: %s", source, error)
             return output
+        if avatar and source in self._encrypted:
+            log.warning("%s: %s", source, ENCRYPTED.format(self._encrypted[source]))
         root = "../" * page.url.count("/")
         return self._inject(output, source, page.file.dest_uri, avatar, root)
 

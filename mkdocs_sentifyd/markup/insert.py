@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_avatar
+from mkdocs_sentifyd.markup.placed import misplaced_elements
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.tags.embed import Embed
@@ -85,7 +86,7 @@ def inject(html: str, embed: Embed) -> Injected:
         after, inserted = _inserted(html, edits)
         return Injected(after, (), needs_runtime or bool(keyboard), recorded(settings), inserted)
     outline = _outline(html, embed)
-    warnings = tuple(_warnings(outline, embed))
+    warnings = tuple(_warnings(html, outline, embed))
     own = outline.elements[0].attributes() if outline.elements else None
     settings = recorded(
         embed.runtime_settings(
@@ -203,8 +204,10 @@ def _missing_parts(html: str, element: Tag, embed: Embed) -> Iterator[tuple[int,
         yield element.end, end_tag
 
 
-def _warnings(outline: _Outline, embed: Embed) -> Iterator[str]:
+def _warnings(html: str, outline: _Outline, embed: Embed) -> Iterator[str]:
     count = len(outline.elements)
+    for name, parent in misplaced_elements(html) if count or outline.other_elements else ():
+        yield f"has a <{name}> inside of <{parent}>, where no browser creates it: move it out"
     if outline.has_loader and embed.behaviour.delays_loader:
         yield (
             "has its own loader, which does not wait for consent or for the option load: remove "
