@@ -38,7 +38,9 @@ IGNORED = (
     "`sentifyd` is not read: front matter begins on the first line of the file, between two lines "
     "of exactly three dashes, with a line after them"
 )
-IN_NOTEBOOK = "`sentifyd` is not read in a notebook: name the page in include or exclude"
+IN_NOTEBOOK = (
+    "`sentifyd` is not read in a notebook: remove it, and name the page in include or exclude"
+)
 
 
 class PageError(ValueError):

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from mkdocs_sentifyd.markup.placed import misplaced_elements, without_elements
-from tests.support.sites import BuildSite
+from tests.support.browsing import Visit
+from tests.support.sites import LOADER, BuildSite
 
 BOT = "<sentifyd-bot></sentifyd-bot>"
 
@@ -90,3 +91,34 @@ def test_element_in_an_encrypted_text_is_reported_and_left_out(
         text = page.soup.select("#mkdocs-encrypted-content")[0].get_text()
         assert "sentifyd" not in bytes.fromhex(text).decode()
     assert len(built.page("index.html").elements()) == 1
+
+
+DECRYPT = """() => {
+  const content = document.getElementById("mkdocs-encrypted-content");
+  const bytes = content.textContent.match(/../g).map((code) => parseInt(code, 16));
+  content.innerHTML = new TextDecoder().decode(new Uint8Array(bytes));
+}"""
+COMPONENT = """
+window.connected = 0;
+customElements.define("sentifyd-bot", class extends HTMLElement {
+  connectedCallback() { window.connected++; }
+});
+"""
+
+
+def test_decryption_adds_no_second_avatar(build: BuildSite, tmp_path: Path, visit: Visit) -> None:
+    (tmp_path / "hook.py").write_text(ENCRYPTION)
+    text = f"---\npassword: pw\n---\n# Secret\n\nText.\n\n{BOT}\n"
+    built = build({"index.md": text}, strict=False, hooks=["hook.py"])
+    page = visit.page
+    page.route("**", lambda route: route.fulfill(body="", content_type="text/plain"))
+    page.route(LOADER, lambda route: route.fulfill(body=COMPONENT, content_type="text/javascript"))
+    html = built.page("index.html").html
+    address = "https://docs.example.com/"
+    page.route(address, lambda route: route.fulfill(body=html, content_type="text/html"))
+
+    page.goto(address)
+    page.evaluate(DECRYPT)
+
+    page.get_by_text("Text.").wait_for()
+    assert page.evaluate("[document.querySelectorAll('sentifyd-bot').length, connected]") == [1, 1]

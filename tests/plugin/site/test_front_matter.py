@@ -95,8 +95,8 @@ def test_options_in_the_first_cell_of_a_notebook_are_reported(source: object) ->
     text = source if isinstance(source, str) else "title"
     line = 3 if text.startswith(("\n", "title")) else 2
     assert problem_of_notebook(notebook(source)) == (
-        f"first cell, line {line}: `sentifyd` is not read in a notebook: name the page in include "
-        "or exclude"
+        f"first cell, line {line}: `sentifyd` is not read in a notebook: remove it, and name "
+        "the page in include or exclude"
     )
 
 
