@@ -756,6 +756,21 @@ def test_check_calls_every_configured_endpoint(build: BuildSite, check: Check) -
         assert check("--endpoint").codes == {("endpoint-payload", second)}
 
 
+def test_check_of_a_path_needs_the_sites_url(
+    build: BuildSite, check: Check, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with endpoint(lambda _: JSONResponse({}, 502)) as url:
+        build({"index.md": "# Home\n"}, {"token_endpoint": "/tokens"}, site_url=url)
+        assert check("--endpoint").codes == {("endpoint-status", url)}
+
+    site = build({"index.md": "# Home\n"}, {"token_endpoint": "/tokens"}).site
+    capsys.readouterr()
+    config = str(site.parent / "mkdocs.yml")
+    assert main(["check", str(site), "--config-file", config, "--endpoint"]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "or set site_url in mkdocs.yml" in line
+
+
 def test_check_normalizes_the_origin_like_a_browser(build: BuildSite, check: Check) -> None:
     build({"index.md": "# Home\n"})
     seen = set()
