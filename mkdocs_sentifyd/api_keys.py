@@ -40,7 +40,6 @@ _KEY_ID = re.compile(
     # A whole line of an .env file, or of a request.
     r"|(?i:^(?:[a-z_-]*key|bearer|secret|token)[ =:]+\S{8,}$)"
 )
-_IDS = {"avatar_id", "avatar-id"}
 _NAMED_KEY = re.compile(
     r"(?:avatar|sentifyd)[-_]?(?:api[-_]?)?key(?:[\\\"'\s]|&#?\w+;){0,8}[:=]"
     r"(?:[\\\"'\s]|&#?\w+;){0,8}([A-Za-z0-9_-]{12,})(?![A-Za-z0-9_.-])",
@@ -76,7 +75,7 @@ def find_api_key(options: Mapping[str, object]) -> str | None:
             continue
         if _KEY_NAME.search(name) or _looks_like_a_key(value, is_address=name in _ADDRESSES):
             return path
-        if name in _IDS and _KEY_ID.search(value):
+        if name.replace("-", "_") == "avatar_id" and _KEY_ID.search(value):
             return path
     return None
 
