@@ -10,6 +10,7 @@ import pytest
 from playwright.sync_api import Browser, sync_playwright
 
 from tests.support.browsing import Visit, launch
+from tests.support.effort import THOROUGH
 from tests.support.share import Share
 
 
@@ -41,6 +42,20 @@ def share(tmp_path_factory: pytest.TempPathFactory) -> Share:
     """Files that are made once for all workers."""
     own = tmp_path_factory.getbasetemp()
     return Share(own.parent if "PYTEST_XDIST_WORKER" in os.environ else own)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the tests marked with `thorough`, and run those marked with `stress` first.
+
+    The first process gets the first tests, so no other one waits for them.
+    """
+    left_out = [] if THOROUGH else [item for item in items if item.get_closest_marker("thorough")]
+    config.hook.pytest_deselected(items=left_out)
+    rest = set(items).difference(left_out)
+    items[:] = sorted(
+        (item for item in items if item in rest),
+        key=lambda item: item.get_closest_marker("stress") is None,
+    )
 
 
 @pytest.fixture(autouse=True)

@@ -102,6 +102,7 @@ def test_crowd_records_incomplete_answers() -> None:
 
 
 @pytest.mark.usefixtures("browser")
+@pytest.mark.thorough
 def test_requests_of_each_mode_are_counted() -> None:
     arguments = ("browser", "--quick", "--visits", "requests")
     found = run(*arguments, path=os.environ["PATH"], browser=chromium())

@@ -320,6 +320,7 @@ def test_connection_that_closed_while_the_function_was_frozen_fails_no_login(fol
             function.send(signal.SIGCONT)
 
 
+@pytest.mark.thorough
 def test_instances_share_a_grant(folder: Path, sandbox_url: str, sandbox: Sandbox) -> None:
     event = function_url(TOKENS, "GET", "", FROM_PAGE)
     with RedisServer() as redis:

@@ -152,6 +152,7 @@ def test_every_secret_is_rotated_under_load(host: Host, tmp_path: Path) -> None:
         assert event not in replicas.output
 
 
+@pytest.mark.thorough
 def test_login_budget_is_spent_and_renewed(host: Host, tmp_path: Path) -> None:
     (tmp_path / "edge.env").touch(0o600)
     upstream = Upstream()

@@ -58,8 +58,10 @@ def violations(page: Page, options: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize(
     ("palette", "scheme", "options"),
-    [("light", "default", EVERYTHING), ("dark", "slate", COLOURS)],
-    ids=["light", "dark"],
+    [
+        pytest.param("light", "default", EVERYTHING, id="light"),
+        pytest.param("dark", "slate", COLOURS, id="dark", marks=pytest.mark.thorough),
+    ],
 )
 def test_pages_have_no_serious_violation(
     site: str,

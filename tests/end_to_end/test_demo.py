@@ -323,7 +323,8 @@ def test_failed_build_is_reported(tmp_path: Path) -> None:
     lines = [line for line in command.output.splitlines() if line.strip()]
     assert lines[1] == "sentifyd-edge: the build of the site failed:"
     assert "option 'avatar_id': missing" in lines[2]
-    assert len(lines) <= 4
+    assert "option 'token_endpoint': missing" in lines[3]
+    assert len(lines) <= 5
     assert "Traceback" not in command.output
 
 

@@ -13,6 +13,7 @@ import termios
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -362,11 +363,17 @@ def test_help_is_broken_between_words(command: str, columns: str) -> None:
 
 
 @WIDTHS
-def test_findings_of_a_site_are_broken_between_words(columns: str, tmp_path: Path) -> None:
-    page = tmp_path / "site" / "index.html"
+def test_findings_of_a_site_are_broken_between_words(columns: str) -> None:
+    # A longer path would be broken anywhere.
+    with TemporaryDirectory() as name:
+        _check_widths(columns, Path(name))
+
+
+def _check_widths(columns: str, folder: Path) -> None:
+    page = folder / "site" / "index.html"
     page.parent.mkdir()
     page.write_text("<!doctype html><title>Home</title><body><p>Home</p></body>")
-    config = tmp_path / "mkdocs.yml"
+    config = folder / "mkdocs.yml"
     config.write_text(
         "site_name: Example\nplugins:\n  - sentifyd: {avatar_id: avtr_1, "
         "token_endpoint: 'https://tokens.example.com/request_tokens'}\n"

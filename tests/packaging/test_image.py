@@ -86,6 +86,7 @@ def make_sbom(root: Path, folder: Path) -> Path:
     return file
 
 
+@pytest.mark.thorough
 def test_sbom_lists_what_is_in_the_image(root: Path, image: dict[str, Any], tmp_path: Path) -> None:
     assert "make sbom" in [s.get("run") for s in image["steps"]]
     attested = {s["with"]["sbom-path"] for s in image["steps"] if "sbom-path" in s.get("with", {})}

@@ -136,9 +136,9 @@ def test_avatar_whose_token_is_pending_never_stays_connected(realtime: Realtime,
 
     assert realtime.connections() == 0
     assert page.evaluate(STORED) == []
-    page.evaluate(CONSENT, {"sentifyd": True})
-    realtime.ask("open")
-    until(lambda: len(held) == 2)
+    with page.expect_request(f"{realtime.stage.endpoint}*"):
+        page.evaluate(CONSENT, {"sentifyd": True})
+        realtime.ask("open")
     held[1].continue_()
     realtime.wait_until_connected()
     assert (realtime.token_requests(), len(realtime.issued())) == (2, 2)

@@ -77,6 +77,7 @@ def test_fifty_navigations_need_one_loader_and_one_connection(
     assert visitor.errors() == []
 
 
+@pytest.mark.thorough
 def test_navigations_leak_no_memory(stage: Stage, visitor: Visitor) -> None:
     visitor.open(stage.build(with_avatar=False))
     without = _growth(visitor)

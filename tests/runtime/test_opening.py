@@ -240,6 +240,7 @@ def test_avatar_stays_open_on_the_next_page_with_its_settings(realtime: Realtime
     assert realtime.element(ELEMENT).count() == 0
 
 
+@pytest.mark.thorough
 def test_fifty_navigations_keep_the_connection(realtime: Realtime) -> None:
     realtime.start(realtime.build())
     realtime.keep()

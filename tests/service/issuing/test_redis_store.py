@@ -633,7 +633,7 @@ def test_grants_of_different_logins_have_different_keys() -> None:
     assert _key(replace(AVATAR, allowed_origins=frozenset())) in keys
 
 
-@pytest.mark.parametrize("sealed", [False, True])
+@pytest.mark.parametrize("sealed", [True, pytest.param(False, marks=pytest.mark.thorough)])
 def test_two_processes_share_one_grant(sandbox: Sandbox, sandbox_url: str, sealed: bool) -> None:
     with ExitStack() as stack:
         server = stack.enter_context(RedisServer(password="canary-password-51c2"))

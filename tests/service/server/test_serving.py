@@ -711,7 +711,7 @@ def test_visitors_wait_while_there_are_too_many_connections(upstream_url: str) -
 
 
 @pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="Linux only")
-@pytest.mark.parametrize("loop", ["uvloop", "asyncio"])
+@pytest.mark.parametrize("loop", ["uvloop", pytest.param("asyncio", marks=pytest.mark.thorough)])
 def test_service_recovers_when_file_descriptors_run_out(
     upstream_url: str, tmp_path: Path, loop: str
 ) -> None:

@@ -334,6 +334,7 @@ def test_redis_restart_under_load_fails_no_request() -> None:
         assert reported == ["redis_unavailable", "redis_available"]
 
 
+@pytest.mark.thorough
 def test_sentinel_failover_under_load_fails_no_request() -> None:
     tally = Tally()
     with ExitStack() as stack:

@@ -245,6 +245,7 @@ def test_plain_service_matches_its_description(
     assert sandbox.logins > EXAMPLES / 2
 
 
+@pytest.mark.thorough
 def test_service_with_pool_and_sealing_matches_its_description(
     start_service: StartService, sandbox_url: str, avatars_file: str
 ) -> None:
@@ -285,7 +286,10 @@ def test_service_with_forwarded_users_matches_its_description(
 
 @pytest.mark.parametrize(
     ("fault", "status"),
-    [(Fault("status", status=503, retry_after=7), 503), (Fault("garbage"), 502)],
+    [
+        (Fault("status", status=503, retry_after=7), 503),
+        pytest.param(Fault("garbage"), 502, marks=pytest.mark.thorough),
+    ],
 )
 def test_answers_with_a_failing_upstream_match_the_description(
     start_service: StartService, sandbox_url: str, sandbox: Sandbox, fault: Fault, status: int
