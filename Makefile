@@ -65,7 +65,7 @@ test: $(INSTALLED) $(COMPONENT)/.installed
 test-browser: $(INSTALLED)
 	$(if $(and $(filter $(ENGINES),$(ENGINE)),$(filter 1,$(words $(ENGINE)))),,$(error set ENGINE to one of: $(ENGINES)))
 	@scripts/need $(ENGINE)
-	$(BIN)/pytest tests/runtime/test_promises.py -k $(ENGINE) $(ARGS)
+	THOROUGH=true $(BIN)/pytest tests/runtime/test_promises.py -k $(ENGINE) $(ARGS)
 
 test-lowest: $(LOWEST)/.installed
 	@scripts/need chromium

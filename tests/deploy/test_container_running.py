@@ -36,6 +36,9 @@ from tests.support.processes import SCRIPTS, Command
 from tests.support.settings import KEY, ORIGIN
 from tests.support.waiting import until
 
+# The installation takes a minute of processor time.
+pytestmark = pytest.mark.thorough
+
 CANARY = "canary-refresh-55d0"
 LIMIT = 3
 AS_ROOT = os.getuid() == 0

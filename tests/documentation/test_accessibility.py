@@ -84,7 +84,7 @@ def test_pages_have_no_serious_violation(
     )
     found = {}
     # Both palettes have the same structure.
-    for path in some(PAGES, 2 if palette == "light" else 6):
+    for path in some(PAGES, 4 if palette == "light" else 6):
         page.goto(f"{site}/{path}")
         page.locator(f"body[data-md-color-scheme={scheme}]").wait_for()
         found[path] = violations(page, options)

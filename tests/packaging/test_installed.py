@@ -123,6 +123,7 @@ def test_service_runs_without_the_plugins_requirements(
     assert_hands_out_a_token(service)
 
 
+@pytest.mark.thorough
 def test_lowest_versions_work(
     oldest: Environment, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

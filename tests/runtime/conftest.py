@@ -7,6 +7,20 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.runtime.stage import Stage, Visitor
+from tests.support.effort import THOROUGH
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Try the promises with one component in Firefox and WebKit, unless thorough."""
+    engines = ("[firefox-", "[webkit-")
+    left_out = [
+        item
+        for item in items
+        if any(engine in item.name for engine in engines) and "-realtime]" in item.name
+    ]
+    if not THOROUGH:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(scope="module")

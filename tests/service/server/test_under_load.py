@@ -378,7 +378,7 @@ def workers(upstream: str, *options: str) -> Iterator[tuple[Command, int]]:
     assert "Traceback" not in command.output
 
 
-@pytest.mark.parametrize("receiver", ["parent", "group"])
+@pytest.mark.parametrize("receiver", ["group", pytest.param("parent", marks=pytest.mark.thorough)])
 def test_workers_stop_together(sandbox_url: str, receiver: str) -> None:
     with workers(sandbox_url) as (command, port):
         assert rush(port, 8, 5, keep=False).statuses == {200: 40}
