@@ -89,7 +89,9 @@ def _section(title: str, heading: str, texts: Sequence[str]) -> Iterator[Section
     is_question = heading.endswith(_QUESTION_MARKS)
     question = heading if is_question or heading == title else f"{title}: {heading}"
     answer = _answer(texts)
-    if heading and len(question) <= MAX_QUESTION and len(answer) >= MIN_ANSWER:
+    # The answer to a question may be one word.
+    is_answer = len(answer) >= (1 if is_question else MIN_ANSWER)
+    if heading and len(question) <= MAX_QUESTION and is_answer:
         yield Section(question, answer, is_question)
 
 

@@ -25,6 +25,7 @@ def test_headings_with_text_are_pairs() -> None:
         "<h2>Is it safe?</h2><p>Yes,  <b>it</b>\nis, and here is why:</p>"
         "<ul><li>first</li><li>second<ul><li>inner</li></ul></li></ul>"
         f"<h2>Limits</h2><div><p>{ANSWER}</p></div><h3>Empty</h3><h3>Short</h3><p>No.</p>"
+        "<h3>Is it free?</h3><p>No.</p><h3>Why?</h3>"
         f"<h2>Code</h2><p>{ANSWER}</p><p>Run this:</p><pre>x</pre>"
         "<table><tr><td>t</td></tr></table>"
         f"<div class='admonition'><p class='admonition-title'>Note</p><p>{ANSWER}</p></div>"
@@ -33,6 +34,7 @@ def test_headings_with_text_are_pairs() -> None:
         ("Guide", ANSWER),
         ("Is it safe?", "Yes, it is, and here is why: first second inner"),
         ("Guide: Limits", ANSWER),
+        ("Is it free?", "No."),
         ("Guide: Code", f"{ANSWER} {ANSWER}"),
     ]
 
