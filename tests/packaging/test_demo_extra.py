@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.packaging.conftest import Distributions, Make
 
 MOST_PACKAGES = 65
 
 
+@pytest.mark.thorough
 def test_demo_runs_with_its_extra_alone(
     root: Path, tmp_path: Path, make: Make, distributions: Distributions
 ) -> None:

@@ -134,6 +134,7 @@ def test_lowest_versions_work(
     assert_hands_out_a_token(oldest, REDIS_URL="redis://127.0.0.1:1/0")
 
 
+@pytest.mark.thorough
 def test_type_checkers_see_both_packages(oldest: Environment, tmp_path: Path) -> None:
     program = tmp_path / "program.py"
     program.write_text(
