@@ -12,10 +12,10 @@ from mkdocs_sentifyd.api_keys import find_named_key
 from mkdocs_sentifyd.check.expected import Expectations
 from mkdocs_sentifyd.check.findings import Finding, finding
 from mkdocs_sentifyd.check.page import CheckedPage
-from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
+from mkdocs_sentifyd.site.config_file import SiteConfig
 from mkdocs_sentifyd.site.leaks import leaking_files, site_files
 from mkdocs_sentifyd.site.notes import notes
-from mkdocs_sentifyd.site.pages import Progress, is_page, page_files, read_file
+from mkdocs_sentifyd.site.pages import Progress, is_page, page_files, read_file, require_site
 from mkdocs_sentifyd.site.record import FILE, Record, configuration_of
 
 __all__ = ["SiteCheck", "check_site"]
@@ -59,8 +59,7 @@ def check_site(
         SiteError: the folder is missing.
         OSError: a file cannot be read.
     """
-    if not site_dir.is_dir():
-        raise SiteError(f"{site_dir} is not a folder: build the site first")
+    require_site(site_dir)
     result = SiteCheck()
     record = Record.read(site_dir)
     expectations = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from mkdocs_sentifyd.cli.console import progress_bar, report
 from mkdocs_sentifyd.cli.usage import add_command
 from mkdocs_sentifyd.site.config_file import SiteError, read_config
+from mkdocs_sentifyd.site.pages import count_of_pages
 
 if TYPE_CHECKING:
     from mkdocs_sentifyd.export.site import Export
@@ -94,5 +95,4 @@ def _lines(done: Export, output: Path) -> Iterator[str]:
         yield f"left out ({why}): {places}"
     for line in done.cut:
         yield f"cut: {line}"
-    count = f"{done.pages} page{'' if done.pages == 1 else 's'}"
-    yield f"{count} exported, {len(done.left_out)} left out"
+    yield f"{count_of_pages(done.pages)} exported, {len(done.left_out)} left out"

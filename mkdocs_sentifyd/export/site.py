@@ -11,7 +11,7 @@ from mkdocs_sentifyd.export.order import grouped
 from mkdocs_sentifyd.export.pages import PageReader
 from mkdocs_sentifyd.export.questions import choose, to_csv
 from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
-from mkdocs_sentifyd.site.pages import Progress, page_files, read_file
+from mkdocs_sentifyd.site.pages import Progress, page_files, read_file, require_site
 from mkdocs_sentifyd.site.record import FILE, Record, configuration_of
 
 __all__ = ["Export", "export_site"]
@@ -78,8 +78,7 @@ def export_site(site_dir: Path, config: SiteConfig, progress: Progress = lambda 
 
 
 def _record(site_dir: Path, config: SiteConfig) -> Record:
-    if not site_dir.is_dir():
-        raise SiteError(f"{site_dir} is not a folder: build the site first")
+    require_site(site_dir)
     record = Record.read(site_dir)
     if record is None:
         raise SiteError(

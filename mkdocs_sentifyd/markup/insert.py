@@ -15,11 +15,10 @@ from typing import Any, NamedTuple
 from mkdocs_sentifyd.api_keys import find_api_key
 from mkdocs_sentifyd.components import COMPONENTS
 from mkdocs_sentifyd.markup.fast_path import end_of_body, end_of_head, may_have_avatar
-from mkdocs_sentifyd.markup.placed import misplaced_elements
+from mkdocs_sentifyd.markup.placed import inert_parts, misplaced_elements
 from mkdocs_sentifyd.markup.theme import traits
 from mkdocs_sentifyd.markup.tokenizer import UNCLOSED, Tag, tags
 from mkdocs_sentifyd.tags.embed import Embed
-from mkdocs_sentifyd.tags.recorded import recorded
 from mkdocs_sentifyd.tags.runtime import core, script
 
 __all__ = ["Injected", "has_asset", "inject", "inject_runtime"]
@@ -72,7 +71,7 @@ def inject(html: str, embed: Embed) -> Injected:
     keyboard = script(embed.root, "keyboard") if page.has_shortcuts else ""
     if offsets := _fast_offsets(html, embed):
         head, body = offsets
-        settings = embed.runtime_settings(
+        settings = embed.recorded_settings(
             None, handles_typing=page.handles_typing, has_loader=False
         )
         if needs_runtime:
@@ -84,14 +83,12 @@ def inject(html: str, embed: Embed) -> Injected:
             head_tags = embed.loader_tag + embed.style_tags + keyboard
             edits = [(head, head_tags), (body, embed.element_tag)]
         after, inserted = _inserted(html, edits)
-        return Injected(after, (), needs_runtime or bool(keyboard), recorded(settings), inserted)
+        return Injected(after, (), needs_runtime or bool(keyboard), settings, inserted)
     outline = _outline(html, embed)
     warnings = tuple(_warnings(html, outline, embed))
     own = outline.elements[0].attributes() if outline.elements else None
-    settings = recorded(
-        embed.runtime_settings(
-            own, handles_typing=page.handles_typing, has_loader=outline.has_loader
-        )
+    settings = embed.recorded_settings(
+        own, handles_typing=page.handles_typing, has_loader=outline.has_loader
     )
     if outline.other_elements and not outline.elements:
         return Injected(html, warnings, settings=settings)
@@ -143,24 +140,9 @@ def inject_runtime(html: str, root: str) -> Injected:
         end = next(ends, None)
     if end is None:
         return Injected(html)
-    edits = sorted([(end, core(root)), *_inert(html)], key=itemgetter(0))
+    edits = sorted([(end, core(root)), *inert_parts(html)], key=itemgetter(0))
     after, inserted = _inserted(html, edits)
     return Injected(after, has_scripts=True, inserted=inserted)
-
-
-def _inert(html: str) -> Iterator[tuple[int, str]]:
-    """Put each avatar element of an author into a template, where it does nothing."""
-    start: Tag | None = None
-    for tag in tags(html, _ELEMENTS):
-        if tag.name not in _ELEMENTS:
-            continue
-        if start and not (tag.is_end and tag.name == start.name):
-            yield from ((start.start, "<template>"), (start.end, "</template>"))
-        elif start:
-            yield from ((start.start, "<template>"), (tag.end, "</template>"))
-        start = None if tag.is_end else tag
-    if start:
-        yield from ((start.start, "<template>"), (start.end, "</template>"))
 
 
 def _inserted(

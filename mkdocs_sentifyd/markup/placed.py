@@ -1,13 +1,13 @@
-"""Elements that an author placed where they cannot work."""
+"""Elements that an author placed where they cannot, or must not, work."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from mkdocs_sentifyd.components import COMPONENTS
-from mkdocs_sentifyd.markup.tokenizer import tags
+from mkdocs_sentifyd.markup.tokenizer import Tag, tags
 
-__all__ = ["ENCRYPTED", "misplaced_elements", "without_elements"]
+__all__ = ["ENCRYPTED", "inert_parts", "misplaced_elements", "without_elements"]
 
 ENCRYPTED = (
     "is encrypted by another plugin, so the <{}> in its text cannot be prepared: remove it, and "
@@ -35,6 +35,24 @@ def misplaced_elements(html: str) -> Iterator[tuple[str, str]]:
             # What is in it and has no end tag ends too.
             while inside.pop() != tag.name:
                 pass
+
+
+def inert_parts(html: str) -> Iterator[tuple[int, str]]:
+    """Yield what puts each element of a component into a template, where it does nothing.
+
+    Each is an offset, and the text to insert there.
+    """
+    start: Tag | None = None
+    for tag in tags(html, _ELEMENTS):
+        if tag.name not in _ELEMENTS:
+            continue
+        if start and not (tag.is_end and tag.name == start.name):
+            yield from ((start.start, "<template>"), (start.end, "</template>"))
+        elif start:
+            yield from ((start.start, "<template>"), (tag.end, "</template>"))
+        start = None if tag.is_end else tag
+    if start:
+        yield from ((start.start, "<template>"), (start.end, "</template>"))
 
 
 def without_elements(html: str) -> tuple[str, str | None]:

@@ -13,13 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from mkdocs.config import config_options as c
 from mkdocs.config.base import BaseConfigOption, Config, ValidationError
 
-from mkdocs_sentifyd.components import (
-    COMPONENTS,
-    DISPLAYS,
-    LANGUAGES,
-    OVERLAYS,
-    supported_language,
-)
+from mkdocs_sentifyd.components import COMPONENTS, DISPLAYS, LANGUAGES, OVERLAYS, supported_language
 from mkdocs_sentifyd.options.numbers import IN_QUOTES, misread_number, texts_of
 from mkdocs_sentifyd.options.validation import Mistakes
 

@@ -54,8 +54,9 @@ class Options(Validated):
         # An exact name at another level is meant rather than a similar one at this level.
         if place := _place(name):
             return f"not an option at this level: write it {place}"
-        fix = f"did you mean {close[0]}?" if close else f"use one of {', '.join(known)}"
-        return f"no such option: {fix}"
+        return (
+            f"no such option: did you mean {close[0]}?" if close else super().unknown(name, known)
+        )
 
 
 class LoaderConfig(Options):

@@ -64,9 +64,9 @@ class Validated(Config):
         self.reported = frozenset([*((name, str(error)) for name, error in errors), *warnings])
         return errors, list(warnings)
 
-    def unknown(self, name: str, known: Iterable[str]) -> str:
+    def unknown(self, name: str, known: Iterable[str]) -> str:  # noqa: ARG002 - for subclasses
         """Return the warning for an option that is not one of the known ones."""
-        raise NotImplementedError
+        return f"no such option: use one of {', '.join(known)}"
 
 
 def _flat(name: str, error: ValidationError) -> ConfigErrors:

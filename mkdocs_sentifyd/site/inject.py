@@ -15,7 +15,14 @@ from mkdocs_sentifyd.site.config_file import SiteError, read_config
 from mkdocs_sentifyd.site.front_matter import PageError
 from mkdocs_sentifyd.site.insertions import FILE as INSERTED_FILE
 from mkdocs_sentifyd.site.insertions import Insertions
-from mkdocs_sentifyd.site.pages import BuiltSite, Progress, is_page, page_files, read_file
+from mkdocs_sentifyd.site.pages import (
+    BuiltSite,
+    Progress,
+    is_page,
+    page_files,
+    read_file,
+    require_site,
+)
 from mkdocs_sentifyd.site.record import FILE, Record, configuration_of, is_listed
 from mkdocs_sentifyd.tags.assets import install
 
@@ -63,7 +70,7 @@ def inject_site(site_dir: Path, config_file: Path, progress: Progress = lambda *
         SiteError: a folder, a file or an option is missing or invalid, or the plugin has built the
             site with other options.
     """
-    _require(site_dir)
+    require_site(site_dir)
     config = read_config(config_file)
     if config.options is None:
         return Report(pages=len(page_files(site_dir)), warnings=list(config.warnings))
@@ -124,7 +131,7 @@ def remove_from_site(site_dir: Path, progress: Progress = lambda *_: None) -> Re
     Raises:
         SiteError: a folder or a file is missing or invalid.
     """
-    _require(site_dir)
+    require_site(site_dir)
     report = Report()
     record, inserted = Record.read(site_dir), Insertions.read(site_dir)
 
@@ -181,6 +188,7 @@ class _Run:
             return before
         if embed is None:
             page = inject_runtime(before, self._site.root(path))
+            report.has_scripts |= has_asset(before)
         else:
             page = inject(before, embed)
             report.has_avatars = True
@@ -196,11 +204,6 @@ class _Run:
         elif has_asset(before):
             self.inserted.keep(path, self.earlier)
         return page.html
-
-
-def _require(site_dir: Path) -> None:
-    if not site_dir.is_dir():
-        raise SiteError(f"{site_dir} is not a folder: build the site first")
 
 
 def _change_pages(

@@ -14,13 +14,14 @@ from mkdocs.utils.yaml import yaml_load
 
 from mkdocs_sentifyd.markup.tokenizer import is_whole_page, tags
 from mkdocs_sentifyd.options.schema import SentifydConfig
-from mkdocs_sentifyd.site.config_file import SiteConfig
+from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
 from mkdocs_sentifyd.site.front_matter import PageError, read_front_matter
 from mkdocs_sentifyd.site.selection import Selection
 from mkdocs_sentifyd.tags.embed import Embed
 
 __all__ = [
-    *("TEMPLATES", "BuiltSite", "Progress", "count_of_pages", "is_page", "page_files", "read_file")
+    *("TEMPLATES", "BuiltSite", "Progress", "count_of_pages", "is_page", "page_files", "read_file"),
+    "require_site",
 ]
 
 Progress = Callable[[int, int], object]
@@ -52,6 +53,12 @@ def _html_files(folder: str, prefix: str) -> Iterator[str]:
                 yield from _html_files(entry.path, f"{path}/")
             elif path.lower().endswith(_SUFFIXES) and entry.is_file(follow_symlinks=False):
                 yield path
+
+
+def require_site(site_dir: Path) -> None:
+    """Raise a `SiteError` if the folder of a built site does not exist."""
+    if not site_dir.is_dir():
+        raise SiteError(f"{site_dir} is not a folder: build the site first")
 
 
 def count_of_pages(number: int) -> str:

@@ -13,7 +13,7 @@ from mkdocs_sentifyd.components import ATTRIBUTES, COMPONENTS, canonical_name
 from mkdocs_sentifyd.markup.tokenizer import tags
 from mkdocs_sentifyd.site.config_file import SiteConfig, SiteError
 from mkdocs_sentifyd.site.front_matter import PageError
-from mkdocs_sentifyd.site.pages import BuiltSite, is_page, page_files, read_file
+from mkdocs_sentifyd.site.pages import BuiltSite, is_page, page_files, read_file, require_site
 from mkdocs_sentifyd.tags.embed import Embed
 
 __all__ = ["policy"]
@@ -68,8 +68,7 @@ def policy(config: SiteConfig, site_dir: Path | None = None) -> str:
 def _needs(config: SiteConfig, site_dir: Path | None) -> Iterator[_Need]:
     site = BuiltSite(config, config.options) if config.options else None
     if site_dir is not None:
-        if not site_dir.is_dir():
-            raise SiteError(f"{site_dir} is not a folder: build the site first")
+        require_site(site_dir)
         for path in page_files(site_dir):
             yield from _of_page(site, site_dir, path)
     elif site is not None:

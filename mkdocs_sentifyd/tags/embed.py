@@ -13,6 +13,7 @@ from mkdocs_sentifyd.options.schema import PageConfig
 from mkdocs_sentifyd.tags import runtime
 from mkdocs_sentifyd.tags.element import element_attributes
 from mkdocs_sentifyd.tags.loader import Loader
+from mkdocs_sentifyd.tags.recorded import recorded
 from mkdocs_sentifyd.tags.templates import render
 
 __all__ = ["Avatar", "Embed"]
@@ -45,6 +46,10 @@ class Embed:
     root: str
     public_key: str | None = None
     _runtime_tags: dict[tuple[bool, bool], str] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    _recorded: dict[tuple[bool, bool], Mapping[str, Any]] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
@@ -121,6 +126,20 @@ class Embed:
         if own is None:
             self._runtime_tags[key] = text
         return text
+
+    def recorded_settings(
+        self, own: Mapping[str, str] | None, *, handles_typing: bool, has_loader: bool
+    ) -> Mapping[str, Any]:
+        """Return what the record of the build says about a page; see `runtime_settings`."""
+        key = (handles_typing, has_loader)
+        if own is None and key in self._recorded:
+            return self._recorded[key]
+        settings = recorded(
+            self.runtime_settings(own, handles_typing=handles_typing, has_loader=has_loader)
+        )
+        if own is None:
+            self._recorded[key] = settings
+        return settings
 
     def missing_text(self, present: Iterable[str]) -> str:
         """Return the attributes that an author's element lacks as HTML, each after a space.
