@@ -24,7 +24,7 @@ from starlette.routing import Route
 
 from tests.deploy.conftest import Host, Hosted, Serve, free_ports, installed, recommended
 from tests.support.nginx import Nginx, visitor_from
-from tests.support.ports import free_port
+from tests.support.ports import closed_port, free_port
 from tests.support.servers import serving
 from tests.support.service import Running
 
@@ -257,10 +257,11 @@ def test_refresh_tokens_reach_neither_sign_in_service_nor_logs(
 
 
 def test_unavailable_sign_in_service_gives_502(host: Host, site: str, service: Running) -> None:
-    more = {"127.0.0.1:4180": f"127.0.0.1:{free_port()}"}
-    hosted = host(site, service.port, free_ports(), more)
+    with closed_port() as closed:
+        more = {"127.0.0.1:4180": f"127.0.0.1:{closed}"}
+        hosted = host(site, service.port, free_ports(), more)
+        answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
 
-    answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
     assert answer.status_code == 502
     # Caddy cannot say which of the two services failed.
     assert answer.json()["code"] in ("sign_in_unreachable", "service_unreachable")

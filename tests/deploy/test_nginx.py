@@ -17,7 +17,7 @@ from playwright.sync_api import Browser
 from tests.deploy.conftest import Host, Hosted, Serve, free_ports, recommended
 from tests.support.browsing import Visit
 from tests.support.nginx import Nginx, visitor_from
-from tests.support.ports import free_port
+from tests.support.ports import closed_port, free_port
 from tests.support.servers import RawUpstream
 from tests.support.service import Running
 from tests.support.sites import build_site
@@ -188,9 +188,10 @@ def test_too_large_heads_are_rejected(hosted: Hosted) -> None:
 
 
 def test_unavailable_service_gives_502(host: Host) -> None:
-    hosted = host(SITE, free_port(), free_ports())
+    with closed_port() as closed:
+        hosted = host(SITE, closed, free_ports())
+        answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
 
-    answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
     assert answer.status_code == 502
     assert answer.json()["code"] == "service_unreachable"
     assert answer.headers["Retry-After"] == "5"

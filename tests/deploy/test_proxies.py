@@ -21,7 +21,7 @@ from starlette.routing import Route
 from tests.deploy.conftest import Host, Hosted, Serve, free_ports, recommended
 from tests.support.load import Tally, Visitor, crowd
 from tests.support.nginx import visitor_from
-from tests.support.ports import free_port
+from tests.support.ports import closed_port
 from tests.support.servers import serving
 from tests.support.service import Running
 from tests.support.settings import ORIGIN
@@ -226,9 +226,10 @@ def test_large_body_is_refused(hosted: Hosted) -> None:
 
 
 def test_unavailable_service_is_reported(host: Host, site: str) -> None:
-    hosted = host(site, free_port(), free_ports())
+    with closed_port() as closed:
+        hosted = host(site, closed, free_ports())
+        answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
 
-    answer = hosted.ask(f"/request_tokens?refreshToken={CANARY}")
     assert answer.status_code in (502, 503)
     assert answer.json()["code"] == "service_unreachable"
     assert answer.headers["Retry-After"] == "5"

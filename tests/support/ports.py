@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import random
-from contextlib import suppress
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from edge_service.server.serving import AddressUnavailable, bind
 
@@ -22,3 +24,11 @@ def free_port() -> int:
         with suppress(AddressUnavailable), bind("127.0.0.1", port, "the port"):
             return port
     raise AssertionError("no port is free")
+
+
+@contextmanager
+def closed_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that refuses connections, and that no server can take meanwhile."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
